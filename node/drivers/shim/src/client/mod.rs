@@ -1,0 +1,15 @@
+//! The engine's side: start a shim, find one again, talk to it.
+
+mod adopt;
+mod connection;
+mod error;
+mod exec;
+mod launcher;
+mod shim;
+mod spawn;
+
+pub use adopt::Found;
+pub use error::Error;
+pub use exec::ExecHandle;
+pub use launcher::Launcher;
+pub use shim::Shim;
