@@ -169,7 +169,8 @@ fn reap_later(pid: i32) {
     // SAFETY: the kernel has just given us this descriptor.
     let pidfd = unsafe { OwnedFd::from_raw_fd(raw as i32) };
     tokio::spawn(async move {
-        match AsyncFd::register(pidfd) {
+        // SAFETY: an `OwnedFd` gives the same open descriptor every time until it is dropped.
+        match unsafe { AsyncFd::register(pidfd) } {
             Ok(pidfd) => {
                 let _ = pidfd.readable().await;
             }
