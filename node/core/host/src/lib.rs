@@ -1,1 +1,19 @@
-//! node/core/host
+//! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
+//! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`), how it is
+//! named and described (`names`, `status`).
+//!
+//! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
+//! file, a socket, a thread or a random number. `node/engine`, `node/agent` and the drivers' callers use it; it knows
+//! the words of `api/types` and `raft/objects` and nothing else of ours.
+
+pub mod binds;
+pub mod caps;
+pub mod devices;
+pub mod env;
+pub mod health;
+pub mod lifecycle;
+pub mod names;
+pub mod ports;
+pub mod seccomp;
+pub mod status;
+pub mod users;
