@@ -1,0 +1,34 @@
+//! Status reports: late, repeated and reordered ones must do no harm.
+
+use super::At;
+use crate::state::{Holds, State};
+use shoal_raft_objects::{Event, Object, Task, TaskId, TaskStatus};
+use std::sync::Arc;
+
+impl State {
+    /// Takes a report that is further on than what is stored, or that says more about the same living state.
+    pub(super) fn merge_status(&mut self, at: At, id: &TaskId, report: &TaskStatus) -> Option<Event> {
+        let old = self.tasks.get(id)?.clone();
+        let known = &old.status;
+        if report.state < known.state || (report.state == known.state && known.state.is_terminal()) {
+            return None;
+        }
+        let mut status = report.clone();
+        // How it ended does not unsay which container it was.
+        if status.container.is_none() {
+            status.container.clone_from(&known.container);
+        }
+        if status == *known {
+            return None;
+        }
+        let mut new = Task::clone(&old);
+        new.status = status;
+        new.meta.touched = at.index;
+        new.meta.updated_at = at.time;
+        Holds::<Task>::put(self, Arc::new(new.clone()));
+        Some(Event::Updated {
+            old: Object::from(Task::clone(&old)),
+            new: Object::from(new),
+        })
+    }
+}
