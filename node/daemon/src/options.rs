@@ -1,0 +1,152 @@
+//! Every option that dockerd knows, as one table: its flag, its key in `daemon.json`, its shape, and whether it means
+//! anything here.
+//!
+//! Whatever starts dockerd can start shoald: an option without meaning here is accepted, and said to be so.
+
+/// What values an option takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shape {
+    /// `--flag`, `--flag=true`, `--flag=false`; a JSON boolean.
+    Bool,
+    /// One value; given again, the later wins. A JSON string.
+    Text,
+    /// A whole number.
+    Number,
+    /// May be repeated; a JSON list of strings.
+    List,
+    /// `key=value`, may be repeated; a JSON object of strings.
+    Map,
+}
+
+/// Whether the option changes anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Use {
+    /// It does what it does in dockerd.
+    Works,
+    /// Accepted so that existing command lines and files keep working; has no counterpart here.
+    NoMeaning,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub flag: &'static str,
+    pub short: Option<char>,
+    /// Key in `daemon.json`; empty where only the flag exists.
+    pub key: &'static str,
+    pub shape: Shape,
+    pub used: Use,
+    pub help: &'static str,
+}
+
+const fn works(flag: &'static str, key: &'static str, shape: Shape, help: &'static str) -> Known {
+    Known { flag, short: None, key, shape, used: Use::Works, help }
+}
+
+const fn letter(short: char, known: Known) -> Known {
+    Known { short: Some(short), ..known }
+}
+
+const fn none(flag: &'static str, key: &'static str, shape: Shape) -> Known {
+    Known { flag, short: None, key, shape, used: Use::NoMeaning, help: "Accepted for compatibility; no effect" }
+}
+
+use Shape::{Bool, List, Map, Number, Text};
+
+pub const KNOWN: &[Known] = &[
+    letter('H', works("host", "hosts", List, "Daemon socket(s) to connect to (unix://, tcp://, fd://)")),
+    works("data-root", "data-root", Text, "Root directory of persistent state (default /var/lib/shoal)"),
+    works("exec-root", "exec-root", Text, "Root directory for execution state files (default /run/shoal)"),
+    letter('p', works("pidfile", "pidfile", Text, "Path to use for daemon PID file (default /run/shoald.pid)")),
+    works("config-file", "", Text, "Daemon configuration file (default /etc/shoal/daemon.json)"),
+    works("validate", "", Bool, "Validate daemon configuration and exit"),
+    letter('G', works("group", "group", Text, "Group for the unix socket (default docker)")),
+    letter('D', works("debug", "debug", Bool, "Enable debug mode")),
+    letter('l', works("log-level", "log-level", Text, "Set the logging level (debug, info, warn, error, fatal)")),
+    works("log-format", "log-format", Text, "Set the logging format (text, json)"),
+    works("tls", "tls", Bool, "Use TLS; implied by --tlsverify"),
+    works("tlsverify", "tlsverify", Bool, "Use TLS and verify the remote"),
+    works("tlscacert", "tlscacert", Text, "Trust certs signed only by this CA (default ~/.docker/ca.pem)"),
+    works("tlscert", "tlscert", Text, "Path to TLS certificate file (default ~/.docker/cert.pem)"),
+    works("tlskey", "tlskey", Text, "Path to TLS key file (default ~/.docker/key.pem)"),
+    works("live-restore", "live-restore", Bool, "Leave containers running when the daemon ends (default true)"),
+    works("shutdown-timeout", "shutdown-timeout", Number, "Default shutdown timeout in seconds (default 15)"),
+    works("label", "labels", List, "Set key=value labels to the daemon"),
+    works("insecure-registry", "insecure-registries", List, "Registries to reach without verified TLS"),
+    works("registry-mirror", "registry-mirrors", List, "Preferred registry mirror"),
+    works("max-concurrent-downloads", "max-concurrent-downloads", Number, "Concurrent downloads for each pull (default 3)"),
+    works("bip", "bip", Text, "IPv4 address and prefix of the default bridge"),
+    letter('b', works("bridge", "bridge", Text, "Name of the default bridge; \"none\" for none (default docker0)")),
+    works("mtu", "mtu", Number, "MTU of the default bridge (default 1500)"),
+    works("default-address-pool", "default-address-pools", List, "Default address pools for networks (base=…,size=…)"),
+    works("ip-forward", "ip-forward", Bool, "Switch IP forwarding on (default true)"),
+    works("log-driver", "log-driver", Text, "Default driver for container logs (default json-file)"),
+    works("log-opt", "log-opts", Map, "Default log driver options for containers"),
+    works("init", "init", Bool, "Run an init in the container to forward signals and reap processes"),
+    works("default-shm-size", "default-shm-size", Text, "Default shm size for containers (default 64MiB)"),
+    works("default-ulimit", "default-ulimits", List, "Default ulimits for containers"),
+    works("no-new-privileges", "no-new-privileges", Bool, "Set no-new-privileges by default for new containers"),
+    works("cgroup-parent", "cgroup-parent", Text, "Parent cgroup for all containers"),
+    works("dns", "dns", List, "DNS server to use"),
+    works("dns-search", "dns-search", List, "DNS search domains to use"),
+    works("dns-opt", "dns-opts", List, "DNS options to use"),
+    works("swarm-default-advertise-addr", "swarm-default-advertise-addr", Text, "Default address or interface for the swarm"),
+    works("allow-plain-tcp", "allow-plain-tcp", Bool, "Serve the API without TLS on addresses other machines reach"),
+    none("add-runtime", "runtimes", Map),
+    none("default-runtime", "default-runtime", Text),
+    none("allow-direct-routing", "allow-direct-routing", Bool),
+    none("authorization-plugin", "authorization-plugins", List),
+    none("api-cors-header", "api-cors-header", Text),
+    none("bip6", "bip6", Text),
+    none("bridge-accept-fwmark", "bridge-accept-fwmark", Text),
+    none("cdi-spec-dir", "cdi-spec-dirs", List),
+    none("containerd", "containerd", Text),
+    none("containerd-namespace", "containerd-namespace", Text),
+    none("containerd-plugins-namespace", "containerd-plugins-namespace", Text),
+    none("cpu-rt-period", "cpu-rt-period", Number),
+    none("cpu-rt-runtime", "cpu-rt-runtime", Number),
+    none("cri-containerd", "cri-containerd", Bool),
+    none("default-cgroupns-mode", "default-cgroupns-mode", Text),
+    none("default-gateway", "default-gateway", Text),
+    none("default-gateway-v6", "default-gateway-v6", Text),
+    none("default-ipc-mode", "default-ipc-mode", Text),
+    none("default-network-opt", "default-network-opts", Map),
+    none("exec-opt", "exec-opts", List),
+    none("experimental", "experimental", Bool),
+    none("feature", "features", Map),
+    none("firewall-backend", "firewall-backend", Text),
+    none("fixed-cidr", "fixed-cidr", Text),
+    none("fixed-cidr-v6", "fixed-cidr-v6", Text),
+    none("host-gateway-ip", "host-gateway-ips", List),
+    none("http-proxy", "http-proxy", Text),
+    none("https-proxy", "https-proxy", Text),
+    none("no-proxy", "no-proxy", Text),
+    none("icc", "icc", Bool),
+    none("init-path", "init-path", Text),
+    none("ip", "ip", Text),
+    none("ip6tables", "ip6tables", Bool),
+    none("ip-forward-no-drop", "ip-forward-no-drop", Bool),
+    none("ip-masq", "ip-masq", Bool),
+    none("iptables", "iptables", Bool),
+    none("ipv6", "ipv6", Bool),
+    none("max-concurrent-uploads", "max-concurrent-uploads", Number),
+    none("max-download-attempts", "max-download-attempts", Number),
+    none("metrics-addr", "metrics-addr", Text),
+    none("network-control-plane-mtu", "network-control-plane-mtu", Number),
+    none("network-diagnostic-port", "network-diagnostic-port", Number),
+    none("node-generic-resource", "node-generic-resources", List),
+    none("oom-score-adjust", "oom-score-adjust", Number),
+    none("raw-logs", "raw-logs", Bool),
+    none("rootless", "rootless", Bool),
+    none("seccomp-profile", "seccomp-profile", Text),
+    none("selinux-enabled", "selinux-enabled", Bool),
+    letter('s', none("storage-driver", "storage-driver", Text)),
+    none("storage-opt", "storage-opts", List),
+    none("userland-proxy", "userland-proxy", Bool),
+    none("userland-proxy-path", "userland-proxy-path", Text),
+    none("userns-remap", "userns-remap", Text),
+    none("min-api-version", "min-api-version", Text),
+];
+
+pub fn by_key(key: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|k| !k.key.is_empty() && k.key == key)
+}
