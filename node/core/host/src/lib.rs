@@ -13,6 +13,7 @@ pub mod env;
 pub mod health;
 pub mod lifecycle;
 pub mod names;
+pub mod ocispec;
 pub mod ports;
 pub mod seccomp;
 pub mod status;

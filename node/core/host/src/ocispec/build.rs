@@ -1,0 +1,159 @@
+//! The whole specification.
+
+use super::{Error, Input, Namespaces, Ns, mounts, process};
+use crate::devices;
+use oci_spec::runtime::{
+    LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources,
+};
+use oci_spec::runtime::{RootBuilder, Spec, SpecBuilder};
+use std::collections::HashMap;
+
+/// Where `--init`'s program is mounted, as with Docker.
+pub const INIT: &str = "/sbin/docker-init";
+
+const MASKED: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+const READONLY: [&str; 5] = [
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+];
+
+/// Docker's specification for this container. The seccomp filter is not part of it: it is compiled and cached apart.
+pub fn build(input: &Input) -> Result<Spec, Error> {
+    let mut first = input.process.clone();
+    if input.init.is_some() {
+        first.args.splice(0..0, [INIT.to_string(), "--".to_string()]);
+    }
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces(&input.namespaces)?)
+        .resources(resources(input))
+        .devices(input.devices.iter().map(|d| d.node.clone()).collect::<Vec<_>>())
+        .sysctl(sysctls(input))
+        .rootfs_propagation("private".to_string());
+    let (masked, readonly) = guarded(input);
+    linux = linux.masked_paths(masked).readonly_paths(readonly);
+    let mut spec = SpecBuilder::default()
+        .version("1.0.2")
+        .root(
+            RootBuilder::default()
+                .path("/")
+                .readonly(input.readonly_rootfs)
+                .build()?,
+        )
+        .process(process(&first)?)
+        .mounts(mounts::all(input)?)
+        .linux(linux.build()?);
+    if input.namespaces.uts == Ns::Own {
+        spec = spec.hostname(input.hostname.clone());
+        if !input.domainname.is_empty() {
+            spec = spec.domainname(input.domainname.clone());
+        }
+    }
+    if !input.annotations.is_empty() {
+        let annotations: HashMap<_, _> = input.annotations.clone().into_iter().collect();
+        spec = spec.annotations(annotations);
+    }
+    Ok(spec.build()?)
+}
+
+fn namespaces(wanted: &Namespaces) -> Result<Vec<LinuxNamespace>, Error> {
+    let mut out = vec![
+        LinuxNamespaceBuilder::default()
+            .typ(LinuxNamespaceType::Mount)
+            .build()?,
+    ];
+    for (kind, ns) in [
+        (LinuxNamespaceType::Network, &wanted.network),
+        (LinuxNamespaceType::Uts, &wanted.uts),
+        (LinuxNamespaceType::Pid, &wanted.pid),
+        (LinuxNamespaceType::Ipc, &wanted.ipc),
+        (LinuxNamespaceType::Cgroup, &wanted.cgroup),
+    ] {
+        let builder = LinuxNamespaceBuilder::default().typ(kind);
+        match ns {
+            Ns::Own => out.push(builder.build()?),
+            Ns::Of(path) => out.push(builder.path(path.clone()).build()?),
+            Ns::Host => {}
+        }
+    }
+    Ok(out)
+}
+
+fn resources(input: &Input) -> LinuxResources {
+    let mut resources = input.resources.clone();
+    let rules = if input.privileged {
+        vec![devices::rule(
+            true,
+            oci_spec::runtime::LinuxDeviceType::A,
+            None,
+            None,
+            "rwm",
+        )]
+    } else {
+        let mut rules = devices::default_rules();
+        for device in &input.devices {
+            let node = &device.node;
+            rules.push(devices::rule(
+                true,
+                node.typ(),
+                Some(node.major()),
+                Some(node.minor()),
+                &device.access,
+            ));
+        }
+        rules.extend(input.device_rules.iter().cloned());
+        rules
+    };
+    resources.set_devices(Some(rules));
+    resources
+}
+
+/// Docker's two defaults that let an unprivileged process ping and listen on low ports, where the network is its own.
+fn sysctls(input: &Input) -> HashMap<String, String> {
+    let mut out: HashMap<String, String> = input.sysctls.clone().into_iter().collect();
+    if input.namespaces.network == Ns::Own {
+        for (key, value) in [
+            ("net.ipv4.ip_unprivileged_port_start", "0"),
+            ("net.ipv4.ping_group_range", "0 2147483647"),
+        ] {
+            out.entry(key.into()).or_insert_with(|| value.into());
+        }
+    }
+    out
+}
+
+fn guarded(input: &Input) -> (Vec<String>, Vec<String>) {
+    if input.privileged {
+        return (
+            input.masked_paths.clone().unwrap_or_default(),
+            input.readonly_paths.clone().unwrap_or_default(),
+        );
+    }
+    let masked = input.masked_paths.clone().unwrap_or_else(|| {
+        let thermal = input
+            .thermal_cpus
+            .iter()
+            .map(|n| format!("/sys/devices/system/cpu/cpu{n}/thermal_throttle"));
+        MASKED.iter().map(|p| p.to_string()).chain(thermal).collect()
+    });
+    let readonly = input
+        .readonly_paths
+        .clone()
+        .unwrap_or_else(|| READONLY.iter().map(|p| p.to_string()).collect());
+    (masked, readonly)
+}

@@ -1,0 +1,135 @@
+//! What every container has mounted, and what was asked for, in the order in which it is to be mounted.
+
+use super::{Error, Input, Mount, Shm};
+use oci_spec::runtime::{Mount as OciMount, MountBuilder};
+
+fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<OciMount, Error> {
+    let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
+    Ok(MountBuilder::default()
+        .destination(destination)
+        .typ(kind)
+        .source(source)
+        .options(options)
+        .build()?)
+}
+
+pub(super) fn all(input: &Input) -> Result<Vec<OciMount>, Error> {
+    let taken = |destination: &str| input.mounts.iter().any(|m| m.destination() == destination);
+    let writable = |option: &'static str| if input.privileged { "rw" } else { option };
+    let shm_options;
+    let mut out = Vec::with_capacity(16);
+    let mut add = |destination: &str, kind: &str, source: &str, options: &[&str]| -> Result<(), Error> {
+        if !taken(destination) {
+            out.push(mount(destination, kind, source, options)?);
+        }
+        Ok(())
+    };
+    add("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"])?;
+    add(
+        "/dev",
+        "tmpfs",
+        "tmpfs",
+        &["nosuid", "strictatime", "mode=755", "size=65536k"],
+    )?;
+    add(
+        "/dev/pts",
+        "devpts",
+        "devpts",
+        &[
+            "nosuid",
+            "noexec",
+            "newinstance",
+            "ptmxmode=0666",
+            "mode=0620",
+            "gid=5",
+        ],
+    )?;
+    add(
+        "/sys",
+        "sysfs",
+        "sysfs",
+        &["nosuid", "noexec", "nodev", writable("ro")],
+    )?;
+    add(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &[writable("ro"), "nosuid", "noexec", "nodev"],
+    )?;
+    if input.namespaces.ipc == super::Ns::Host {
+        add(
+            "/dev/mqueue",
+            "bind",
+            "/dev/mqueue",
+            &["rbind", "nosuid", "noexec", "nodev"],
+        )?;
+    } else {
+        add("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?;
+    }
+    match &input.shm {
+        Shm::Own { bytes } => {
+            shm_options = format!("size={}", if *bytes > 0 { *bytes } else { super::SHM_BYTES });
+            add(
+                "/dev/shm",
+                "tmpfs",
+                "shm",
+                &["nosuid", "noexec", "nodev", "mode=1777", &shm_options],
+            )?;
+        }
+        Shm::Bind(path) => {
+            let source = path.to_string_lossy();
+            add(
+                "/dev/shm",
+                "bind",
+                &source,
+                &["rbind", "rprivate", "nosuid", "noexec", "nodev"],
+            )?;
+        }
+        Shm::None => {}
+    }
+    if input.init.is_some() {
+        let init = input
+            .init
+            .as_ref()
+            .map(|p| p.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        add(super::build::INIT, "bind", &init, &["bind", "ro"])?;
+    }
+    for (source, destination) in &input.files {
+        let source = source.to_string_lossy();
+        add(destination, "bind", &source, &["rbind", "rprivate"])?;
+    }
+    let mut wanted: Vec<&Mount> = input.mounts.iter().collect();
+    wanted.sort_by_key(|m| m.destination().split('/').filter(|p| !p.is_empty()).count());
+    for m in wanted {
+        out.push(asked(m)?);
+    }
+    Ok(out)
+}
+
+fn asked(m: &Mount) -> Result<OciMount, Error> {
+    match m {
+        Mount::Bind {
+            source,
+            destination,
+            read_only,
+            recursive,
+            propagation,
+        } => {
+            let mut options = vec![if *recursive { "rbind" } else { "bind" }];
+            if *read_only {
+                options.push("ro");
+            }
+            options.push(if propagation.is_empty() {
+                "rprivate"
+            } else {
+                propagation
+            });
+            mount(destination, "bind", &source.to_string_lossy(), &options)
+        }
+        Mount::Tmpfs { destination, options } => {
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            mount(destination, "tmpfs", "tmpfs", &options)
+        }
+    }
+}
