@@ -1,0 +1,89 @@
+//! Streams between nodes: TCP, TLS, and who is on the other side.
+
+use crate::credentials::provider;
+use crate::verify::Anyone;
+use crate::{Credentials, Identity, ou};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use shoal_raft_objects::Role;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+pub type ClientStream = tokio_rustls::client::TlsStream<TcpStream>;
+pub type ServerStream = tokio_rustls::server::TlsStream<TcpStream>;
+
+/// A handshake that takes longer than this is given up.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The other side of a connection that was accepted.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub addr: SocketAddr,
+    /// Nothing for a client without a certificate. A certificate that is wrong never gets as far as here.
+    pub identity: Option<Identity>,
+}
+
+impl Credentials {
+    /// Connects to the manager at `addr` (`host:port`); anybody else behind that address is refused.
+    pub async fn connect(&self, addr: &str) -> io::Result<ClientStream> {
+        handshake(self.client.clone(), addr).await
+    }
+
+    pub fn acceptor(&self) -> Acceptor {
+        Acceptor(TlsAcceptor::from(self.server.clone()))
+    }
+}
+
+/// Connects to whoever answers at `addr`. Nothing that it says may be believed before it is checked by other means,
+/// and nothing secret may be sent.
+pub async fn connect_unverified(addr: &str) -> io::Result<ClientStream> {
+    let provider = provider();
+    let mut config = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+        .map_err(io::Error::other)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone { provider }))
+        .with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    handshake(Arc::new(config), addr).await
+}
+
+async fn handshake(config: Arc<ClientConfig>, addr: &str) -> io::Result<ClientStream> {
+    let name = ServerName::try_from(ou(Role::Manager)).map_err(io::Error::other)?;
+    let work = async {
+        let tcp = TcpStream::connect(addr).await?;
+        tcp.set_nodelay(true)?;
+        TlsConnector::from(config).connect(name, tcp).await
+    };
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, work).await {
+        Ok(done) => done,
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("connecting to {addr} took longer than {HANDSHAKE_TIMEOUT:?}"),
+        )),
+    }
+}
+
+/// The listening side of the handshake.
+#[derive(Clone)]
+pub struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    pub async fn accept(&self, tcp: TcpStream, addr: SocketAddr) -> io::Result<(ServerStream, Peer)> {
+        tcp.set_nodelay(true)?;
+        let stream = tokio::time::timeout(HANDSHAKE_TIMEOUT, self.0.accept(tcp))
+            .await
+            .map_err(|_| io::ErrorKind::TimedOut)??;
+        let identity = match stream.get_ref().1.peer_certificates() {
+            Some([leaf, ..]) => Some(Identity::from_der(leaf).map_err(io::Error::other)?),
+            _ => None,
+        };
+        Ok((stream, Peer { addr, identity }))
+    }
+}

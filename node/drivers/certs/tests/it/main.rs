@@ -1,0 +1,4 @@
+//! Certificates end to end: real handshakes over loopback.
+
+mod files;
+mod handshake;
