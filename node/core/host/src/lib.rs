@@ -1,6 +1,6 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
 //! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`), how it is
-//! named and described (`names`, `status`).
+//! named and described (`names`, `status`), how it is reached (`ipam`, `netplan`, `resolvconf`).
 //!
 //! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
 //! file, a socket, a thread or a random number. `node/engine`, `node/agent` and the drivers' callers use it; it knows
@@ -11,10 +11,13 @@ pub mod caps;
 pub mod devices;
 pub mod env;
 pub mod health;
+pub mod ipam;
 pub mod lifecycle;
 pub mod names;
+pub mod netplan;
 pub mod ocispec;
 pub mod ports;
+pub mod resolvconf;
 pub mod seccomp;
 pub mod status;
 pub mod users;
