@@ -3,7 +3,7 @@
 use crate::TaskId;
 use crate::meta::Time;
 use crate::object::{Kind, Object};
-use crate::task::TaskStatus;
+use crate::task::{TaskState, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 /// One change. Every write names what it was based on, so one that was decided over a stale view is refused by
@@ -19,6 +19,9 @@ pub enum Write {
     Spec { object: Object, version: u64 },
     /// A task's status from its node. Merged forward only; ignored for a task that is gone or further on.
     Status { task: TaskId, status: TaskStatus },
+    /// What the managers want of a task. Merged forward only, like a status, so it needs no version: it never
+    /// conflicts with a report that arrives meanwhile. Ignored for a task that is gone.
+    Desired { task: TaskId, desired: TaskState },
     /// Refused if `touched` is given and differs; an object that is already gone is not an error.
     Delete {
         kind: Kind,

@@ -327,6 +327,10 @@ pub struct UpdateStatus {
     pub started_at: Option<Time>,
     pub completed_at: Option<Time>,
     pub message: String,
+    /// How many slots the update found to replace, and how many of its tasks failed while they were watched: what
+    /// the failure ratio is made of. Kept here so that a new leader goes on where the old one stopped.
+    pub slots: u64,
+    pub failures: u64,
 }
 
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]

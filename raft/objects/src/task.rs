@@ -111,6 +111,11 @@ pub struct Task {
     pub start_after: Option<Time>,
     /// How often this slot has been restarted within the policy's window; kept as a number, not as history.
     pub restarts: u64,
+    /// When the window that `restarts` counts in began: the first restart that it counts.
+    pub restarts_since: Option<Time>,
+    /// Made by a rolling update in place of an older task: it occupies one of the update's lanes until it runs, and
+    /// its failure counts against the update.
+    pub by_update: bool,
     /// For jobs: the iteration of the service that it belongs to.
     pub job_iteration: Option<u64>,
 }

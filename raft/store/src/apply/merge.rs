@@ -2,7 +2,7 @@
 
 use super::At;
 use crate::state::{Holds, State};
-use shoal_raft_objects::{Event, Object, Task, TaskId, TaskStatus};
+use shoal_raft_objects::{Event, Object, Task, TaskId, TaskState, TaskStatus};
 use std::sync::Arc;
 
 impl State {
@@ -23,6 +23,23 @@ impl State {
         }
         let mut new = Task::clone(&old);
         new.status = status;
+        new.meta.touched = at.index;
+        new.meta.updated_at = at.time;
+        Holds::<Task>::put(self, Arc::new(new.clone()));
+        Some(Event::Updated {
+            old: Object::from(Task::clone(&old)),
+            new: Object::from(new),
+        })
+    }
+
+    /// Takes what the managers want of a task, if that is further on than what they wanted before.
+    pub(super) fn merge_desired(&mut self, at: At, id: &TaskId, desired: TaskState) -> Option<Event> {
+        let old = self.tasks.get(id)?.clone();
+        if desired <= old.desired {
+            return None;
+        }
+        let mut new = Task::clone(&old);
+        new.desired = desired;
         new.meta.touched = at.index;
         new.meta.updated_at = at.time;
         Holds::<Task>::put(self, Arc::new(new.clone()));

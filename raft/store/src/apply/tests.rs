@@ -387,3 +387,24 @@ fn jobs_run_again_when_forced() {
     ));
     assert_eq!(state.service(&"j1".into()).unwrap().job_iteration, 1);
 }
+
+#[test]
+fn what_is_wanted_only_moves_forward_and_needs_no_version() {
+    let mut state = State::default();
+    create_all(&mut state, 1, [task("t1", "s1", 1).into()]);
+    let want = |state: &mut State, index, desired| {
+        applied(state.apply(
+            index,
+            &proposal([Write::Desired {
+                task: "t1".into(),
+                desired,
+            }]),
+        ))
+        .len()
+    };
+    assert_eq!(want(&mut state, 2, TaskState::Shutdown), 1);
+    assert_eq!(want(&mut state, 3, TaskState::Running), 0);
+    assert_eq!(want(&mut state, 4, TaskState::Remove), 1);
+    assert_eq!(state.task(&"t1".into()).unwrap().desired, TaskState::Remove);
+    assert_eq!(state.task(&"t1".into()).unwrap().meta.touched, 4);
+}
