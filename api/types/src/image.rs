@@ -1,0 +1,205 @@
+//! Images.
+
+use crate::container::{DriverData, HealthConfig};
+use crate::go::{Dict, Empty, Slice, empty, str_slice};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One image in `GET /images/json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageSummary {
+    /// Containers that use it; -1 is not counted.
+    pub containers: i64,
+    /// Unix seconds.
+    pub created: i64,
+    pub id: String,
+    pub labels: Dict<String>,
+    pub parent_id: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub descriptor: Option<Descriptor>,
+    #[serde(skip_serializing_if = "empty")]
+    pub manifests: Slice<serde_json::Value>,
+    /// Never null.
+    pub repo_digests: Vec<String>,
+    /// Never null.
+    pub repo_tags: Vec<String>,
+    /// Bytes; -1 is not computed.
+    pub shared_size: i64,
+    /// Bytes.
+    pub size: i64,
+    /// Copy of `size` for clients older than API 1.44.
+    #[serde(skip_serializing_if = "empty")]
+    pub virtual_size: i64,
+}
+
+/// `GET /images/{name}/json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageInspect {
+    pub id: String,
+    pub repo_tags: Vec<String>,
+    pub repo_digests: Vec<String>,
+    pub parent: String,
+    pub comment: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub created: Option<Timestamp>,
+    pub docker_version: String,
+    pub author: String,
+    pub config: Option<ImageConfig>,
+    pub architecture: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub variant: String,
+    pub os: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub os_version: String,
+    /// Bytes.
+    pub size: i64,
+    /// Copy of `size` for clients older than API 1.44.
+    #[serde(skip_serializing_if = "empty")]
+    pub virtual_size: i64,
+    #[serde(skip_serializing_if = "empty")]
+    pub graph_driver: Option<DriverData>,
+    #[serde(rename = "RootFS")]
+    pub root_fs: RootFs,
+    pub metadata: ImageMetadata,
+    #[serde(skip_serializing_if = "empty")]
+    pub descriptor: Option<Descriptor>,
+    #[serde(skip_serializing_if = "empty")]
+    pub manifests: Slice<serde_json::Value>,
+}
+
+/// An image's configuration as inspect shows it since API 1.50.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageConfig {
+    #[serde(skip_serializing_if = "empty")]
+    pub user: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub exposed_ports: Dict<Empty>,
+    #[serde(skip_serializing_if = "empty")]
+    pub env: Slice<String>,
+    #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
+    pub entrypoint: Slice<String>,
+    #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
+    pub cmd: Slice<String>,
+    #[serde(skip_serializing_if = "empty")]
+    pub volumes: Dict<Empty>,
+    #[serde(skip_serializing_if = "empty")]
+    pub working_dir: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub labels: Dict<String>,
+    #[serde(skip_serializing_if = "empty")]
+    pub stop_signal: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub args_escaped: bool,
+    #[serde(skip_serializing_if = "empty")]
+    pub healthcheck: Option<HealthConfig>,
+    #[serde(skip_serializing_if = "empty")]
+    pub on_build: Slice<String>,
+    #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
+    pub shell: Slice<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct RootFs {
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Digests of the uncompressed layers, lowest first.
+    #[serde(skip_serializing_if = "empty")]
+    pub layers: Slice<String>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageMetadata {
+    /// Zero when never tagged here.
+    pub last_tag_time: Timestamp,
+}
+
+/// An OCI content descriptor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Descriptor {
+    pub media_type: String,
+    pub digest: String,
+    /// Bytes.
+    pub size: i64,
+    #[serde(skip_serializing_if = "empty")]
+    pub urls: Slice<String>,
+    #[serde(skip_serializing_if = "empty")]
+    pub annotations: Dict<String>,
+    #[serde(skip_serializing_if = "empty")]
+    pub data: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub platform: Option<OciPlatform>,
+    #[serde(skip_serializing_if = "empty")]
+    pub artifact_type: String,
+}
+
+/// An OCI platform: `platform=` in queries and in descriptors.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OciPlatform {
+    pub architecture: String,
+    pub os: String,
+    #[serde(rename = "os.version", skip_serializing_if = "empty")]
+    pub os_version: String,
+    #[serde(rename = "os.features", skip_serializing_if = "empty")]
+    pub os_features: Slice<String>,
+    #[serde(skip_serializing_if = "empty")]
+    pub variant: String,
+}
+
+/// One step of `GET /images/{name}/history`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct HistoryItem {
+    pub comment: String,
+    /// Unix seconds.
+    pub created: i64,
+    pub created_by: String,
+    /// `<missing>` when the step is not an image here.
+    pub id: String,
+    /// Bytes.
+    pub size: i64,
+    pub tags: Slice<String>,
+}
+
+/// One line of `DELETE /images/{name}`: either a name or an id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageDeleteItem {
+    #[serde(skip_serializing_if = "empty")]
+    pub untagged: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub deleted: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImagePruneReport {
+    pub images_deleted: Slice<ImageDeleteItem>,
+    /// Bytes.
+    pub space_reclaimed: u64,
+}
+
+/// `GET /distribution/{name}/json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DistributionInspect {
+    pub descriptor: Descriptor,
+    pub platforms: Slice<OciPlatform>,
+}
+
+/// One hit of `GET /images/search`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SearchResult {
+    pub star_count: i64,
+    pub is_official: bool,
+    pub name: String,
+    pub is_automated: bool,
+    pub description: String,
+}
