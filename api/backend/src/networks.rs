@@ -1,0 +1,19 @@
+//! Networks.
+
+use crate::error::Result;
+use async_trait::async_trait;
+use shoal_api_types::Filters;
+use shoal_api_types::network::*;
+
+/// `id` is an id, an unambiguous prefix of one, or a name.
+#[async_trait]
+pub trait Networks: Send + Sync + 'static {
+    async fn list(&self, filters: Filters) -> Result<Vec<Network>>;
+    /// `scope` narrows to `local`, `global` or `swarm` when not empty.
+    async fn inspect(&self, id: &str, verbose: bool, scope: &str) -> Result<Network>;
+    async fn create(&self, request: NetworkCreateRequest) -> Result<NetworkCreateResponse>;
+    async fn remove(&self, id: &str) -> Result<()>;
+    async fn connect(&self, id: &str, request: NetworkConnectRequest) -> Result<()>;
+    async fn disconnect(&self, id: &str, request: NetworkDisconnectRequest) -> Result<()>;
+    async fn prune(&self, filters: Filters) -> Result<NetworkPruneReport>;
+}
