@@ -91,8 +91,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "node-core-cluster",
         ],
     ),
-    ("tests-conformance", &[]),
-    ("tests-cluster", &[]),
+    ("tests-harness", &[]),
+    ("tests-conformance", &["tests-harness"]),
+    ("tests-cluster", &["tests-harness"]),
     ("tests-imports", &[]),
 ];
 
