@@ -1,1 +1,1 @@
-//! tests/cluster
+//! Clusters of real daemons on namespaces as hosts; see tests/it.

@@ -1,1 +1,131 @@
-//! tests/conformance
+//! Conformance: what Docker's clients expect of one daemon, as black-box cases.
+//!
+//! A case talks through the stock docker CLI, docker-py or raw HTTP, never through our own API types. Each one is first
+//! proved on the reference engine: `SHOAL_CONFORMANCE_HOST=unix:///path cargo test -p shoal-tests-conformance` runs the
+//! same cases against whatever listens there. Without it each case gets a shoald of its own on a host of its own.
+
+use shoal_tests_harness::{Answer, Host, World, busybox_tar, docker, request, run, run_ok};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// The image that the cases use: busybox, a user `app`, `/www`.
+pub const IMAGE: &str = "shoaltest:latest";
+
+/// An engine under test, with [`IMAGE`] in it.
+pub struct Engine {
+    // Dropped in this order: the daemon goes before its switch.
+    host: Option<Host>,
+    _world: Option<World>,
+    url: String,
+    /// Prefix for names, so that cases share the reference engine without meeting.
+    pub prefix: String,
+}
+
+impl Engine {
+    pub fn start() -> Engine {
+        let prefix = format!("c{}", std::process::id());
+        let engine = match std::env::var("SHOAL_CONFORMANCE_HOST") {
+            Ok(url) => Engine {
+                host: None,
+                _world: None,
+                url,
+                prefix,
+            },
+            Err(_) => {
+                let mut world = World::new();
+                let mut host = world.host();
+                host.start();
+                Engine {
+                    url: host.url(),
+                    host: Some(host),
+                    _world: Some(world),
+                    prefix,
+                }
+            }
+        };
+        if !engine.docker(&["image", "inspect", IMAGE]).status.success() {
+            engine.ok(&[
+                "import",
+                "--change",
+                "ENV FROM_IMAGE=yes",
+                "--change",
+                "CMD [\"sh\"]",
+                &busybox_tar().display().to_string(),
+                IMAGE,
+            ]);
+        }
+        engine
+    }
+
+    /// Whether this is our own daemon, for the few cases about what Docker cannot do.
+    pub fn host(&mut self) -> Option<&mut Host> {
+        self.host.as_mut()
+    }
+
+    pub fn is_reference(&self) -> bool {
+        self.host.is_none()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        PathBuf::from(self.url.trim_start_matches("unix://"))
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = match &self.host {
+            Some(host) => host.command(docker()),
+            None => Command::new(docker()),
+        };
+        command.args(["-H", &self.url]).args(args);
+        command
+    }
+
+    pub fn docker(&self, args: &[&str]) -> Output {
+        run(&mut self.command(args))
+    }
+
+    pub fn ok(&self, args: &[&str]) -> String {
+        run_ok(&mut self.command(args))
+    }
+
+    /// Exit code, standard output, standard error.
+    pub fn code(&self, args: &[&str]) -> (i32, String, String) {
+        let out = self.docker(args);
+        let text = |b: &[u8]| String::from_utf8_lossy(b).trim_end().to_owned();
+        (
+            out.status.code().unwrap_or(-1),
+            text(&out.stdout),
+            text(&out.stderr),
+        )
+    }
+
+    /// `docker run --rm IMAGE sh -c SCRIPT`, which must succeed.
+    pub fn sh(&self, options: &[&str], script: &str) -> String {
+        let mut args = vec!["run", "--rm"];
+        args.extend(options);
+        args.extend([IMAGE, "sh", "-c", script]);
+        self.ok(&args)
+    }
+
+    pub fn name(&self, what: &str) -> String {
+        format!("{}-{what}", self.prefix)
+    }
+
+    pub fn api(&self, method: &str, path: &str, body: Option<&serde_json::Value>) -> Answer {
+        request(&self.socket(), method, path, body).unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// Runs a Python script with docker-py, which finds the engine through DOCKER_HOST.
+    pub fn python(&self, script: &str) -> String {
+        let python = std::env::var("SHOAL_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+        run_ok(
+            Command::new(python)
+                .args(["-c", script])
+                .env("DOCKER_HOST", &self.url)
+                .env("P", &self.prefix),
+        )
+    }
+}

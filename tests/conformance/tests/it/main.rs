@@ -1,0 +1,14 @@
+//! All conformance cases, one file per group; see the crate's text for how to run them on the reference engine.
+
+mod errors;
+mod exec;
+mod http;
+mod images;
+mod life;
+mod network;
+mod options;
+mod recovery;
+mod sdk;
+mod security;
+mod streams;
+mod volumes;
