@@ -1,6 +1,7 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
 //! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`), how it is
-//! named and described (`names`, `status`), how it is reached (`ipam`, `netplan`, `resolvconf`).
+//! named and described (`names`, `status`), how it is reached (`ipam`, `netplan`, `resolvconf`), what a cluster's task
+//! needs next (`taskstep`).
 //!
 //! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
 //! file, a socket, a thread or a random number. `node/engine`, `node/agent` and the drivers' callers use it; it knows
@@ -20,4 +21,5 @@ pub mod ports;
 pub mod resolvconf;
 pub mod seccomp;
 pub mod status;
+pub mod taskstep;
 pub mod users;

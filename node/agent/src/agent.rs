@@ -1,0 +1,142 @@
+//! The agent as its node's daemon sees it.
+
+use crate::book::Book;
+use crate::executor::Executor;
+use crate::managers::{ManagerPeer, Managers};
+use crate::orders::Orders;
+use crate::renewal;
+use crate::reporter::Reporter;
+use crate::runner::Shop;
+use crate::session::Session;
+use crate::worker::Worker;
+use shoal_node_drivers_certs::{Credentials, Files};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Tasks prepared, started, stopped or removed at a time.
+const HANDS: usize = 32;
+
+pub struct Config {
+    /// Who this node is; replaced in place when its certificate is renewed.
+    pub credentials: Credentials,
+    /// Where a renewed certificate is kept.
+    pub files: Files,
+    /// Directory for the agent's own files; created if missing.
+    pub state_dir: PathBuf,
+    /// Managers to try besides those known from before.
+    pub managers: Vec<ManagerPeer>,
+    /// Address of this node's own manager while it is one: the first to try.
+    pub own_manager: watch::Receiver<Option<String>>,
+    pub executor: Arc<dyn Executor>,
+}
+
+/// A cheap handle to the running agent. Dropping all handles does not stop it: [`Agent::stop`] does.
+#[derive(Clone)]
+pub struct Agent {
+    worker: Arc<Worker>,
+    shop: Arc<Shop>,
+    managers: Arc<Managers>,
+    renew: Arc<Notify>,
+    connected: watch::Receiver<bool>,
+    stop: CancellationToken,
+    loops: TaskTracker,
+}
+
+impl Agent {
+    /// Must be called within a runtime. Tasks known from before are watched at once; a session is sought meanwhile.
+    pub fn start(config: Config) -> io::Result<Self> {
+        std::fs::create_dir_all(&config.state_dir)?;
+        let stop = CancellationToken::new();
+        let managers = Arc::new(Managers::load(&config.state_dir, config.managers));
+        let shop = Arc::new(Shop {
+            executor: config.executor,
+            reporter: Reporter::default(),
+            orders: Orders::new(),
+            hands: Semaphore::new(HANDS),
+            changed: Notify::new(),
+        });
+        let worker = Worker::start(shop.clone(), Book::new(&config.state_dir), stop.clone());
+        let renew = Arc::new(Notify::new());
+        let (connected, is_connected) = watch::channel(false);
+        let loops = TaskTracker::new();
+        loops.spawn(renewal::keep(
+            config.credentials.clone(),
+            config.files,
+            managers.clone(),
+            config.own_manager.clone(),
+            renew.clone(),
+            stop.clone(),
+        ));
+        let session = Session {
+            credentials: config.credentials,
+            managers: managers.clone(),
+            own: config.own_manager,
+            worker: worker.clone(),
+            shop: shop.clone(),
+            renew: renew.clone(),
+            connected,
+            stop: stop.clone(),
+        };
+        loops.spawn(session.keep());
+        Ok(Self {
+            worker,
+            shop,
+            managers,
+            renew,
+            connected: is_connected,
+            stop,
+            loops,
+        })
+    }
+
+    /// The managers that this node knows, the newest word on them.
+    pub fn managers(&self) -> Vec<ManagerPeer> {
+        self.managers.get().managers
+    }
+
+    /// Whether this cluster's workers may pass their clients' calls on to the managers.
+    pub fn worker_forwarding(&self) -> bool {
+        self.managers.get().worker_forwarding
+    }
+
+    /// True while a manager holds this node's session.
+    pub fn connected(&self) -> watch::Receiver<bool> {
+        self.connected.clone()
+    }
+
+    /// Asks for a new certificate now.
+    pub fn renew(&self) {
+        self.renew.notify_one();
+    }
+
+    /// Ends the session and all that the agent does. Containers are left as they are.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.loops.close();
+        self.loops.wait().await;
+        self.worker.stopped().await;
+    }
+
+    /// Stops, then removes every container of a task: the node is leaving its cluster.
+    pub async fn leave(&self) {
+        let mut ids = self.worker.ids();
+        self.stop().await;
+        match self.shop.executor.tasks().await {
+            Ok(present) => ids.extend(present),
+            Err(error) => tracing::warn!(%error, "cannot list the containers of tasks"),
+        }
+        ids.sort();
+        ids.dedup();
+        let removals = ids.iter().map(|id| async move {
+            let _hand = self.shop.hands.acquire().await;
+            if let Err(error) = self.shop.executor.remove(id).await {
+                tracing::warn!(%error, task = %id, "cannot remove a task's container");
+            }
+        });
+        futures_util::future::join_all(removals).await;
+    }
+}
