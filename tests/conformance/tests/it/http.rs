@@ -172,7 +172,7 @@ fn attach_hijacks_with_and_without_upgrade_and_frames_output() {
         ),
         ("", "HTTP/1.1 200 OK", true),
     ] {
-        let body = json!({"Image": IMAGE, "Cmd": ["sh", "-c", "cat; echo err >&2"], "OpenStdin": true, "StdinOnce": true, "AttachStdin": true, "AttachStdout": true, "AttachStderr": true});
+        let body = json!({"Image": IMAGE, "Cmd": ["sh", "-c", "cat; sleep 0.2; echo err >&2"], "OpenStdin": true, "StdinOnce": true, "AttachStdin": true, "AttachStdout": true, "AttachStderr": true});
         let id = e.api("POST", "/v1.44/containers/create", Some(&body)).json()["Id"]
             .as_str()
             .unwrap()

@@ -98,7 +98,9 @@ fn attach_to_a_running_container() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(b"this\n").unwrap();
+    // Kept open: the CLI leaves when its own input ends.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"this\n").unwrap();
     let out = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&out.stdout), "got this\n");
     assert_eq!(out.status.code(), Some(4));
