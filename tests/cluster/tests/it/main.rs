@@ -1,1 +1,8 @@
-//! Cluster cases.
+//! All cluster cases.
+
+mod form;
+mod leader;
+mod lost;
+mod remote;
+mod service;
+mod tasks;

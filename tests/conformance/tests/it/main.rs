@@ -10,5 +10,6 @@ mod options;
 mod recovery;
 mod sdk;
 mod security;
+mod security_facts;
 mod streams;
 mod volumes;

@@ -1,0 +1,97 @@
+//! The leader's daemon is killed; all daemons are killed.
+
+use shoal_tests_cluster::Cluster;
+use shoal_tests_harness::eventually;
+use std::time::{Duration, Instant};
+
+#[test]
+fn a_killed_leader_is_replaced_and_no_task_restarts() {
+    let mut c = Cluster::form(3, 1);
+    c.sleepers(0, "s", 8, &[]);
+    let before: Vec<_> = (0..4).map(|i| c.pids(i)).collect();
+    for round in 0..3 {
+        let leader = eventually("there is a leader", Duration::from_secs(10), || c.leader(3));
+        let other = (0..3).find(|i| *i != leader).unwrap();
+        c.hosts[leader].kill();
+        let start = Instant::now();
+        eventually("a survivor takes a write", Duration::from_secs(10), || {
+            let label = format!("round={round}");
+            c.hosts[other]
+                .docker(&["node", "update", "--label-add", &label, "host4"])
+                .status
+                .success()
+                .then_some(())
+        });
+        eprintln!("round {round}: first write after {:?}", start.elapsed());
+        c.hosts[leader].start();
+        c.await_ready(4);
+    }
+    let after: Vec<_> = (0..4).map(|i| c.pids(i)).collect();
+    assert_eq!(
+        after, before,
+        "every container kept its pid, and none came or went"
+    );
+}
+
+#[test]
+fn all_daemons_killed_at_once_keep_their_containers_and_come_back() {
+    let mut c = Cluster::form(3, 1);
+    c.sleepers(3, "s", 8, &[]);
+    let before: Vec<_> = (0..4).map(|i| c.pids(i)).collect();
+    for host in &mut c.hosts {
+        host.kill();
+    }
+    for host in &mut c.hosts {
+        host.spawn();
+    }
+    let start = Instant::now();
+    for host in &mut c.hosts {
+        host.await_ping();
+    }
+    eventually("the cluster takes writes again", Duration::from_secs(10), || {
+        c.hosts[3]
+            .docker(&["service", "update", "--detach", "--label-add", "x=y", "s"])
+            .status
+            .success()
+            .then_some(())
+    });
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(8), "it answered after {took:?}");
+    c.await_ready(4);
+    std::thread::sleep(Duration::from_secs(2));
+    let after: Vec<_> = (0..4).map(|i| c.pids(i)).collect();
+    assert_eq!(after, before, "every container kept its pid");
+}
+
+#[test]
+fn without_a_quorum_writes_fail_clearly_and_containers_run_on() {
+    let mut c = Cluster::form(3, 0);
+    c.sleepers(0, "s", 3, &[]);
+    let before = c.pids(0);
+    c.hosts[1].kill();
+    c.hosts[2].kill();
+    let start = Instant::now();
+    let err = eventually("a write is refused", Duration::from_secs(30), || {
+        let out = c.hosts[0].docker(&["service", "scale", "--detach", "s=4"]);
+        (!out.status.success()).then(|| String::from_utf8_lossy(&out.stderr).into_owned())
+    });
+    assert!(
+        start.elapsed() < Duration::from_secs(25),
+        "within a stated timeout"
+    );
+    assert!(
+        err.contains("The swarm does not have a leader") || err.contains("quorum"),
+        "{err}"
+    );
+    assert_eq!(c.pids(0), before);
+    c.hosts[1].start();
+    c.hosts[2].start();
+    eventually("writes work again", Duration::from_secs(10), || {
+        c.hosts[0]
+            .docker(&["service", "scale", "--detach", "s=4"])
+            .status
+            .success()
+            .then_some(())
+    });
+    c.await_running(0, "s", 4, Duration::from_secs(20));
+}
