@@ -1,1 +1,27 @@
-//! node/drivers/network
+//! The network of this host's containers: namespaces, bridges, cables, packet rules and reserved ports.
+//!
+//! ```text
+//!   host ── eth0                      nft table `shoal-<sid>`: masquerade, published ports, isolation
+//!    └── docker0 (bridge) ── sv1a2b… ═══ eth0 │ container's network namespace
+//! ```
+//!
+//! The kernel is spoken to over netlink sockets with encoders of our own (`netlink`): no helper program, no
+//! long-lived state of ours. What is there is read back, compared with a plan of `core/host::netplan`, and changed by the
+//! difference. Everything made here carries the daemon's short id in its name, and nothing else is ever touched.
+//!
+//! The engine calls it. It decides nothing: which addresses, ports and rules there are comes from the plan. All calls
+//! block for some tens of microseconds; none waits longer than five seconds for the kernel.
+
+mod error;
+pub mod forwarding;
+mod links;
+mod netlink;
+mod netns;
+mod nft;
+mod ports;
+
+pub use error::{Error, Result};
+pub use links::{Cable, Counters, Links, Shown};
+pub use netns::Netns;
+pub use nft::{Nft, Watch, table_name};
+pub use ports::{HostPort, PortGuard, Ports};

@@ -1,0 +1,23 @@
+//! Whether the host forwards packets at all, and whether somebody else's rules stop them.
+
+mod foreign;
+
+use crate::error::{Error, Result};
+
+pub use foreign::foreign_drop;
+
+const FILE: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// Switches forwarding on if it is off. Answers whether it was off.
+pub fn enable() -> Result<bool> {
+    if is_enabled()? {
+        return Ok(false);
+    }
+    std::fs::write(FILE, "1").map_err(|e| Error::io(format!("write {FILE}"), e))?;
+    Ok(true)
+}
+
+pub fn is_enabled() -> Result<bool> {
+    let text = std::fs::read_to_string(FILE).map_err(|e| Error::io(format!("read {FILE}"), e))?;
+    Ok(text.trim() != "0")
+}

@@ -1,0 +1,80 @@
+use shoal_node_core_host::netplan::Bridge;
+
+use super::{Links, Shown, UP, check_name, link, link_head, parse, used};
+use crate::error::{Error, Result};
+use crate::netlink::{Request, Socket};
+
+const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
+
+impl Links {
+    /// Makes the bridge as the plan wants it: there, up, with its address. Other addresses that it has are left alone.
+    pub fn ensure_bridge(&self, bridge: &Bridge) -> Result<Shown> {
+        check_name(&bridge.name)?;
+        let mut socket = self.socket.lock();
+        let name = &bridge.name;
+        let shown = match link(&mut socket, name)? {
+            Some(message) => parse(&message),
+            None => {
+                match create(&mut socket, bridge) {
+                    // Somebody made it between our question and our request.
+                    Err(e) if e.is_exists() => {}
+                    other => other?,
+                }
+                link(&mut socket, name)?.as_ref().and_then(parse)
+            }
+        };
+        let mut shown = shown.ok_or_else(|| Error::Malformed {
+            what: format!("look up bridge {name}"),
+        })?;
+        if shown.kind != "bridge" {
+            return Err(Error::Invalid(format!(
+                "interface {name} exists and is no bridge"
+            )));
+        }
+        shown.addresses = used::addresses(&mut socket)?
+            .into_iter()
+            .filter(|(index, _)| *index == shown.index)
+            .map(|(_, address)| address)
+            .collect();
+        let mut request = Request::new();
+        if !shown.up || shown.mtu != bridge.mtu {
+            request.begin(libc::RTM_NEWLINK, 0, &link_head(shown.index, UP, UP));
+            request.put_u32(libc::IFLA_MTU, bridge.mtu);
+        }
+        if !shown.addresses.contains(&bridge.address) {
+            used::add_address(&mut request, shown.index, bridge.address, true);
+            shown.addresses.push(bridge.address);
+        }
+        if request.len() > 0 {
+            socket.exchange(&mut request, |_| {
+                format!("set up bridge {name} with {}", bridge.address)
+            })?;
+        }
+        drop(socket);
+        // Lets a connection to a published port on 127.0.0.1 leave over the bridge. The table's first chain drops what
+        // would misuse it from outside.
+        let file = format!("/proc/sys/net/ipv4/conf/{name}/route_localnet");
+        if std::fs::read_to_string(&file).is_ok_and(|now| now.trim() != "1") {
+            std::fs::write(&file, "1").map_err(|e| Error::io(format!("write {file}"), e))?;
+        }
+        Ok(Shown {
+            up: true,
+            mtu: bridge.mtu,
+            ..shown
+        })
+    }
+}
+
+fn create(socket: &mut Socket, bridge: &Bridge) -> Result<()> {
+    let mut request = Request::new();
+    request.begin(libc::RTM_NEWLINK, CREATE, &link_head(0, UP, UP));
+    request
+        .put_text(libc::IFLA_IFNAME, &bridge.name)
+        .put_u32(libc::IFLA_MTU, bridge.mtu)
+        .nest(libc::IFLA_LINKINFO, |info| {
+            info.put_text(libc::IFLA_INFO_KIND, "bridge");
+        });
+    socket
+        .exchange(&mut request, |_| format!("create bridge {}", bridge.name))
+        .map(drop)
+}

@@ -1,0 +1,161 @@
+//! A cable between a bridge and a container: a pair of virtual interfaces.
+
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use ipnet::Ipv4Net;
+use shoal_node_core_host::netplan::mac_of;
+
+use super::{LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head, used, without_ipv6};
+use crate::error::{Error, Result};
+use crate::netlink::{Message, Request};
+use crate::netns::Netns;
+
+/// The loopback interface has this number in every network namespace.
+const LOOPBACK_INDEX: u32 = 1;
+const PEER: u16 = 1;
+const INFO_SLAVE_KIND: u16 = 4;
+const INFO_SLAVE_DATA: u16 = 5;
+const PORT_ISOLATED: u16 = 33;
+const FILTER_SKIP_STATS: u32 = 8;
+
+/// What to plug in where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cable {
+    pub bridge: String,
+    /// The host's end, see `netplan::host_link`.
+    pub host_link: String,
+    /// The container's end: `eth0`.
+    pub name: String,
+    pub address: Ipv4Net,
+    /// `None` adds no default route (an internal network, or a second one).
+    pub gateway: Option<Ipv4Addr>,
+    /// `None` takes it from the address, as Docker does.
+    pub mac: Option<[u8; 6]>,
+    pub mtu: u32,
+    /// Other containers of the bridge cannot reach it (`icc` off).
+    pub isolated: bool,
+}
+
+impl Links {
+    /// Lays the cable: one write on the host's side makes the pair with its far end already in the container, one write
+    /// inside sets loopback, address and route. On an error the cable is gone again.
+    pub fn plug(&self, netns: &Netns, cable: &Cable) -> Result<()> {
+        check_name(&cable.host_link)?;
+        check_name(&cable.name)?;
+        let peer = self.lay(netns, cable)?;
+        let inside = self.set_up_inside(netns, cable, peer);
+        if inside.is_err() {
+            let _ = self.remove(&cable.host_link);
+        }
+        inside
+    }
+
+    /// Takes the cable away; one that is not there is no error. A namespace that nobody holds takes its cables with it.
+    pub fn unplug(&self, host_link: &str) -> Result<()> {
+        self.remove(host_link)
+    }
+
+    /// Brings up the loopback of a container that has no other network.
+    pub fn loopback_up(netns: &Netns) -> Result<()> {
+        let mut request = Request::new();
+        request.begin(libc::RTM_NEWLINK, 0, &link_head(LOOPBACK_INDEX, UP, UP));
+        netns
+            .socket()
+            .lock()
+            .exchange(&mut request, |_| "bring up loopback".into())
+            .map(drop)
+    }
+
+    /// Answers the index of the far end.
+    fn lay(&self, netns: &Netns, cable: &Cable) -> Result<u32> {
+        let mut socket = self.socket.lock();
+        // The bridge's index is asked for each time: it may have been made anew.
+        let mut request = Request::new();
+        ask_link(&mut request, &cable.bridge, FILTER_SKIP_STATS);
+        let what = || format!("look up bridge {}", cable.bridge);
+        let answers = socket.exchange(&mut request, |_| what())?;
+        let bridge = index_of(&answers).ok_or_else(|| Error::Malformed { what: what() })?;
+
+        let mut request = Request::new();
+        let create = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
+        request.begin(libc::RTM_NEWLINK, create, &link_head(0, UP, UP));
+        request
+            .put_text(libc::IFLA_IFNAME, &cable.host_link)
+            .put_u32(libc::IFLA_MTU, cable.mtu)
+            .put_u32(libc::IFLA_MASTER, bridge);
+        without_ipv6(&mut request);
+        let mac = cable.mac.unwrap_or_else(|| mac_of(cable.address.addr()));
+        request.nest(libc::IFLA_LINKINFO, |info| {
+            info.put_text(libc::IFLA_INFO_KIND, "veth");
+            info.nest(libc::IFLA_INFO_DATA, |data| {
+                data.nest(PEER, |peer| {
+                    peer.raw(&link_head(0, UP, UP));
+                    peer.put_text(libc::IFLA_IFNAME, &cable.name)
+                        .put_u32(libc::IFLA_MTU, cable.mtu)
+                        .put(libc::IFLA_ADDRESS, &mac)
+                        .put_u32(libc::IFLA_NET_NS_FD, netns.as_fd().as_raw_fd() as u32);
+                    without_ipv6(peer);
+                });
+            });
+        });
+        if cable.isolated {
+            request.begin(libc::RTM_NEWLINK, 0, &link_head(0, 0, 0));
+            request
+                .put_text(libc::IFLA_IFNAME, &cable.host_link)
+                .nest(libc::IFLA_LINKINFO, |info| {
+                    info.put_text(INFO_SLAVE_KIND, "bridge")
+                        .nest(INFO_SLAVE_DATA, |data| {
+                            data.put_u8(PORT_ISOLATED, 1);
+                        });
+                });
+        }
+        ask_link(&mut request, &cable.host_link, FILTER_SKIP_STATS);
+        let what = || format!("plug {} into bridge {}", cable.host_link, cable.bridge);
+        let answers = match socket.exchange(&mut request, |_| what()) {
+            Ok(answers) => answers,
+            Err(e) => {
+                drop(socket);
+                // Of somebody else's making it is only when it was there before.
+                if !e.is_exists() {
+                    let _ = self.remove(&cable.host_link);
+                }
+                return Err(e);
+            }
+        };
+        peer_of(&answers).ok_or_else(|| Error::Malformed { what: what() })
+    }
+
+    fn set_up_inside(&self, netns: &Netns, cable: &Cable, index: u32) -> Result<()> {
+        let mut request = Request::new();
+        let loopback = request.begin(libc::RTM_NEWLINK, 0, &link_head(LOOPBACK_INDEX, UP, UP));
+        used::add_address(&mut request, index, cable.address, true);
+        if let Some(gateway) = cable.gateway {
+            used::add_default_route(&mut request, index, gateway);
+        }
+        let what = |at: usize| match at {
+            at if at == loopback => "bring up loopback".to_owned(),
+            1 => format!("give {} the address {}", cable.name, cable.address),
+            _ => format!("add a default route over {:?} to {}", cable.gateway, cable.name),
+        };
+        netns.socket().lock().exchange(&mut request, what).map(drop)
+    }
+}
+
+fn index_of(answers: &[(usize, Message)]) -> Option<u32> {
+    answers
+        .iter()
+        .find(|(_, m)| m.kind == libc::RTM_NEWLINK)?
+        .1
+        .u32(4)
+}
+
+/// What the host's end says about the other one: its index over there.
+fn peer_of(answers: &[(usize, Message)]) -> Option<u32> {
+    answers
+        .iter()
+        .find(|(_, m)| m.kind == libc::RTM_NEWLINK)?
+        .1
+        .attributes(LINK_HEAD_BYTES)
+        .u32(libc::IFLA_LINK)
+}

@@ -1,0 +1,106 @@
+//! A container's network namespace, held by descriptor.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use parking_lot::Mutex;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
+
+use crate::error::{Error, Result};
+use crate::netlink::{Family, Socket};
+
+/// The stack of the thread that makes or enters a namespace: it does a handful of system calls.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// The namespace lives as long as this, or a process in it, does.
+#[derive(Debug)]
+pub struct Netns {
+    fd: OwnedFd,
+    /// Speaks inside the namespace, from whichever thread.
+    socket: Mutex<Socket>,
+}
+
+impl Netns {
+    /// A new, empty namespace (its loopback is down).
+    pub fn create() -> Result<Netns> {
+        // A thread of its own, which ends right after: a thread that moved must never do other work.
+        in_thread(|| {
+            // SAFETY: only the network namespace of this short-lived thread changes; its descriptors stay valid.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
+                .map_err(|e| Error::io("make network namespace", e))?;
+            let file = File::open("/proc/thread-self/ns/net")
+                .map_err(|e| Error::io("open new network namespace", e))?;
+            Ok(Netns {
+                fd: file.into(),
+                socket: Mutex::new(Socket::open(Family::Route)?),
+            })
+        })
+    }
+
+    pub fn of_pid(pid: i32) -> Result<Netns> {
+        Self::of_path(Path::new(&format!("/proc/{pid}/ns/net")))
+    }
+
+    pub fn of_path(path: &Path) -> Result<Netns> {
+        let file = File::open(path)
+            .map_err(|e| Error::io(format!("open network namespace {}", path.display()), e))?;
+        Self::of_fd(file.into())
+    }
+
+    pub fn of_fd(fd: OwnedFd) -> Result<Netns> {
+        let (fd, socket) = in_thread(|| {
+            enter(fd.as_fd())?;
+            Ok((fd, Socket::open(Family::Route)?))
+        })?;
+        Ok(Netns {
+            fd,
+            socket: Mutex::new(socket),
+        })
+    }
+
+    /// Another descriptor of the same namespace, to give away.
+    pub fn try_clone_fd(&self) -> Result<OwnedFd> {
+        self.fd
+            .try_clone()
+            .map_err(|e| Error::io("duplicate network namespace", e))
+    }
+
+    /// Runs `work` on a new thread inside the namespace and waits for it: for what has no descriptor to speak through.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        in_thread(|| {
+            enter(self.fd.as_fd())?;
+            Ok(work())
+        })
+    }
+
+    pub(crate) fn socket(&self) -> &Mutex<Socket> {
+        &self.socket
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn enter(fd: BorrowedFd<'_>) -> Result<()> {
+    move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))
+        .map_err(|e| Error::io("enter network namespace", e))
+}
+
+fn in_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("netns".into())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, work)
+            .map_err(|e| Error::io("start a thread", e))?;
+        thread.join().unwrap_or_else(|_| {
+            Err(Error::Invalid(
+                "a thread inside a network namespace panicked".into(),
+            ))
+        })
+    })
+}
