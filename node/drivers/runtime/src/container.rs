@@ -1,0 +1,323 @@
+//! The first process of a container: one clone, then the child builds its own world and waits at the gate.
+//!
+//! ```text
+//! shim                                        child
+//! plan mounts, devices, process
+//! clone3 ───────────────────────────────────▶ isolate mounts, overlay, mounts, devices, masks
+//! add it to its group, write id maps, tell ─▶ (waits only where it needs the group or the ids)
+//!                                             pivot_root, host name, rlimits, user, capabilities, seccomp
+//! wait_ready ◀──────────────────────────────── ready
+//! go ───────────────────────────────────────▶ exec
+//! ```
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags};
+
+use crate::channel::{self, Report, Step};
+use crate::error::{Error, Result, doing, on};
+use crate::namespaces::{self, Netns};
+use crate::process::{self, Stdio};
+use crate::root::{self, Rootfs};
+use crate::seccomp::Program;
+use crate::{console, devices, mask, mount_options, mounts, resolve, sys};
+
+/// Where `--init` puts its program.
+pub const INIT: &str = "/sbin/docker-init";
+
+/// What a container is made from.
+pub struct Config<'a> {
+    pub spec: &'a Spec,
+    pub rootfs: &'a Rootfs,
+    pub netns: Netns<'a>,
+    pub stdio: Stdio,
+    pub seccomp: Option<Program>,
+    /// A static program to bind at [`INIT`] and to run before the command.
+    pub init: Option<&'a Path>,
+    /// Its version 2 group, to be born in.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Its version 1 groups by the names of their trees; then [`Child::grouped`] has to be called.
+    pub groups: mounts::GroupDirs<'a>,
+}
+
+/// A process that prepares itself, is at the gate, or runs.
+pub struct Child {
+    /// In the host's pid namespace.
+    pub pid: u32,
+    pub pidfd: OwnedFd,
+    /// The master side of its terminal, once it is ready.
+    pub console: Option<OwnedFd>,
+    socket: OwnedFd,
+}
+
+/// Everything that the child needs, made before the clone.
+struct Prepared {
+    namespaces: namespaces::Plan,
+    rootfs: Rootfs,
+    /// Made by the parent if the child could not (user namespace).
+    root: Option<OwnedFd>,
+    slave: bool,
+    mounts: Vec<mounts::Planned>,
+    nodes: Option<Vec<devices::Node>>,
+    masked: Vec<PathBuf>,
+    readonly: Vec<PathBuf>,
+    read_only_root: bool,
+    root_propagation: Option<(u64, bool)>,
+    hostname: Option<String>,
+    domainname: Option<String>,
+    sysctl: HashMap<String, String>,
+    process: process::Plan,
+    stdio: Stdio,
+    wait_group: bool,
+}
+
+/// Clone the first process. It prepares itself while the caller puts it into its groups.
+///
+/// # Safety
+/// The calling process must have one thread only.
+pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
+    let cgroup = config.cgroup;
+    let prepared = prepare(config)?;
+    let (ours, theirs) = channel::pair()?;
+    // The child is born inside a network namespace that was given; this process returns to its own.
+    let home = match &prepared.namespaces.net {
+        Some(net) => {
+            let path = Path::new("/proc/self/ns/net");
+            let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(on("open", path))?;
+            sys::setns(net.as_fd(), libc::CLONE_NEWNET).map_err(doing("enter the network namespace"))?;
+            Some(home)
+        }
+        None => None,
+    };
+    if let Some(pid) = &prepared.namespaces.pid {
+        sys::setns(pid.as_fd(), libc::CLONE_NEWPID).map_err(doing("enter the pid namespace"))?;
+    }
+    // SAFETY: one thread, by the caller's promise.
+    let cloned = unsafe { sys::clone3(prepared.namespaces.new, cgroup) };
+    if let Ok(sys::Cloned::Child) = cloned {
+        drop(ours);
+        child(prepared, theirs);
+    }
+    if let Some(home) = home {
+        sys::setns(home.as_fd(), libc::CLONE_NEWNET).map_err(doing("return from the network namespace"))?;
+    }
+    match cloned.map_err(doing("clone the container's process"))? {
+        sys::Cloned::Child => sys::exit(1),
+        sys::Cloned::Parent { pid, pidfd } => {
+            let child = Child { pid, pidfd, console: None, socket: ours };
+            match child.settle_ids(&prepared) {
+                Ok(()) => Ok(child),
+                Err(error) => {
+                    child.kill();
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+impl Child {
+    pub(crate) fn new(pid: u32, pidfd: OwnedFd, socket: OwnedFd) -> Self {
+        Self { pid, pidfd, console: None, socket }
+    }
+
+    /// It is in its (version 1) control groups.
+    pub fn grouped(&self) -> Result<()> {
+        channel::tell(self.socket.as_fd(), Step::Grouped).map_err(doing("talk to the container's process"))
+    }
+
+    /// Wait until it stands at the gate. If it failed on the way it is dead and reaped.
+    pub fn wait_ready(&mut self) -> Result<()> {
+        loop {
+            match channel::next(self.socket.as_fd())? {
+                Report::Console(master) => self.console = Some(master),
+                Report::Ready => return Ok(()),
+                Report::Failed(error) => {
+                    self.kill();
+                    return Err(error);
+                }
+                Report::Closed => {
+                    self.kill();
+                    return Err(Error::new("the container's process died while it was prepared"));
+                }
+            }
+        }
+    }
+
+    /// Open the gate; returns once the exec has happened.
+    pub fn go(&mut self) -> Result<()> {
+        channel::tell(self.socket.as_fd(), Step::Go).map_err(doing("talk to the container's process"))?;
+        match channel::next(self.socket.as_fd())? {
+            Report::Closed => Ok(()),
+            Report::Failed(error) => {
+                self.kill();
+                Err(error)
+            }
+            other => Err(Error::new(format!("the container's process reported {other:?} instead of its exec"))),
+        }
+    }
+
+    /// Kill and reap it.
+    pub fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
+        let id = rustix::process::WaitId::PidFd(self.pidfd.as_fd());
+        let _ = rustix::process::waitid(id, rustix::process::WaitIdOptions::EXITED);
+    }
+
+    /// What only the parent may do: id maps and the OOM score (it may be lower than the child could set).
+    fn settle_ids(&self, prepared: &Prepared) -> Result<()> {
+        let proc = PathBuf::from(format!("/proc/{}", self.pid));
+        let write = |name: &str, text: &str| {
+            let path = proc.join(name);
+            std::fs::write(&path, text).map_err(|e| Error::new(format!("write {}: {e}", path.display())))
+        };
+        write("oom_score_adj", &prepared.process.oom_score_adj.unwrap_or(0).to_string())?;
+        if let (Some(uids), Some(gids)) = (&prepared.namespaces.uid_map, &prepared.namespaces.gid_map) {
+            write("gid_map", gids)?;
+            write("uid_map", uids)?;
+            channel::tell(self.socket.as_fd(), Step::Mapped).map_err(doing("talk to the container's process"))?;
+        }
+        Ok(())
+    }
+}
+
+fn prepare(config: Config<'_>) -> Result<Prepared> {
+    let Config { spec, rootfs, netns, stdio, seccomp, init, cgroup: _, groups } = config;
+    let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the specification has no linux section"))?;
+    let process = spec.process().as_ref().ok_or_else(|| Error::new("the specification has no process"))?;
+    let namespaces = namespaces::Plan::new(spec, &netns)?;
+    let mut mounts = mounts::plan(spec.mounts().as_deref().unwrap_or_default(), groups)?;
+    if let Some(init) = init {
+        mounts.push(mounts::plan_file(init, INIT)?);
+    }
+    let dev_is_bound = mounts.iter().any(mounts::Planned::is_dev_bind);
+    let devices = linux.devices().as_deref().unwrap_or_default();
+    let root_propagation = match linux.rootfs_propagation() {
+        None => None,
+        Some(word) => Some(
+            mount_options::propagation(word)
+                .ok_or_else(|| Error::new(format!("{word:?} is no propagation of mounts")))?,
+        ),
+    };
+    let shared = |p: &Option<(u64, bool)>| matches!(p, Some((libc::MS_SHARED | libc::MS_SLAVE, _)));
+    let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
+    Ok(Prepared {
+        slave: shared(&root_propagation) || mounts.iter().any(mounts::Planned::wants_propagation),
+        root: if namespaces.user() { Some(rootfs.detached()?) } else { None },
+        rootfs: rootfs.clone(),
+        nodes: if dev_is_bound { None } else { Some(devices::plan(devices)?) },
+        mounts,
+        masked: paths(linux.masked_paths()),
+        readonly: paths(linux.readonly_paths()),
+        read_only_root: spec.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)),
+        root_propagation,
+        hostname: spec.hostname().clone().filter(|_| namespaces.uts()),
+        domainname: spec.domainname().clone().filter(|_| namespaces.uts()),
+        sysctl: linux.sysctl().clone().unwrap_or_default(),
+        process: process::Plan::new(process, seccomp, init.map(|_| INIT), true)?,
+        stdio,
+        wait_group: !groups.is_empty(),
+        namespaces,
+    })
+}
+
+/// The child's whole life up to the exec. Nothing may unwind out of it: the frames above belong to the shim.
+fn child(prepared: Prepared, socket: OwnedFd) -> ! {
+    let run = std::panic::AssertUnwindSafe(|| {
+        let error = match build(prepared, socket.as_fd()) {
+            Ok(process) => process.become_process(socket.as_fd()),
+            Err(error) => error,
+        };
+        channel::report_failure(socket.as_fd(), &error);
+    });
+    let _ = std::panic::catch_unwind(run);
+    sys::exit(1)
+}
+
+fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
+    rustix::process::setsid().map_err(doing("setsid"))?;
+    rustix::process::umask(Mode::empty());
+    // Before any exec, so that no descriptor of the shim can get into the container.
+    sys::cloexec_from(3).map_err(doing("close the shim's descriptors"))?;
+    if p.namespaces.user() {
+        channel::wait(socket, Step::Mapped)?;
+        sys::setgroups(&[]).map_err(doing("setgroups"))?;
+        sys::setresgid(0).map_err(doing("become the namespace's root group"))?;
+        sys::setresuid(0).map_err(doing("become the namespace's root"))?;
+    }
+    p.namespaces.join()?;
+    let mut grouped = !p.wait_group;
+    if p.namespaces.cgroup {
+        if !grouped {
+            channel::wait(socket, Step::Grouped)?;
+            grouped = true;
+        }
+        sys::unshare(libc::CLONE_NEWCGROUP).map_err(doing("make a cgroup namespace"))?;
+    }
+    mounts::isolate(p.slave)?;
+    let null = resolve::host_null(OFlags::PATH).map_err(doing("open the host's /dev/null"))?;
+    let root = match p.root {
+        Some(root) => root::attach_detached(root)?,
+        None => p.rootfs.attached()?,
+    };
+    let root = root.as_fd();
+    for mount in p.mounts {
+        mount.attach(root)?;
+    }
+    if let Some(nodes) = &p.nodes {
+        devices::make(root, nodes, p.namespaces.user())?;
+    }
+    let (stdio, terminal) = match p.stdio {
+        Stdio::Files(files) => (files, false),
+        Stdio::Terminal(size) => {
+            let (master, peer) = console::open(root)?;
+            if let Some((width, height)) = size {
+                set_size(peer.as_fd(), width, height)?;
+            }
+            if p.nodes.is_some() {
+                console::bind(root, peer.as_fd())?;
+            }
+            channel::report_console(socket, master.as_fd())?;
+            let again = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(doing("copy the terminal"));
+            let (out, err) = (again(&peer)?, again(&peer)?);
+            ([peer, out, err], true)
+        }
+    };
+    if let Some(cwd) = p.process.cwd_to_make() {
+        // A read-only or foreign file system there: the chdir below says what is wrong.
+        let _ = resolve::make_dir(root, cwd, 0o755);
+    }
+    if let Some(hostname) = &p.hostname {
+        rustix::system::sethostname(hostname.as_bytes()).map_err(doing("set the host name"))?;
+    }
+    if let Some(domainname) = &p.domainname {
+        rustix::system::setdomainname(domainname.as_bytes()).map_err(doing("set the domain name"))?;
+    }
+    if !p.sysctl.is_empty() {
+        let proc = mounts::make("proc", "proc", &[], rustix::mount::MountAttrFlags::empty())
+            .map_err(doing("make a private procfs"))?;
+        crate::sysctl::write(proc.as_fd(), &p.sysctl)?;
+    }
+    mask::protect(root, &p.readonly)?;
+    mask::mask(root, null.as_fd(), &p.masked)?;
+    if let Some((kind, recursive)) = p.root_propagation {
+        sys::mount_setattr(root, recursive, 0, 0, kind).map_err(doing("set the root's propagation"))?;
+    }
+    if p.read_only_root {
+        sys::mount_setattr(root, false, libc::MOUNT_ATTR_RDONLY, 0, 0).map_err(doing("make the root read-only"))?;
+    }
+    root::enter(root)?;
+    p.process.connect(&[stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()], terminal)?;
+    if !grouped {
+        channel::wait(socket, Step::Grouped)?;
+    }
+    Ok(p.process)
+}
+
+pub(crate) fn set_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> Result<()> {
+    let size = rustix::termios::Winsize { ws_col: width, ws_row: height, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(terminal, size).map_err(doing("set the terminal's size"))
+}
