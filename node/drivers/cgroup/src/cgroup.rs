@@ -1,5 +1,5 @@
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
 use serde::{Deserialize, Serialize};
@@ -108,6 +108,21 @@ impl Cgroup {
                 .dir
                 .path(),
             Groups::V2(dir) => dir.path(),
+        }
+    }
+
+    /// The group's directories on version 1, each with the name of its tree (`cpu,cpuacct`), for showing a container its
+    /// own groups. Empty on version 2, where a cgroup namespace does that.
+    pub fn directories(&self) -> Vec<(String, PathBuf)> {
+        match &self.groups {
+            Groups::V2(_) => Vec::new(),
+            Groups::V1(groups) => groups
+                .iter()
+                .map(|group| {
+                    let names: Vec<&str> = group.controllers.iter().map(|c| c.v1_name()).collect();
+                    (names.join(","), group.dir.path().to_owned())
+                })
+                .collect(),
         }
     }
 

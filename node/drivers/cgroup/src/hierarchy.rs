@@ -50,6 +50,21 @@ impl Controller {
         })
     }
 
+    /// The name as version 1 uses it.
+    pub(crate) fn v1_name(self) -> &'static str {
+        match self {
+            Controller::Memory => "memory",
+            Controller::Cpu => "cpu",
+            Controller::Cpuacct => "cpuacct",
+            Controller::Cpuset => "cpuset",
+            Controller::Pids => "pids",
+            Controller::Devices => "devices",
+            Controller::BlockIo => "blkio",
+            Controller::Freezer => "freezer",
+            Controller::Hugetlb => "hugetlb",
+        }
+    }
+
     /// The name as version 2 writes it in `cgroup.subtree_control`.
     fn v2_name(self) -> Option<&'static str> {
         Some(match self {

@@ -20,23 +20,65 @@ pub struct Sets {
 const ORDER: [Capability; 41] = {
     use Capability::*;
     [
-        Chown, DacOverride, DacReadSearch, Fowner, Fsetid, Kill, Setgid, Setuid, Setpcap, LinuxImmutable,
-        NetBindService, NetBroadcast, NetAdmin, NetRaw, IpcLock, IpcOwner, SysModule, SysRawio, SysChroot, SysPtrace,
-        SysPacct, SysAdmin, SysBoot, SysNice, SysResource, SysTime, SysTtyConfig, Mknod, Lease, AuditWrite,
-        AuditControl, Setfcap, MacOverride, MacAdmin, Syslog, WakeAlarm, BlockSuspend, AuditRead, Perfmon, Bpf,
+        Chown,
+        DacOverride,
+        DacReadSearch,
+        Fowner,
+        Fsetid,
+        Kill,
+        Setgid,
+        Setuid,
+        Setpcap,
+        LinuxImmutable,
+        NetBindService,
+        NetBroadcast,
+        NetAdmin,
+        NetRaw,
+        IpcLock,
+        IpcOwner,
+        SysModule,
+        SysRawio,
+        SysChroot,
+        SysPtrace,
+        SysPacct,
+        SysAdmin,
+        SysBoot,
+        SysNice,
+        SysResource,
+        SysTime,
+        SysTtyConfig,
+        Mknod,
+        Lease,
+        AuditWrite,
+        AuditControl,
+        Setfcap,
+        MacOverride,
+        MacAdmin,
+        Syslog,
+        WakeAlarm,
+        BlockSuspend,
+        AuditRead,
+        Perfmon,
+        Bpf,
         CheckpointRestore,
     ]
 };
 
 fn bits(set: &Option<Capabilities>) -> u64 {
     let set = set.as_ref();
-    ORDER.iter().enumerate().filter(|(_, c)| set.is_some_and(|s| s.contains(c))).fold(0, |sum, (n, _)| sum | 1 << n)
+    ORDER
+        .iter()
+        .enumerate()
+        .filter(|(_, c)| set.is_some_and(|s| s.contains(c)))
+        .fold(0, |sum, (n, _)| sum | 1 << n)
 }
 
 impl Sets {
     /// Absent capabilities are empty sets: nothing is allowed.
     pub fn of(capabilities: Option<&LinuxCapabilities>) -> Self {
-        let Some(c) = capabilities else { return Self::default() };
+        let Some(c) = capabilities else {
+            return Self::default();
+        };
         Self {
             bounding: bits(c.bounding()),
             effective: bits(c.effective()),
@@ -81,11 +123,14 @@ impl Sets {
     pub fn take(&self) -> Result<()> {
         sys::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0)
             .map_err(doing("clear the ambient capabilities"))?;
-        sys::capset(self.effective, self.permitted, self.inheritable)
-            .map_err(doing("set capabilities"))?;
+        sys::capset(self.effective, self.permitted, self.inheritable).map_err(doing("set capabilities"))?;
         for capability in (0..64).filter(|c| self.ambient & (1 << c) != 0) {
-            sys::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, capability)
-                .map_err(doing("raise an ambient capability"))?;
+            sys::prctl(
+                libc::PR_CAP_AMBIENT,
+                libc::PR_CAP_AMBIENT_RAISE as u64,
+                capability,
+            )
+            .map_err(doing("raise an ambient capability"))?;
         }
         Ok(())
     }
@@ -100,7 +145,10 @@ mod tests {
         let names = "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE \
                      SYS_CHROOT KILL AUDIT_WRITE";
         let list: Vec<String> = names.split_whitespace().map(|n| format!("\"CAP_{n}\"")).collect();
-        let text = format!(r#"{{"bounding":[{0}],"effective":[{0}],"inheritable":[]}}"#, list.join(","));
+        let text = format!(
+            r#"{{"bounding":[{0}],"effective":[{0}],"inheritable":[]}}"#,
+            list.join(",")
+        );
         let capabilities: LinuxCapabilities = serde_json::from_str(&text).unwrap();
         let sets = Sets::of(Some(&capabilities));
         assert_eq!(sets.bounding, 0xa804_25fb, "CapBnd of a container under Docker");

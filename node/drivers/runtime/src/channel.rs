@@ -11,8 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
 use crate::error::{Error, Result, doing};
@@ -45,8 +45,13 @@ const FAILED: u8 = b'E';
 const REPORT_MAX: usize = 4096;
 
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map_err(doing("make a socket pair"))
+    rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .map_err(doing("make a socket pair"))
 }
 
 /// The child: wait for the parent to say `step`. If the parent is gone there is nobody to run for.
@@ -72,7 +77,9 @@ pub fn tell(socket: BorrowedFd<'_>, step: Step) -> Result<(), Errno> {
 
 /// Only `write` from here on: a filter may already be in force.
 pub fn report_ready(socket: BorrowedFd<'_>) -> Result<()> {
-    rustix::io::write(socket, &[READY]).map(drop).map_err(doing("report to the shim"))
+    rustix::io::write(socket, &[READY])
+        .map(drop)
+        .map_err(doing("report to the shim"))
 }
 
 pub fn report_failure(socket: BorrowedFd<'_>, error: &Error) {
@@ -87,9 +94,14 @@ pub fn report_console(socket: BorrowedFd<'_>, master: BorrowedFd<'_>) -> Result<
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [master];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(socket, &[IoSlice::new(&[CONSOLE])], &mut control, SendFlags::NOSIGNAL)
-        .map(drop)
-        .map_err(doing("hand the terminal to the shim"))
+    rustix::net::sendmsg(
+        socket,
+        &[IoSlice::new(&[CONSOLE])],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )
+    .map(drop)
+    .map_err(doing("hand the terminal to the shim"))
 }
 
 /// The parent: the child's next report.
@@ -99,7 +111,12 @@ pub fn next(socket: BorrowedFd<'_>) -> Result<Report> {
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let length = loop {
         let mut buffers = [IoSliceMut::new(&mut packet)];
-        match rustix::net::recvmsg(socket.as_fd(), &mut buffers, &mut control, RecvFlags::CMSG_CLOEXEC) {
+        match rustix::net::recvmsg(
+            socket.as_fd(),
+            &mut buffers,
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        ) {
             Ok(received) => break received.bytes,
             Err(Errno::INTR) => {}
             Err(Errno::CONNRESET) => break 0,
@@ -118,6 +135,10 @@ pub fn next(socket: BorrowedFd<'_>) -> Result<Report> {
             i32::from_le_bytes([*a, *b, *c, *d]),
             String::from_utf8_lossy(text).into_owned(),
         )),
-        _ => return Err(Error::new("the container's process sent a report that makes no sense")),
+        _ => {
+            return Err(Error::new(
+                "the container's process sent a report that makes no sense",
+            ));
+        }
     })
 }

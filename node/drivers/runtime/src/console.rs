@@ -37,8 +37,14 @@ pub fn bind(root: BorrowedFd<'_>, peer: BorrowedFd<'_>) -> Result<()> {
             Ok(_) | Err(Errno::EXIST) => {}
             Err(e) => return Err(e),
         }
-        let target = rustix::fs::openat(&dev, "console", OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+        let target = rustix::fs::openat(
+            &dev,
+            "console",
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let flags =
+            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = rustix::mount::open_tree(peer, "", flags)?;
         mounts::attach(tree.as_fd(), target.as_fd())
     };

@@ -86,7 +86,8 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     let home = match &prepared.namespaces.net {
         Some(net) => {
             let path = Path::new("/proc/self/ns/net");
-            let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(on("open", path))?;
+            let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(on("open", path))?;
             sys::setns(net.as_fd(), libc::CLONE_NEWNET).map_err(doing("enter the network namespace"))?;
             Some(home)
         }
@@ -107,7 +108,12 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     match cloned.map_err(doing("clone the container's process"))? {
         sys::Cloned::Child => sys::exit(1),
         sys::Cloned::Parent { pid, pidfd } => {
-            let child = Child { pid, pidfd, console: None, socket: ours };
+            let child = Child {
+                pid,
+                pidfd,
+                console: None,
+                socket: ours,
+            };
             match child.settle_ids(&prepared) {
                 Ok(()) => Ok(child),
                 Err(error) => {
@@ -121,12 +127,24 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
 
 impl Child {
     pub(crate) fn new(pid: u32, pidfd: OwnedFd, socket: OwnedFd) -> Self {
-        Self { pid, pidfd, console: None, socket }
+        Self {
+            pid,
+            pidfd,
+            console: None,
+            socket,
+        }
     }
 
     /// It is in its (version 1) control groups.
     pub fn grouped(&self) -> Result<()> {
         channel::tell(self.socket.as_fd(), Step::Grouped).map_err(doing("talk to the container's process"))
+    }
+
+    /// Give up waiting for it after `limit`: something may have frozen it.
+    pub fn limit_waits(&self, limit: std::time::Duration) -> Result<()> {
+        let kind = rustix::net::sockopt::Timeout::Recv;
+        rustix::net::sockopt::set_socket_timeout(&self.socket, kind, Some(limit))
+            .map_err(doing("limit the wait for the process"))
     }
 
     /// Wait until it stands at the gate. If it failed on the way it is dead and reaped.
@@ -147,16 +165,22 @@ impl Child {
         }
     }
 
-    /// Open the gate; returns once the exec has happened.
-    pub fn go(&mut self) -> Result<()> {
-        channel::tell(self.socket.as_fd(), Step::Go).map_err(doing("talk to the container's process"))?;
+    /// Open the gate. May be said before the process has reached it: then it does not stop there.
+    pub fn go(&self) -> Result<()> {
+        channel::tell(self.socket.as_fd(), Step::Go).map_err(doing("talk to the container's process"))
+    }
+
+    /// After [`Child::wait_ready`] and [`Child::go`]: returns once the exec has happened.
+    pub fn wait_exec(&self) -> Result<()> {
         match channel::next(self.socket.as_fd())? {
             Report::Closed => Ok(()),
             Report::Failed(error) => {
                 self.kill();
                 Err(error)
             }
-            other => Err(Error::new(format!("the container's process reported {other:?} instead of its exec"))),
+            other => Err(Error::new(format!(
+                "the container's process reported {other:?} instead of its exec"
+            ))),
         }
     }
 
@@ -174,20 +198,46 @@ impl Child {
             let path = proc.join(name);
             std::fs::write(&path, text).map_err(|e| Error::new(format!("write {}: {e}", path.display())))
         };
-        write("oom_score_adj", &prepared.process.oom_score_adj.unwrap_or(0).to_string())?;
+        write(
+            "oom_score_adj",
+            &prepared.process.oom_score_adj.unwrap_or(0).to_string(),
+        )?;
         if let (Some(uids), Some(gids)) = (&prepared.namespaces.uid_map, &prepared.namespaces.gid_map) {
             write("gid_map", gids)?;
             write("uid_map", uids)?;
-            channel::tell(self.socket.as_fd(), Step::Mapped).map_err(doing("talk to the container's process"))?;
+            channel::tell(self.socket.as_fd(), Step::Mapped)
+                .map_err(doing("talk to the container's process"))?;
         }
         Ok(())
     }
 }
 
 fn prepare(config: Config<'_>) -> Result<Prepared> {
-    let Config { spec, rootfs, netns, stdio, seccomp, init, cgroup: _, groups } = config;
-    let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the specification has no linux section"))?;
-    let process = spec.process().as_ref().ok_or_else(|| Error::new("the specification has no process"))?;
+    let Config {
+        spec,
+        rootfs,
+        netns,
+        stdio,
+        seccomp,
+        init,
+        cgroup: _,
+        groups,
+    } = config;
+    let linux = spec
+        .linux()
+        .as_ref()
+        .ok_or_else(|| Error::new("the specification has no linux section"))?;
+    let process = spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| Error::new("the specification has no process"))?;
+    // The specification may say all about the init already.
+    let named = process
+        .args()
+        .as_ref()
+        .and_then(|args| args.first())
+        .is_some_and(|first| first == INIT);
+    let init = init.filter(|_| !named);
     let namespaces = namespaces::Plan::new(spec, &netns)?;
     let mut mounts = mounts::plan(spec.mounts().as_deref().unwrap_or_default(), groups)?;
     if let Some(init) = init {
@@ -206,13 +256,24 @@ fn prepare(config: Config<'_>) -> Result<Prepared> {
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
     Ok(Prepared {
         slave: shared(&root_propagation) || mounts.iter().any(mounts::Planned::wants_propagation),
-        root: if namespaces.user() { Some(rootfs.detached()?) } else { None },
+        root: if namespaces.user() {
+            Some(rootfs.detached()?)
+        } else {
+            None
+        },
         rootfs: rootfs.clone(),
-        nodes: if dev_is_bound { None } else { Some(devices::plan(devices)?) },
+        nodes: if dev_is_bound {
+            None
+        } else {
+            Some(devices::plan(devices)?)
+        },
         mounts,
         masked: paths(linux.masked_paths()),
         readonly: paths(linux.readonly_paths()),
-        read_only_root: spec.root().as_ref().is_some_and(|root| root.readonly().unwrap_or(false)),
+        read_only_root: spec
+            .root()
+            .as_ref()
+            .is_some_and(|root| root.readonly().unwrap_or(false)),
         root_propagation,
         hostname: spec.hostname().clone().filter(|_| namespaces.uts()),
         domainname: spec.domainname().clone().filter(|_| namespaces.uts()),
@@ -281,7 +342,8 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
                 console::bind(root, peer.as_fd())?;
             }
             channel::report_console(socket, master.as_fd())?;
-            let again = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(doing("copy the terminal"));
+            let again =
+                |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(doing("copy the terminal"));
             let (out, err) = (again(&peer)?, again(&peer)?);
             ([peer, out, err], true)
         }
@@ -307,10 +369,12 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
         sys::mount_setattr(root, recursive, 0, 0, kind).map_err(doing("set the root's propagation"))?;
     }
     if p.read_only_root {
-        sys::mount_setattr(root, false, libc::MOUNT_ATTR_RDONLY, 0, 0).map_err(doing("make the root read-only"))?;
+        sys::mount_setattr(root, false, libc::MOUNT_ATTR_RDONLY, 0, 0)
+            .map_err(doing("make the root read-only"))?;
     }
     root::enter(root)?;
-    p.process.connect(&[stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()], terminal)?;
+    p.process
+        .connect(&[stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()], terminal)?;
     if !grouped {
         channel::wait(socket, Step::Grouped)?;
     }
@@ -318,6 +382,11 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
 }
 
 pub(crate) fn set_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> Result<()> {
-    let size = rustix::termios::Winsize { ws_col: width, ws_row: height, ws_xpixel: 0, ws_ypixel: 0 };
+    let size = rustix::termios::Winsize {
+        ws_col: width,
+        ws_row: height,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
     rustix::termios::tcsetwinsize(terminal, size).map_err(doing("set the terminal's size"))
 }

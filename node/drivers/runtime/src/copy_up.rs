@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Uid, Gid};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::resolve;
@@ -18,7 +18,12 @@ pub fn copy(root: BorrowedFd<'_>, path: &Path, to: BorrowedFd<'_>) -> Result<(),
         Err(Errno::NOENT) => return Ok(()),
         Err(e) => return Err(e),
     };
-    let to = rustix::fs::openat(to, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let to = rustix::fs::openat(
+        to,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     copy_dir(from.as_fd(), to.as_fd(), DEPTH_MAX)
 }
 
@@ -27,7 +32,11 @@ fn copy_dir(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> Result<(), 
         return Err(Errno::LOOP);
     }
     let stat = rustix::fs::fstat(from)?;
-    rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchown(
+        to,
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+    )?;
     rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode))?;
     for entry in Dir::read_from(from)? {
         let entry = entry?;

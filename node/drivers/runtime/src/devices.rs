@@ -57,11 +57,15 @@ pub fn plan(devices: &[LinuxDevice]) -> Result<Vec<Node>> {
             LinuxDeviceType::B => FileType::BlockDevice,
             LinuxDeviceType::P => FileType::Fifo,
             LinuxDeviceType::A => {
-                return Err(Error::new(format!("device {} has no type", device.path().display())));
+                return Err(Error::new(format!(
+                    "device {} has no type",
+                    device.path().display()
+                )));
             }
         };
         let number = |n: i64| {
-            u32::try_from(n).map_err(|_| Error::new(format!("device {}: bad number {n}", device.path().display())))
+            u32::try_from(n)
+                .map_err(|_| Error::new(format!("device {}: bad number {n}", device.path().display())))
         };
         nodes.push(Node {
             path: device.path().clone(),
@@ -123,13 +127,23 @@ fn make_node(dir: BorrowedFd<'_>, name: &Path, node: &Node) -> Result<(), Errno>
     }
     if (node.uid, node.gid) != (0, 0) {
         let (uid, gid) = (Uid::from_raw(node.uid), Gid::from_raw(node.gid));
-        rustix::fs::chownat(dir, name, Some(uid), Some(gid), rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chownat(
+            dir,
+            name,
+            Some(uid),
+            Some(gid),
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )?;
     }
     Ok(())
 }
 
 fn bind_node(root: BorrowedFd<'_>, node: &Node) -> Result<(), Errno> {
-    let host = rustix::fs::open(&node.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let host = rustix::fs::open(
+        &node.path,
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     if rustix::fs::fstat(&host)?.st_rdev != node.device {
         return Err(Errno::NODEV);
     }

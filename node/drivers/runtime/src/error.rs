@@ -18,11 +18,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(message: impl Into<String>) -> Self {
-        Self { code: 128, message: message.into() }
+        Self {
+            code: 128,
+            message: message.into(),
+        }
     }
 
     pub fn with_code(code: i32, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self {
+            code,
+            message: message.into(),
+        }
     }
 
     /// `what: reason`, the reason being the system's text for `errno`.
@@ -65,7 +71,10 @@ pub fn text(errno: Errno) -> String {
             let text = std::io::Error::from(other).to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
             let mut chars = text.chars();
-            chars.next().map(|c| c.to_lowercase().chain(chars).collect()).unwrap_or_default()
+            chars
+                .next()
+                .map(|c| c.to_lowercase().chain(chars).collect())
+                .unwrap_or_default()
         }
     }
 }
@@ -78,6 +87,9 @@ mod tests {
     fn texts_are_go_s() {
         assert_eq!(text(Errno::NOENT), "no such file or directory");
         assert_eq!(text(Errno::NAMETOOLONG), "file name too long");
-        assert_eq!(Error::os("open x", Errno::ACCESS).message, "open x: permission denied");
+        assert_eq!(
+            Error::os("open x", Errno::ACCESS).message,
+            "open x: permission denied"
+        );
     }
 }

@@ -32,7 +32,15 @@ pub struct Config<'a> {
 /// # Safety
 /// The calling process must have one thread only.
 pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
-    let Config { target, target_pid, process, stdio, seccomp, cgroup, wait_group } = config;
+    let Config {
+        target,
+        target_pid,
+        process,
+        stdio,
+        seccomp,
+        cgroup,
+        wait_group,
+    } = config;
     let plan = process::Plan::new(process, seccomp, None, false)?;
     let namespaces = foreign_namespaces(target_pid)?;
     let (ours, theirs) = channel::pair()?;
@@ -44,7 +52,14 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     match unsafe { sys::clone3(0, cgroup) }.map_err(doing("clone the exec's process"))? {
         sys::Cloned::Child => {
             drop(ours);
-            child(plan, stdio, target, namespaces & !libc::CLONE_NEWPID, wait_group, theirs)
+            child(
+                plan,
+                stdio,
+                target,
+                namespaces & !libc::CLONE_NEWPID,
+                wait_group,
+                theirs,
+            )
         }
         sys::Cloned::Parent { pid, pidfd } => {
             let adj = plan.oom_score_adj.unwrap_or(0);
@@ -70,7 +85,13 @@ fn foreign_namespaces(pid: u32) -> Result<i32> {
         ("uts", libc::CLONE_NEWUTS),
         ("cgroup", libc::CLONE_NEWCGROUP),
     ];
-    let dir = |path: &str| rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let dir = |path: &str| {
+        rustix::fs::open(
+            path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+    };
     let ours = dir("/proc/self/ns").map_err(doing("look at namespaces"))?;
     let theirs = dir(&format!("/proc/{pid}/ns")).map_err(|_| Error::new("the container is not running"))?;
     let mut differ = 0;
@@ -80,7 +101,9 @@ fn foreign_namespaces(pid: u32) -> Result<i32> {
             Ok((stat.st_dev, stat.st_ino))
         };
         let (a, b) = (id(&ours), id(&theirs));
-        if a.map_err(doing("look at namespaces"))? != b.map_err(|_: rustix::io::Errno| Error::new("the container is not running"))? {
+        if a.map_err(doing("look at namespaces"))?
+            != b.map_err(|_: rustix::io::Errno| Error::new("the container is not running"))?
+        {
             differ |= flag;
         }
     }
@@ -134,14 +157,19 @@ fn join(
     let (stdio, terminal) = match stdio {
         Stdio::Files(files) => (files, false),
         Stdio::Terminal(size) => {
-            let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(doing("open /"))?;
+            let root = rustix::fs::open(
+                "/",
+                OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(doing("open /"))?;
             let (master, peer) = console::open(root.as_fd())?;
             if let Some((width, height)) = size {
                 set_size(peer.as_fd(), width, height)?;
             }
             channel::report_console(socket, master.as_fd())?;
-            let again = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(doing("copy the terminal"));
+            let again =
+                |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(doing("copy the terminal"));
             let (out, err) = (again(&peer)?, again(&peer)?);
             ([peer, out, err], true)
         }

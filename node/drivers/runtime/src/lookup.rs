@@ -20,20 +20,38 @@ pub fn program(name: &str, env: &[String]) -> Result<CString, Error> {
         return match executable(name) {
             Ok(()) => as_c(name),
             Err(Found::No(e)) => {
-                let code = if e == Errno::NOENT || e == Errno::NOTDIR { 127 } else { 126 };
-                Err(Error::with_code(code, format!("exec: {name:?}: stat {name}: {}", text(e))))
+                let code = if e == Errno::NOENT || e == Errno::NOTDIR {
+                    127
+                } else {
+                    126
+                };
+                Err(Error::with_code(
+                    code,
+                    format!("exec: {name:?}: stat {name}: {}", text(e)),
+                ))
             }
             Err(Found::Unfit(e)) => Err(Error::with_code(126, format!("exec: {name:?}: {}", text(e)))),
         };
     }
-    let path = env.iter().rev().find_map(|v| v.strip_prefix("PATH=")).unwrap_or_default();
+    let path = env
+        .iter()
+        .rev()
+        .find_map(|v| v.strip_prefix("PATH="))
+        .unwrap_or_default();
     for dir in path.split(':') {
-        let candidate = if dir.is_empty() { format!("./{name}") } else { format!("{dir}/{name}") };
+        let candidate = if dir.is_empty() {
+            format!("./{name}")
+        } else {
+            format!("{dir}/{name}")
+        };
         if executable(&candidate).is_ok() {
             return as_c(&candidate);
         }
     }
-    Err(Error::with_code(127, format!("exec: {name:?}: executable file not found in $PATH")))
+    Err(Error::with_code(
+        127,
+        format!("exec: {name:?}: executable file not found in $PATH"),
+    ))
 }
 
 enum Found {
@@ -67,21 +85,36 @@ mod tests {
 
     #[test]
     fn found_by_path_or_by_name() {
-        assert_eq!(program("sh", &env("/nowhere:/bin")).unwrap().as_c_str(), c"/bin/sh");
+        assert_eq!(
+            program("sh", &env("/nowhere:/bin")).unwrap().as_c_str(),
+            c"/bin/sh"
+        );
         assert_eq!(program("/bin/sh", &[]).unwrap().as_c_str(), c"/bin/sh");
     }
 
     #[test]
     fn refusals_in_docker_s_words() {
         let e = program("foo", &env("/bin")).unwrap_err();
-        assert_eq!((e.code, &*e.message), (127, r#"exec: "foo": executable file not found in $PATH"#));
+        assert_eq!(
+            (e.code, &*e.message),
+            (127, r#"exec: "foo": executable file not found in $PATH"#)
+        );
         let e = program("sh", &[]).unwrap_err();
         assert_eq!(e.code, 127);
         let e = program("/no/such", &[]).unwrap_err();
-        assert_eq!((e.code, &*e.message), (127, r#"exec: "/no/such": stat /no/such: no such file or directory"#));
+        assert_eq!(
+            (e.code, &*e.message),
+            (
+                127,
+                r#"exec: "/no/such": stat /no/such: no such file or directory"#
+            )
+        );
         let e = program("/etc", &[]).unwrap_err();
         assert_eq!((e.code, &*e.message), (126, r#"exec: "/etc": is a directory"#));
         let e = program("/etc/passwd", &[]).unwrap_err();
-        assert_eq!((e.code, &*e.message), (126, r#"exec: "/etc/passwd": permission denied"#));
+        assert_eq!(
+            (e.code, &*e.message),
+            (126, r#"exec: "/etc/passwd": permission denied"#)
+        );
     }
 }

@@ -78,6 +78,7 @@ pub fn protect(root: BorrowedFd<'_>, paths: &[PathBuf]) -> Result<()> {
 
 /// A detached copy of the mount behind a descriptor.
 fn copy_of(fd: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     rustix::mount::open_tree(fd, "", flags)
 }

@@ -87,7 +87,9 @@ impl Options {
             self.clear = self.clear & !set | clear;
             return;
         }
-        let recursive = word.strip_prefix('r').and_then(|w| ATTRIBUTES.iter().find(|a| a.0 == w));
+        let recursive = word
+            .strip_prefix('r')
+            .and_then(|w| ATTRIBUTES.iter().find(|a| a.0 == w));
         if let Some(found) = propagation(word) {
             self.propagation = Some(found);
         } else if let Some((_, set, clear)) = recursive {
@@ -142,7 +144,11 @@ mod tests {
         assert_eq!(o.propagation, Some((libc::MS_PRIVATE, true)));
         assert_eq!((o.set, o.set_all), (0, RDONLY | NOSUID));
         assert!(o.data.is_empty());
-        assert_eq!(options(&["relatime"]).clear, ATIME, "not `elatime` made recursive");
+        assert_eq!(
+            options(&["relatime"]).clear,
+            ATIME,
+            "not `elatime` made recursive"
+        );
         assert_eq!(options(&["bind"]).bind, Some(false));
     }
 }

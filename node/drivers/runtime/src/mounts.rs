@@ -28,7 +28,10 @@ enum Kind {
     /// A new file system, which has to be made inside the namespaces that it shows.
     New { fs: String },
     /// The container's own version 1 groups, one tree below the other, and links for joined controllers.
-    Groups { trees: Vec<(String, OwnedFd)>, links: Vec<(String, String)> },
+    Groups {
+        trees: Vec<(String, OwnedFd)>,
+        links: Vec<(String, String)>,
+    },
 }
 
 /// Directories of the container's version 1 control groups by the name of their tree (`cpu,cpuacct`).
@@ -47,7 +50,10 @@ fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
     let source = given.map_or_else(|| fs.clone(), |s| s.display().to_string());
     let kind = if let Some(recursive) = options.bind {
         let from = given.ok_or_else(|| {
-            Error::new(format!("a bind mount at {} needs a source", destination.display()))
+            Error::new(format!(
+                "a bind mount at {} needs a source",
+                destination.display()
+            ))
         })?;
         let (tree, is_dir) = tree_of(from, recursive).map_err(|e| failed(&source, &destination, e))?;
         Kind::Tree { tree, is_dir }
@@ -70,16 +76,30 @@ fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
     } else {
         Kind::New { fs }
     };
-    Ok(Planned { destination, source, options, kind })
+    Ok(Planned {
+        destination,
+        source,
+        options,
+        kind,
+    })
 }
 
 /// A single read-only file of the host at `destination`.
 pub fn plan_file(source: &Path, destination: &str) -> Result<Planned> {
-    let (tree, is_dir) =
-        tree_of(source, false).map_err(|e| failed(&source.display().to_string(), Path::new(destination), e))?;
-    let options = Options { bind: Some(false), set: libc::MOUNT_ATTR_RDONLY, ..Options::default() };
+    let (tree, is_dir) = tree_of(source, false)
+        .map_err(|e| failed(&source.display().to_string(), Path::new(destination), e))?;
+    let options = Options {
+        bind: Some(false),
+        set: libc::MOUNT_ATTR_RDONLY,
+        ..Options::default()
+    };
     let source = source.display().to_string();
-    Ok(Planned { destination: destination.into(), source, options, kind: Kind::Tree { tree, is_dir } })
+    Ok(Planned {
+        destination: destination.into(),
+        source,
+        options,
+        kind: Kind::Tree { tree, is_dir },
+    })
 }
 
 impl Planned {
@@ -89,17 +109,26 @@ impl Planned {
 
     /// Whether events on the host's mounts must still reach the new mount namespace.
     pub fn wants_propagation(&self) -> bool {
-        matches!(self.options.propagation, Some((libc::MS_SHARED | libc::MS_SLAVE, _)))
+        matches!(
+            self.options.propagation,
+            Some((libc::MS_SHARED | libc::MS_SLAVE, _))
+        )
     }
 
     /// Attach it below `root`.
     pub fn attach(self, root: BorrowedFd<'_>) -> Result<()> {
         let (source, destination) = (self.source.clone(), self.destination.clone());
-        self.attach_within(root).map_err(|e| failed(&source, &destination, e))
+        self.attach_within(root)
+            .map_err(|e| failed(&source, &destination, e))
     }
 
     fn attach_within(self, root: BorrowedFd<'_>) -> Result<(), Errno> {
-        let Self { destination, source, options, kind } = self;
+        let Self {
+            destination,
+            source,
+            options,
+            kind,
+        } = self;
         match kind {
             Kind::Tree { tree, is_dir } => {
                 // Copies of shared mounts are their peers: cut that before anything can be mounted below.
@@ -135,12 +164,18 @@ impl Planned {
             Kind::Groups { trees, links } => {
                 let data = [("mode".to_owned(), Some("755".to_owned()))];
                 let keep = options.set & !libc::MOUNT_ATTR_RDONLY;
-                let top = make("tmpfs", "tmpfs", &data, MountAttrFlags::from_bits_retain(keep as u32))?;
+                let top = make(
+                    "tmpfs",
+                    "tmpfs",
+                    &data,
+                    MountAttrFlags::from_bits_retain(keep as u32),
+                )?;
                 let target = resolve::make_dir(root, &destination, 0o755)?;
                 attach(top.as_fd(), target.as_fd())?;
                 for (name, tree) in trees {
                     rustix::fs::mkdirat(&top, &name, Mode::from_raw_mode(0o755))?;
-                    let place = rustix::fs::openat(&top, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+                    let place =
+                        rustix::fs::openat(&top, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
                     sys::mount_setattr(tree.as_fd(), false, options.set, options.clear, libc::MS_PRIVATE)?;
                     attach(tree.as_fd(), place.as_fd())?;
                 }
@@ -221,7 +256,11 @@ const PROC_ALLOWED: &[&str] = &[
 fn refuse_proc(target: BorrowedFd<'_>, destination: &Path) -> Result<(), Errno> {
     const PROC_SUPER_MAGIC: i64 = 0x9fa0;
     let inside = rustix::fs::fstatfs(target)?.f_type as i64 == PROC_SUPER_MAGIC;
-    if inside && !PROC_ALLOWED.iter().any(|allowed| destination == Path::new(allowed)) {
+    if inside
+        && !PROC_ALLOWED
+            .iter()
+            .any(|allowed| destination == Path::new(allowed))
+    {
         return Err(Errno::PERM);
     }
     Ok(())
@@ -246,8 +285,12 @@ fn failed(source: &str, destination: &Path, errno: Errno) -> Error {
 
 /// Make what happens to mounts here invisible to the host (and, unless `slave`, the other way round).
 pub fn isolate(slave: bool) -> Result<()> {
-    let root = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(doing("open /"))?;
+    let root = rustix::fs::open(
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(doing("open /"))?;
     let kind = if slave { libc::MS_SLAVE } else { libc::MS_PRIVATE };
     sys::mount_setattr(root.as_fd(), true, 0, 0, kind).map_err(doing("make the mount namespace private"))
 }

@@ -48,7 +48,10 @@ fn flag(kind: Kind) -> i32 {
 
 impl Plan {
     pub fn new(spec: &Spec, netns: &Netns<'_>) -> Result<Self> {
-        let linux = spec.linux().as_ref().ok_or_else(|| Error::new("the specification has no linux section"))?;
+        let linux = spec
+            .linux()
+            .as_ref()
+            .ok_or_else(|| Error::new("the specification has no linux section"))?;
         let mut plan = Self::default();
         for namespace in linux.namespaces().iter().flatten() {
             let kind = namespace.typ();
@@ -75,18 +78,25 @@ impl Plan {
             Netns::Host => {}
             Netns::New => plan.new |= libc::CLONE_NEWNET as u64,
             Netns::Given(fd) => {
-                plan.net = Some(rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(doing("keep the network namespace"))?);
+                plan.net = Some(
+                    rustix::io::fcntl_dupfd_cloexec(fd, 0).map_err(doing("keep the network namespace"))?,
+                );
             }
         }
         if plan.user() {
             let map = |m: &Option<Vec<LinuxIdMapping>>| {
-                let lines = m.iter().flatten().map(|m| format!("{} {} {}\n", m.container_id(), m.host_id(), m.size()));
+                let lines = m
+                    .iter()
+                    .flatten()
+                    .map(|m| format!("{} {} {}\n", m.container_id(), m.host_id(), m.size()));
                 Some(lines.collect::<String>()).filter(|text| !text.is_empty())
             };
             plan.uid_map = map(linux.uid_mappings());
             plan.gid_map = map(linux.gid_mappings());
             if plan.uid_map.is_none() || plan.gid_map.is_none() {
-                return Err(Error::new("a user namespace needs mappings of user and group ids"));
+                return Err(Error::new(
+                    "a user namespace needs mappings of user and group ids",
+                ));
             }
         }
         Ok(plan)
@@ -104,7 +114,8 @@ impl Plan {
     /// The child: enter what belongs to somebody else.
     pub fn join(&self) -> Result<()> {
         self.join.iter().try_for_each(|(kind, fd)| {
-            sys::setns(fd.as_fd(), *kind).map_err(|e| Error::os(format_args!("enter a namespace ({kind:#x})"), e))
+            sys::setns(fd.as_fd(), *kind)
+                .map_err(|e| Error::os(format_args!("enter a namespace ({kind:#x})"), e))
         })
     }
 }

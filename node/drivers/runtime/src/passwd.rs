@@ -21,7 +21,9 @@ pub fn home(uid: u32) -> String {
         // A file that cannot be read to its end is as good as what was read of it.
         let _ = std::fs::File::from(fd).take(LENGTH_MAX).read_to_end(&mut text);
     }
-    find(&String::from_utf8_lossy(&text), uid).unwrap_or("/").to_owned()
+    find(&String::from_utf8_lossy(&text), uid)
+        .unwrap_or("/")
+        .to_owned()
 }
 
 fn find(text: &str, uid: u32) -> Option<&str> {
@@ -31,7 +33,9 @@ fn find(text: &str, uid: u32) -> Option<&str> {
         if own != uid {
             return None;
         }
-        fields.nth(2).filter(|home| !home.is_empty() && !home.contains('\0'))
+        fields
+            .nth(2)
+            .filter(|home| !home.is_empty() && !home.contains('\0'))
     })
 }
 

@@ -52,9 +52,16 @@ impl Plan {
         }
         let env = process.env().clone().unwrap_or_default();
         let user = process.user();
-        let cwd = process.cwd().to_str().filter(|cwd| cwd.starts_with('/')).ok_or_else(|| {
-            Error::new(format!("the working directory {:?} is not an absolute path", process.cwd().display().to_string()))
-        })?;
+        let cwd = process
+            .cwd()
+            .to_str()
+            .filter(|cwd| cwd.starts_with('/'))
+            .ok_or_else(|| {
+                Error::new(format!(
+                    "the working directory {:?} is not an absolute path",
+                    process.cwd().display().to_string()
+                ))
+            })?;
         Ok(Self {
             argv: c_strings(&args)?,
             envp: c_strings(&env)?,
@@ -156,13 +163,18 @@ impl Plan {
         }
         rustix::process::umask(Mode::from_raw_mode(self.umask));
         // Cleared by the change of user, so it is set here: the process dies with its shim.
-        sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0).map_err(doing("tie the process to its shim"))?;
+        sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0)
+            .map_err(doing("tie the process to its shim"))?;
         lookup::program(&self.args[0], &self.env)
     }
 
     fn exec(&self, program: &CString, socket: BorrowedFd<'_>) -> Error {
         let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
-            strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+            strings
+                .iter()
+                .map(|s| s.as_ptr())
+                .chain(std::iter::once(std::ptr::null()))
+                .collect()
         };
         let (argv, envp) = (pointers(&self.argv), pointers(&self.envp));
         if let Err(error) = channel::report_ready(socket).and_then(|()| channel::wait(socket, Step::Go)) {
@@ -195,7 +207,13 @@ impl Plan {
             Errno::ACCESS => 126,
             _ => 128,
         };
-        Error::with_code(code, format!("chdir to cwd ({cwd:?}) set in config.json failed: {}", text(errno)))
+        Error::with_code(
+            code,
+            format!(
+                "chdir to cwd ({cwd:?}) set in config.json failed: {}",
+                text(errno)
+            ),
+        )
     }
 }
 
@@ -233,7 +251,13 @@ fn limits(process: &Process) -> Vec<(Resource, Rlimit)> {
                 T::RlimitRtprio => Resource::Rtprio,
                 T::RlimitRttime => Resource::Rttime,
             };
-            (resource, Rlimit { current: value(limit.soft()), maximum: value(limit.hard()) })
+            (
+                resource,
+                Rlimit {
+                    current: value(limit.soft()),
+                    maximum: value(limit.hard()),
+                },
+            )
         })
         .collect()
 }

@@ -94,15 +94,31 @@ fn split(path: &Path) -> Option<(&Path, &OsStr)> {
         return None;
     };
     let parent = path.parent().unwrap_or(Path::new("/"));
-    Some((if parent.as_os_str().is_empty() { Path::new("/") } else { parent }, name))
+    Some((
+        if parent.as_os_str().is_empty() {
+            Path::new("/")
+        } else {
+            parent
+        },
+        name,
+    ))
 }
 
 /// The kernel's null device, opened on the host and checked to be it: a container's own could be anything.
 pub fn host_null(flags: OFlags) -> Result<OwnedFd, Errno> {
-    let fd = rustix::fs::openat(CWD, "/dev/null", flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())?;
+    let fd = rustix::fs::openat(
+        CWD,
+        "/dev/null",
+        flags | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+        Mode::empty(),
+    )?;
     let stat = rustix::fs::fstat(&fd)?;
     let is_device = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
-    if is_device && stat.st_rdev == rustix::fs::makedev(1, 3) { Ok(fd) } else { Err(Errno::NODEV) }
+    if is_device && stat.st_rdev == rustix::fs::makedev(1, 3) {
+        Ok(fd)
+    } else {
+        Err(Errno::NODEV)
+    }
 }
 
 #[cfg(test)]
@@ -129,7 +145,12 @@ mod tests {
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
         assert!(dir.path().join("file").exists());
         assert!(dir.path().join("escaped").exists());
-        assert!(dir.path().join(outside.path().strip_prefix("/").unwrap()).join("made").is_dir());
+        assert!(
+            dir.path()
+                .join(outside.path().strip_prefix("/").unwrap())
+                .join("made")
+                .is_dir()
+        );
     }
 
     #[test]
@@ -144,7 +165,10 @@ mod tests {
         assert!(make_dir(root.as_fd(), Path::new("/a/x"), 0o755).is_err());
         make_file(root.as_fd(), Path::new("/etc/hosts")).unwrap();
         assert!(dir.path().join("etc/hosts").is_file());
-        assert_eq!(make_dir(root.as_fd(), Path::new("/etc/hosts"), 0o755).unwrap_err(), Errno::NOTDIR);
+        assert_eq!(
+            make_dir(root.as_fd(), Path::new("/etc/hosts"), 0o755).unwrap_err(),
+            Errno::NOTDIR
+        );
     }
 
     #[test]

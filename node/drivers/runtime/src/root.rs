@@ -14,7 +14,11 @@ use crate::{mounts, sys};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rootfs {
     /// `lower` is ordered top first.
-    Overlay { lower: Vec<PathBuf>, upper: PathBuf, work: PathBuf },
+    Overlay {
+        lower: Vec<PathBuf>,
+        upper: PathBuf,
+        work: PathBuf,
+    },
     Directory(PathBuf),
 }
 
@@ -54,7 +58,9 @@ impl Rootfs {
 
     fn failed(&self, errno: Errno) -> Error {
         match self {
-            Rootfs::Directory(path) => Error::os(format_args!("mount the root directory {}", path.display()), errno),
+            Rootfs::Directory(path) => {
+                Error::os(format_args!("mount the root directory {}", path.display()), errno)
+            }
             Rootfs::Overlay { upper, .. } => {
                 Error::os(format_args!("mount the overlay of {}", upper.display()), errno)
             }
@@ -64,8 +70,12 @@ impl Rootfs {
 
 /// Attach a root that was made by [`Rootfs::detached`].
 pub fn attach_detached(root: OwnedFd) -> Result<OwnedFd> {
-    let foothold = rustix::fs::open(FOOTHOLD, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(doing("open the place for the root"))?;
+    let foothold = rustix::fs::open(
+        FOOTHOLD,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(doing("open the place for the root"))?;
     mounts::attach(root.as_fd(), foothold.as_fd()).map_err(doing("attach the root"))?;
     Ok(root)
 }
@@ -112,10 +122,25 @@ fn overlay_by_mount(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<Owne
     }
     let upper = by_descriptor(upper, &mut kept)?;
     let work = by_descriptor(work, &mut kept)?;
-    let data = format!("lowerdir={},upperdir={},workdir={}", names.join(":"), upper.display(), work.display());
+    let data = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        names.join(":"),
+        upper.display(),
+        work.display()
+    );
     let data = std::ffi::CString::new(data).map_err(|_| Errno::INVAL)?;
-    rustix::mount::mount("overlay", FOOTHOLD, "overlay", MountFlags::empty(), Some(data.as_c_str()))?;
-    rustix::fs::open(FOOTHOLD, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    rustix::mount::mount(
+        "overlay",
+        FOOTHOLD,
+        "overlay",
+        MountFlags::empty(),
+        Some(data.as_c_str()),
+    )?;
+    rustix::fs::open(
+        FOOTHOLD,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 /// Make the attached `root` this process's `/` and drop everything that was mounted before.

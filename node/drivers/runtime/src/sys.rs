@@ -46,7 +46,10 @@ pub unsafe fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Clone
     }
     // SAFETY: the kernel has just made this descriptor for us.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Cloned::Parent { pid: pid as u32, pidfd })
+    Ok(Cloned::Parent {
+        pid: pid as u32,
+        pidfd,
+    })
 }
 
 /// Enter namespaces: of a namespace descriptor (`kind` 0 or its type), or of a process by pidfd (`kind` a set).
@@ -68,7 +71,12 @@ pub fn mount_setattr(
     clear: u64,
     propagation: u64,
 ) -> Result<(), Errno> {
-    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation, userns_fd: 0 };
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: clear,
+        propagation,
+        userns_fd: 0,
+    };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is nul-terminated, the structure has the size that is passed.
     result(unsafe {
@@ -92,10 +100,8 @@ pub fn pivot_root(new: &CStr, old: &CStr) -> Result<(), Errno> {
 /// Mark every descriptor from `first` on as close-on-exec.
 pub fn cloexec_from(first: u32) -> Result<(), Errno> {
     // SAFETY: takes numbers only; marking closes nothing now.
-    result(unsafe {
-        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    })
-    .map(drop)
+    result(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })
+        .map(drop)
 }
 
 /// Close every descriptor from 3 on except `kept`.
@@ -139,7 +145,10 @@ pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Er
         permitted: u32,
         inheritable: u32,
     }
-    let header = Header { version: 0x2008_0522, pid: 0 };
+    let header = Header {
+        version: 0x2008_0522,
+        pid: 0,
+    };
     let word = |shift: u32| Data {
         effective: (effective >> shift) as u32,
         permitted: (permitted >> shift) as u32,
@@ -185,7 +194,11 @@ pub fn terminal_peer(master: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
 ///
 /// # Safety
 /// `argv` and `envp` are null-terminated arrays of nul-terminated strings.
-pub unsafe fn execve(path: &CStr, argv: *const *const libc::c_char, envp: *const *const libc::c_char) -> Errno {
+pub unsafe fn execve(
+    path: &CStr,
+    argv: *const *const libc::c_char,
+    envp: *const *const libc::c_char,
+) -> Errno {
     // SAFETY: the caller's promise.
     unsafe { libc::execve(path.as_ptr(), argv, envp) };
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)

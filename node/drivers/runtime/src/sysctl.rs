@@ -14,9 +14,20 @@ pub fn write(proc: BorrowedFd<'_>, settings: &HashMap<String, String>) -> Result
     for (name, value) in settings {
         let path = path(name);
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
-        rustix::fs::openat2(proc, &path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), resolve)
-            .and_then(|file| rustix::io::write(file.as_fd(), value.as_bytes()))
-            .map_err(|e| Error::os(format_args!("open sysctl {name} file: write {value:?} to {}", path.display()), e))?;
+        rustix::fs::openat2(
+            proc,
+            &path,
+            OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        )
+        .and_then(|file| rustix::io::write(file.as_fd(), value.as_bytes()))
+        .map_err(|e| {
+            Error::os(
+                format_args!("open sysctl {name} file: write {value:?} to {}", path.display()),
+                e,
+            )
+        })?;
     }
     Ok(())
 }
@@ -44,9 +55,18 @@ mod tests {
 
     #[test]
     fn names_become_paths() {
-        assert_eq!(path("net.ipv4.ip_forward"), PathBuf::from("sys/net/ipv4/ip_forward"));
-        assert_eq!(path("net/ipv4/conf/eth0.1/forwarding"), PathBuf::from("sys/net/ipv4/conf/eth0.1/forwarding"));
-        assert_eq!(path("net.ipv4.conf.eth0/1.forwarding"), PathBuf::from("sys/net/ipv4/conf/eth0.1/forwarding"));
+        assert_eq!(
+            path("net.ipv4.ip_forward"),
+            PathBuf::from("sys/net/ipv4/ip_forward")
+        );
+        assert_eq!(
+            path("net/ipv4/conf/eth0.1/forwarding"),
+            PathBuf::from("sys/net/ipv4/conf/eth0.1/forwarding")
+        );
+        assert_eq!(
+            path("net.ipv4.conf.eth0/1.forwarding"),
+            PathBuf::from("sys/net/ipv4/conf/eth0.1/forwarding")
+        );
         assert_eq!(path("/etc/passwd"), PathBuf::from("sys/etc/passwd"));
     }
 }
