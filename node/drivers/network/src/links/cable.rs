@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use ipnet::Ipv4Net;
 use shoal_node_core_host::netplan::mac_of;
 
-use super::{LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head, used, without_ipv6};
+use super::{LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head, used};
 use crate::error::{Error, Result};
 use crate::netlink::{Message, Request};
 use crate::netns::Netns;
@@ -16,7 +16,9 @@ const LOOPBACK_INDEX: u32 = 1;
 const PEER: u16 = 1;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
+const PORT_HAIRPIN: u16 = 4;
 const PORT_ISOLATED: u16 = 33;
+const BRIDGED_FILE: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
 const FILTER_SKIP_STATS: u32 = 8;
 
 /// What to plug in where.
@@ -84,29 +86,36 @@ impl Links {
             .put_text(libc::IFLA_IFNAME, &cable.host_link)
             .put_u32(libc::IFLA_MTU, cable.mtu)
             .put_u32(libc::IFLA_MASTER, bridge);
-        without_ipv6(&mut request);
         let mac = cable.mac.unwrap_or_else(|| mac_of(cable.address.addr()));
         request.nest(libc::IFLA_LINKINFO, |info| {
             info.put_text(libc::IFLA_INFO_KIND, "veth");
             info.nest(libc::IFLA_INFO_DATA, |data| {
                 data.nest(PEER, |peer| {
-                    peer.raw(&link_head(0, UP, UP));
+                    // It cannot come up yet: the other end does not exist while it is made.
+                    peer.raw(&link_head(0, 0, 0));
                     peer.put_text(libc::IFLA_IFNAME, &cable.name)
                         .put_u32(libc::IFLA_MTU, cable.mtu)
                         .put(libc::IFLA_ADDRESS, &mac)
                         .put_u32(libc::IFLA_NET_NS_FD, netns.as_fd().as_raw_fd() as u32);
-                    without_ipv6(peer);
                 });
             });
         });
-        if cable.isolated {
+        // Where the host's IP rules see bridged packets, a connection to the container's own published port turns
+        // round on the bridge, and the rules keep neighbours apart. Elsewhere it is routed, and rules see no neighbours.
+        let bridged = std::fs::read_to_string(BRIDGED_FILE).is_ok_and(|on| on.trim() == "1");
+        let port = if bridged {
+            Some(PORT_HAIRPIN)
+        } else {
+            cable.isolated.then_some(PORT_ISOLATED)
+        };
+        if let Some(option) = port {
             request.begin(libc::RTM_NEWLINK, 0, &link_head(0, 0, 0));
             request
                 .put_text(libc::IFLA_IFNAME, &cable.host_link)
                 .nest(libc::IFLA_LINKINFO, |info| {
                     info.put_text(INFO_SLAVE_KIND, "bridge")
                         .nest(INFO_SLAVE_DATA, |data| {
-                            data.put_u8(PORT_ISOLATED, 1);
+                            data.put_u8(option, 1);
                         });
                 });
         }
@@ -128,14 +137,16 @@ impl Links {
 
     fn set_up_inside(&self, netns: &Netns, cable: &Cable, index: u32) -> Result<()> {
         let mut request = Request::new();
-        let loopback = request.begin(libc::RTM_NEWLINK, 0, &link_head(LOOPBACK_INDEX, UP, UP));
+        request.begin(libc::RTM_NEWLINK, 0, &link_head(LOOPBACK_INDEX, UP, UP));
+        request.begin(libc::RTM_NEWLINK, 0, &link_head(index, UP, UP));
         used::add_address(&mut request, index, cable.address, true);
         if let Some(gateway) = cable.gateway {
             used::add_default_route(&mut request, index, gateway);
         }
         let what = |at: usize| match at {
-            at if at == loopback => "bring up loopback".to_owned(),
-            1 => format!("give {} the address {}", cable.name, cable.address),
+            0 => "bring up loopback".to_owned(),
+            1 => format!("bring up {}", cable.name),
+            2 => format!("give {} the address {}", cable.name, cable.address),
             _ => format!("add a default route over {:?} to {}", cable.gateway, cable.name),
         };
         netns.socket().lock().exchange(&mut request, what).map(drop)

@@ -17,8 +17,6 @@ pub(crate) const LINK_HEAD_BYTES: usize = 16;
 pub(crate) const UP: u32 = libc::IFF_UP as u32;
 /// Leaves the counters out of a link's description: they are most of it.
 const FILTER_SKIP_STATS: u32 = 8;
-/// `IN6_ADDR_GEN_MODE_NONE`: no link-local address by itself, and so no traffic before the container's first.
-const ADDRESS_MODE_NONE: u8 = 1;
 
 /// The interfaces of the namespace that opened this (the daemon's).
 #[derive(Debug)]
@@ -207,16 +205,6 @@ pub(crate) fn parse(message: &Message) -> Option<Shown> {
         mtu: attributes.u32(libc::IFLA_MTU).unwrap_or(0),
         addresses: Vec::new(),
     })
-}
-
-/// No IPv6 address by itself on this interface.
-pub(crate) fn without_ipv6(request: &mut Request) {
-    const GEN_MODE: u16 = 8;
-    request.nest(libc::IFLA_AF_SPEC, |spec| {
-        spec.nest(libc::AF_INET6 as u16, |v6| {
-            v6.put_u8(GEN_MODE, ADDRESS_MODE_NONE);
-        });
-    });
 }
 
 fn missing(name: &str) -> Error {

@@ -70,6 +70,9 @@ impl Socket {
     }
 
     pub fn join_group(&self, group: i32) -> Result<()> {
+        // A socket without a number of its own is passed over by the kernel.
+        rustix::net::bind(&self.fd, &netlink::SocketAddrNetlink::new(0, 0))
+            .map_err(|e| Error::io("bind netlink socket", e))?;
         self.set(SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group)
             .map_err(|e| Error::io("join netlink group", e))
     }
