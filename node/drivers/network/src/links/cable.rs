@@ -41,11 +41,18 @@ pub struct Cable {
 
 impl Links {
     /// Lays the cable: one write on the host's side makes the pair with its far end already in the container, one write
-    /// inside sets loopback, address and route. On an error the cable is gone again.
+    /// inside sets loopback, address and route. On an error the cable is gone again. A cable of the same name is replaced.
     pub fn plug(&self, netns: &Netns, cable: &Cable) -> Result<()> {
         check_name(&cable.host_link)?;
         check_name(&cable.name)?;
-        let peer = self.lay(netns, cable)?;
+        let peer = match self.lay(netns, cable) {
+            // The cable of the container's last life: the kernel takes it away a moment after the last process.
+            Err(e) if e.is_exists() => {
+                self.remove(&cable.host_link)?;
+                self.lay(netns, cable)?
+            }
+            other => other?,
+        };
         let inside = self.set_up_inside(netns, cable, peer);
         if inside.is_err() {
             let _ = self.remove(&cable.host_link);
@@ -53,7 +60,9 @@ impl Links {
         inside
     }
 
-    /// Takes the cable away; one that is not there is no error. A namespace that nobody holds takes its cables with it.
+    /// Takes the cable away; one that is not there is no error. This waits some tens of milliseconds until no processor
+    /// of the host can still see it. A namespace that nobody holds any more takes its cables with it in the background,
+    /// so a container that ends needs no unplugging.
     pub fn unplug(&self, host_link: &str) -> Result<()> {
         self.remove(host_link)
     }

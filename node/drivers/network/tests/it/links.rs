@@ -93,18 +93,38 @@ fn cable_connects_a_container() {
             "{counters:?}"
         );
 
-        let again = links
-            .plug(&Netns::create().unwrap(), &cable(&wanted, "svtest1", 3))
-            .unwrap_err();
-        assert!(again.is_exists(), "{again}");
-        assert_eq!(
-            links.list_ours("sv").unwrap(),
-            ["svtest1"],
-            "the first cable stays"
+        // The container starts again before its last cable is gone.
+        let (again, _) = plugged(&links, &wanted, "svtest1", 3);
+        assert!(
+            again
+                .run(|| run("ip", &["address"]))
+                .unwrap()
+                .contains("172.17.0.3/16")
         );
+        assert!(!netns.run(|| run("ip", &["address"])).unwrap().contains("eth0"));
         links.unplug("svtest1").unwrap();
         links.unplug("svtest1").unwrap();
         assert!(links.list_ours("sv").unwrap().is_empty());
+    });
+}
+
+#[test]
+fn cables_go_with_their_namespace() {
+    on_new_host(|| {
+        let links = Links::open().unwrap();
+        let wanted = bridge("docker0", "172.17.0.1/16");
+        links.ensure_bridge(&wanted).unwrap();
+        let (netns, _) = plugged(&links, &wanted, "svtest1", 2);
+        drop(netns);
+        let begin = Instant::now();
+        while !links.list_ours("sv").unwrap().is_empty() {
+            assert!(
+                begin.elapsed() < Duration::from_secs(10),
+                "the cable outlives its namespace"
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        println!("gone after {:?}", begin.elapsed());
     });
 }
 
