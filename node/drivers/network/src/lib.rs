@@ -12,6 +12,7 @@
 //! The engine calls it. It decides nothing: which addresses, ports and rules there are comes from the plan. All calls
 //! block for some tens of microseconds; none waits longer than five seconds for the kernel.
 
+pub mod conntrack;
 mod error;
 pub mod forwarding;
 mod links;

@@ -11,8 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStrea
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use shoal_node_core_host::netplan::Bridge;
-use shoal_node_drivers_network::{Links, Netns, Nft, forwarding};
+use shoal_node_core_host::netplan::{Bridge, Protocol};
+use shoal_node_drivers_network::{Links, Netns, Nft, conntrack, forwarding};
 
 use crate::{bridge, on_new_host, plugged, published, rules_of, run};
 
@@ -332,4 +332,44 @@ fn keep_traffic_in() {
         "which reaches nothing outside"
     );
     w.links.unplug("svtest2").unwrap();
+}
+
+#[test]
+fn datagrams_follow_a_published_port_to_its_new_container() {
+    use std::net::UdpSocket;
+    on_new_host(|| {
+        let w = world(|_, _| {});
+        let bridges = [w.one.clone(), w.two.clone()];
+        let to = |container_ip| {
+            let mut port = published(None, 5353, container_ip, 53);
+            port.protocol = Protocol::Udp;
+            rules_of(&bridges, &[port])
+        };
+        let answer = |netns: &Netns, word: &'static str| {
+            let socket = netns.run(|| UdpSocket::bind("0.0.0.0:53").unwrap()).unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 16];
+                while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                    let _ = socket.send_to(word.as_bytes(), peer);
+                }
+            });
+        };
+        answer(&w.a.0, "old");
+        answer(&w.b.0, "new");
+        let client = w.outside.run(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let ask = || {
+            let mut buffer = [0; 16];
+            client.send_to(b"?", (HOST, 5353)).unwrap();
+            let length = client.recv(&mut buffer).unwrap();
+            String::from_utf8(buffer[..length].to_vec()).unwrap()
+        };
+        w.nft.converge(&to(w.a.1)).unwrap();
+        assert_eq!(ask(), "old");
+        w.nft.converge(&to(w.b.1)).unwrap();
+        assert_eq!(ask(), "old", "(this is why it must be told to forget)");
+        assert_eq!(conntrack::forget(Protocol::Tcp, &[w.a.1].into()).unwrap(), 0);
+        assert_eq!(conntrack::forget(Protocol::Udp, &[w.a.1].into()).unwrap(), 1);
+        assert_eq!(ask(), "new");
+    });
 }

@@ -1,0 +1,73 @@
+//! The kernel's memory of connections. Rules of ours decide about a connection's first packet only; a client that keeps
+//! sending datagrams from one port would be sent to a container that is long gone.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use shoal_node_core_host::netplan::Protocol;
+
+use crate::error::Result;
+use crate::netlink::{Attributes, Family, Message, Request, Socket};
+
+const GET: u16 = 1 << 8 | 1;
+const DELETE: u16 = 1 << 8 | 2;
+const HEAD: [u8; 4] = [libc::AF_INET as u8, 0, 0, 0];
+const TUPLE_ORIGINAL: u16 = 1;
+const TUPLE_REPLY: u16 = 2;
+const ID: u16 = 12;
+const ZONE: u16 = 18;
+const TUPLE_IP: u16 = 1;
+const TUPLE_PROTOCOL: u16 = 2;
+const IP_SOURCE: u16 = 1;
+const PROTOCOL_NUMBER: u16 = 1;
+/// So that one write stays small.
+const DELETES_PER_REQUEST: usize = 256;
+
+/// Forgets the connections of this protocol that containers with these addresses answered. Answers how many there were.
+pub fn forget(protocol: Protocol, containers: &BTreeSet<Ipv4Addr>) -> Result<usize> {
+    if containers.is_empty() {
+        return Ok(0);
+    }
+    let mut socket = Socket::open(Family::Netfilter)?;
+    let build = |request: &mut Request| {
+        request.begin(GET, 0, &HEAD);
+    };
+    let entries = socket.dump(build, "list tracked connections")?;
+    let chosen: Vec<&Message> = entries
+        .iter()
+        .filter(|entry| answered_by(entry, protocol, containers))
+        .collect();
+    for part in chosen.chunks(DELETES_PER_REQUEST) {
+        let mut request = Request::new();
+        for entry in part {
+            let attributes = entry.attributes(HEAD.len());
+            request.begin(DELETE, 0, &HEAD);
+            for kind in [TUPLE_ORIGINAL, ID, ZONE] {
+                if let Some(value) = attributes.get(kind) {
+                    let nested = if kind == TUPLE_ORIGINAL { 0x8000 } else { 0 };
+                    request.put(kind | nested, value);
+                }
+            }
+        }
+        match socket.exchange(&mut request, |_| "forget a tracked connection".into()) {
+            // One that ended by itself meanwhile.
+            Err(e) if e.is_not_found() => {}
+            other => drop(other?),
+        }
+    }
+    Ok(chosen.len())
+}
+
+fn answered_by(entry: &Message, protocol: Protocol, containers: &BTreeSet<Ipv4Addr>) -> bool {
+    let Some(reply) = entry.attributes(HEAD.len()).nested(TUPLE_REPLY) else {
+        return false;
+    };
+    let number = reply
+        .nested(TUPLE_PROTOCOL)
+        .and_then(|p: Attributes<'_>| p.get(PROTOCOL_NUMBER)?.first().copied());
+    let source = reply
+        .nested(TUPLE_IP)
+        .and_then(|ip| <[u8; 4]>::try_from(ip.get(IP_SOURCE)?).ok());
+    number == Some(protocol.number())
+        && source.is_some_and(|octets| containers.contains(&Ipv4Addr::from(octets)))
+}
