@@ -29,11 +29,13 @@ where
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20);
-    Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
-        let connect = connect.clone();
-        async move {
-            let authority = uri.authority().map(|a| a.as_str().to_owned()).unwrap_or_default();
-            connect(authority).await.map(TokioIo::new)
-        }
-    })))
+    Ok(
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
+            let connect = connect.clone();
+            async move {
+                let authority = uri.authority().map(|a| a.as_str().to_owned()).unwrap_or_default();
+                connect(authority).await.map(TokioIo::new)
+            }
+        })),
+    )
 }

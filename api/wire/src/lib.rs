@@ -40,6 +40,11 @@ pub mod shoal {
             tonic::include_proto!("shoal.membership.v1");
         }
     }
+    pub mod raft {
+        pub mod v1 {
+            tonic::include_proto!("shoal.raft.v1");
+        }
+    }
 }
 
 pub use shoal::ca::v1 as ca;
@@ -47,3 +52,4 @@ pub use shoal::dispatcher::v1 as dispatcher;
 pub use shoal::forward::v1 as forward;
 pub use shoal::logs::v1 as logs;
 pub use shoal::membership::v1 as membership;
+pub use shoal::raft::v1 as raft;

@@ -1,0 +1,140 @@
+//! Managers on loopback TCP, and things for them to write.
+
+use async_trait::async_trait;
+use shoal_raft_consensus::{Config, Consensus, Dial, Peer, Stream, service};
+use shoal_raft_objects::{NodeId, Object, Proposal, RaftId, Service, ServiceSpec, Time, Write};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+
+pub struct Tcp;
+
+#[async_trait]
+impl Dial for Tcp {
+    async fn dial(&self, peer: &Peer) -> io::Result<Box<dyn Stream>> {
+        let stream = TcpStream::connect(&peer.addr).await?;
+        stream.set_nodelay(true)?;
+        Ok(Box::new(stream))
+    }
+}
+
+pub struct Manager {
+    pub consensus: Consensus,
+    server: JoinHandle<()>,
+    pub addr: String,
+}
+
+impl Manager {
+    /// Starts the manager with that id in `dir/<id>`, on `addr` or on a free port.
+    pub async fn start(dir: &Path, id: u64, addr: Option<&str>) -> Manager {
+        Self::start_with(dir, id, addr, |_| {}).await
+    }
+
+    pub async fn start_with(
+        dir: &Path,
+        id: u64,
+        addr: Option<&str>,
+        set: impl FnOnce(&mut Config),
+    ) -> Manager {
+        let listener = bind(addr.unwrap_or("127.0.0.1:0")).await;
+        let addr = listener.local_addr().unwrap().to_string();
+        let node = NodeId::new(format!("node{id}"));
+        let mut config = Config::new(RaftId(id), node, addr.clone(), dir.join(id.to_string()));
+        set(&mut config);
+        let consensus = Consensus::start(config, Arc::new(Tcp)).await.unwrap();
+        let serve = tonic::transport::Server::builder()
+            .add_service(service::server(consensus.service().unwrap()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let server = tokio::spawn(async move { serve.await.unwrap() });
+        Manager {
+            consensus,
+            server,
+            addr,
+        }
+    }
+
+    pub fn peer(&self) -> Peer {
+        self.consensus.me().clone()
+    }
+
+    /// Cuts it off from the others and stops it without a word.
+    pub async fn kill(self) {
+        self.server.abort();
+        let _ = self.server.await;
+        drop(self.consensus);
+    }
+
+    pub async fn close(self) {
+        self.server.abort();
+        let _ = self.server.await;
+        self.consensus.close().await;
+    }
+
+    pub async fn leads(&self) -> bool {
+        self.consensus.leadership().borrow().is_self
+    }
+}
+
+async fn bind(addr: &str) -> TcpListener {
+    // The port of a manager that was just stopped may take a moment.
+    for _ in 0..100 {
+        if let Ok(listener) = TcpListener::bind(addr).await {
+            return listener;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("cannot bind {addr}");
+}
+
+/// Three voting managers; the first leads.
+pub async fn three(dir: &Path) -> Vec<Manager> {
+    let first = Manager::start(dir, 1, None).await;
+    first.consensus.bootstrap().await.unwrap();
+    let mut managers = vec![first];
+    for id in [11, 12] {
+        let manager = Manager::start(dir, id, None).await;
+        join(&managers[0], &manager).await;
+        managers.push(manager);
+    }
+    managers
+}
+
+pub async fn join(leader: &Manager, manager: &Manager) {
+    leader.consensus.add_manager(&manager.peer()).await.unwrap();
+    leader
+        .consensus
+        .promote_manager(manager.peer().id, Duration::from_secs(10))
+        .await
+        .unwrap();
+}
+
+pub fn create(id: &str) -> Proposal {
+    Proposal {
+        at: Time(1),
+        writes: vec![Write::Create(Object::from(Service {
+            id: id.into(),
+            spec: ServiceSpec {
+                name: id.into(),
+                ..Default::default()
+            },
+            ..Default::default()
+        }))],
+    }
+}
+
+/// Index of the manager among `managers` that leads, once one does.
+pub async fn leader(managers: &[Manager]) -> usize {
+    for _ in 0..1000 {
+        for (n, manager) in managers.iter().enumerate() {
+            if manager.leads().await {
+                return n;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody leads");
+}
