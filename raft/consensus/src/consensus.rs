@@ -56,17 +56,24 @@ impl Consensus {
             owner: config.id,
             faults: rocks::Faults::default(),
         };
-        let opened = tokio::task::spawn_blocking(move || rocks::open::<TokioRuntime>(options))
-            .await
-            .map_err(|e| StartError::Raft(e.to_string()))??;
+        let me = config.peer();
         let peers = grpc::Peers::new(dial);
-        let ask = Arc::new(peers.clone());
-        let node = Node::start(&config, opened.log, Arc::new(opened.snapshots), peers, ask).await?;
+        let runtime = tokio::runtime::Handle::current();
+        // Opening the log and reading a snapshot back block on the disk; and the compiler cannot tell that openraft's
+        // own start is `Send`, which a thread that blocks on it need not know.
+        let starting = tokio::task::spawn_blocking(move || {
+            let opened = rocks::open::<TokioRuntime>(options)?;
+            let (closed, snapshots) = (opened.closed, Arc::new(opened.snapshots));
+            let ask = Arc::new(peers.clone());
+            let node = runtime.block_on(Node::start(config, opened.log, snapshots, peers, ask))?;
+            Ok::<_, StartError>((node, closed))
+        });
+        let (node, closed) = starting.await.map_err(|e| StartError::Raft(e.to_string()))??;
         Ok(Consensus {
-            me: config.peer(),
+            me,
             service: Some(grpc::Service::new(node.clone())),
             engine: node,
-            closed: Arc::new(Mutex::new(Some(opened.closed))),
+            closed: Arc::new(Mutex::new(Some(closed))),
         })
     }
 

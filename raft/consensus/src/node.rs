@@ -56,7 +56,7 @@ pub struct Node<RT: AsyncRuntime> {
 impl<RT: AsyncRuntime> Node<RT> {
     /// Starts on the given log, snapshots and network. Nothing is proposed or voted before it returns.
     pub async fn start<L, N>(
-        config: &Config,
+        config: Config,
         log: L,
         snapshots: Arc<dyn Snapshots>,
         network: N,
@@ -67,7 +67,7 @@ impl<RT: AsyncRuntime> Node<RT> {
         N: RaftNetworkFactory<TypeConfig<RT>>,
         N::Network: NetSnapshot<TypeConfig<RT>, SnapshotData = State>,
     {
-        let raft_config = crate::config::raft(config).map_err(|e| StartError::Timing(e.to_string()))?;
+        let raft_config = crate::config::raft(&config).map_err(|e| StartError::Timing(e.to_string()))?;
         let machine = Machine::open(snapshots).map_err(StartError::Snapshot)?;
         let published = machine.published();
         let raft = Raft::new(config.id.0, Arc::new(raft_config), network, log, machine)

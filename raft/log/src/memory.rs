@@ -143,11 +143,15 @@ pub struct MemoryReader {
 }
 
 impl<RT: AsyncRuntime> MemoryLog<RT> {
-    async fn request(&self, request: Request<RT>) -> io::Result<()> {
-        self.writer
-            .send(request)
-            .await
-            .map_err(|_| io::Error::other("the disk is gone"))
+    /// Borrows nothing while it waits: the compiler could not tell openraft's callers that it is `Send`.
+    fn request(&self, request: Request<RT>) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let writer = self.writer.clone();
+        async move {
+            writer
+                .send(request)
+                .await
+                .map_err(|_| io::Error::other("the disk is gone"))
+        }
     }
 }
 

@@ -66,10 +66,13 @@ impl Tail {
 
     pub fn truncate_after(&mut self, keep: Option<LogId>) {
         let next = keep.map_or(0, |id| id.index + 1);
+        if self.last.is_none_or(|last| last.index < next) {
+            return;
+        }
         while self.entries.back().is_some_and(|e| e.log_id.index >= next) {
             self.bytes -= self.entries.pop_back().as_ref().map_or(0, weight);
         }
-        self.last = keep;
+        self.last = keep.max(self.purged);
         self.epoch += 1;
         self.durable = match (self.durable, keep) {
             (Some(durable), Some(keep)) => Some(durable.min(keep.index)),

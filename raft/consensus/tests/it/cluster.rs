@@ -39,7 +39,7 @@ async fn another_takes_over_when_the_leader_dies() {
     let dead = managers.remove(0);
     let addr = dead.addr.clone();
     let began = Instant::now();
-    dead.kill().await;
+    dead.kill();
     let new = leader(&managers).await;
     managers[new].consensus.propose(&create("after")).await.unwrap();
     println!("first write through a survivor after {:?}", began.elapsed());
@@ -62,7 +62,7 @@ async fn without_a_majority_writes_end_with_an_error() {
     first.consensus.bootstrap().await.unwrap();
     let second = Manager::start(dir.path(), 11, None).await;
     join(&first, &second).await;
-    second.kill().await;
+    second.kill();
     let began = Instant::now();
     let error = first.consensus.propose(&create("web")).await.unwrap_err();
     assert!(error.to_string().contains("does not have a leader"), "{error}");
@@ -81,7 +81,7 @@ async fn managers_are_removed_only_if_a_majority_remains() {
         managers[0].consensus.remove_manager(RaftId(1)).await,
         Err(MembershipError::Leads(_))
     ));
-    managers.remove(2).kill().await;
+    managers.remove(2).kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
     match managers[0].consensus.remove_manager(RaftId(11)).await {
         Err(MembershipError::WouldLoseQuorum) => {}

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
 pub struct Tcp;
@@ -24,7 +24,8 @@ impl Dial for Tcp {
 
 pub struct Manager {
     pub consensus: Consensus,
-    server: JoinHandle<()>,
+    /// Its own, so that a kill takes everything with it.
+    runtime: Option<Runtime>,
     pub addr: String,
 }
 
@@ -45,14 +46,23 @@ impl Manager {
         let node = NodeId::new(format!("node{id}"));
         let mut config = Config::new(RaftId(id), node, addr.clone(), dir.join(id.to_string()));
         set(&mut config);
-        let consensus = Consensus::start(config, Arc::new(Tcp)).await.unwrap();
-        let serve = tonic::transport::Server::builder()
-            .add_service(service::server(consensus.service().unwrap()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let server = tokio::spawn(async move { serve.await.unwrap() });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let started = runtime.spawn(async move {
+            let consensus = Consensus::start(config, Arc::new(Tcp)).await.unwrap();
+            let listener = TcpListener::from_std(listener).unwrap();
+            let serve = tonic::transport::Server::builder()
+                .add_service(service::server(consensus.service().unwrap()))
+                .serve_with_incoming(TcpListenerStream::new(listener));
+            tokio::spawn(async move { serve.await.unwrap() });
+            consensus
+        });
         Manager {
-            consensus,
-            server,
+            consensus: started.await.unwrap(),
+            runtime: Some(runtime),
             addr,
         }
     }
@@ -61,17 +71,18 @@ impl Manager {
         self.consensus.me().clone()
     }
 
-    /// Cuts it off from the others and stops it without a word.
-    pub async fn kill(self) {
-        self.server.abort();
-        let _ = self.server.await;
-        drop(self.consensus);
+    /// All its tasks and connections end at once, as with SIGKILL.
+    pub fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 
-    pub async fn close(self) {
-        self.server.abort();
-        let _ = self.server.await;
-        self.consensus.close().await;
+    pub async fn close(mut self) {
+        self.consensus.clone().close().await;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 
     pub async fn leads(&self) -> bool {
@@ -79,11 +90,11 @@ impl Manager {
     }
 }
 
-async fn bind(addr: &str) -> TcpListener {
+async fn bind(addr: &str) -> std::net::TcpListener {
     // The port of a manager that was just stopped may take a moment.
     for _ in 0..100 {
         if let Ok(listener) = TcpListener::bind(addr).await {
-            return listener;
+            return listener.into_std().unwrap();
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -45,11 +45,15 @@ impl<RT: AsyncRuntime> RocksLog<RT> {
         RocksLog { reader, writer }
     }
 
-    async fn request(&self, request: Request<RT>) -> io::Result<()> {
-        self.writer
-            .send(request)
-            .await
-            .map_err(|_| io::Error::other("the Raft log's writer thread is gone"))
+    /// Borrows nothing while it waits: the compiler could not tell openraft's callers that it is `Send`.
+    fn request(&self, request: Request<RT>) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let writer = self.writer.clone();
+        async move {
+            writer
+                .send(request)
+                .await
+                .map_err(|_| io::Error::other("the Raft log's writer thread is gone"))
+        }
     }
 }
 
