@@ -1,1 +1,47 @@
-//! node/drivers/images
+//! Images on one host: a content-addressed store that survives power cuts, layers unpacked by descriptor,
+//! registries, archives, and the root file systems of containers.
+//!
+//! ```text
+//! registry ─┐                    ┌─ blobs (as they came)
+//! archive ──┼─> lease ─> store ──┼─ layers (unpacked, one per chain id) ──> snapshots (upper, work)
+//! tar ──────┘                    └─ records ── names
+//! ```
+//!
+//! What is listed is whole: content is on disk before its record, the record before its name; starting is
+//! recovering. It never mounts anything, never decides what to pull or when to remove, and never resolves a path
+//! inside a layer other than by descriptor. Blocking work runs off the async threads.
+//!
+//! Called by `node/engine`. Pushing is to come beside `pull`, over the same `registry` client.
+
+mod config;
+mod digest;
+mod error;
+mod history;
+mod image;
+mod images;
+mod lookup;
+mod manifest;
+mod platform;
+mod progress;
+mod reference;
+mod registry;
+mod remove;
+mod snapshot;
+mod store;
+mod tag;
+mod unpack;
+
+pub use config::{ConfigFile, History, RootFs};
+pub use digest::{Digest, chain_ids};
+pub use error::{Error, Result};
+pub use history::Step;
+pub use image::{Deleted, Image, InUse, Rootfs};
+pub use images::Images;
+pub use manifest::{Descriptor, Index, Manifest};
+pub use platform::Platform;
+pub use progress::{Progress, Sink};
+pub use reference::Reference;
+pub use registry::RegistryConfig;
+pub use shoal_api_types::auth::AuthConfig;
+pub use shoal_api_types::image::ImageConfig;
+pub use store::FaultHook;

@@ -1,0 +1,92 @@
+//! The handle that everybody holds.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+use crate::registry::RegistryConfig;
+use crate::store::{FaultHook, Store};
+
+/// A cheap handle on the images of one data root.
+#[derive(Debug, Clone)]
+pub struct Images {
+    pub(crate) store: Arc<Store>,
+    pub(crate) registries: Arc<RegistryConfig>,
+}
+
+impl Images {
+    /// Opens the store, recovering from whatever the last run left half done. Blocks for as long as reading the
+    /// records takes; deleting what is left over goes on in the background.
+    pub fn open(data_root: &Path, registries: RegistryConfig) -> Result<Images> {
+        Images::open_with_faults(data_root, registries, None)
+    }
+
+    /// The same, telling `fault` the name of each step that a crash could follow.
+    pub fn open_with_faults(
+        data_root: &Path,
+        registries: RegistryConfig,
+        fault: Option<FaultHook>,
+    ) -> Result<Images> {
+        Ok(Images {
+            store: Store::open(data_root, fault)?,
+            registries: Arc::new(registries),
+        })
+    }
+
+    /// Every image, newest first.
+    pub fn list(&self) -> Vec<Image> {
+        let state = self.store.state.lock();
+        let mut images: Vec<_> = state
+            .images
+            .values()
+            .map(|e| state.image(&self.store.paths, e))
+            .collect();
+        images.sort_by(|a, b| b.created_unix.cmp(&a.created_unix).then_with(|| a.id.cmp(&b.id)));
+        images
+    }
+
+    /// Bytes of an image's layers that other images have too.
+    pub fn shared_size(&self, image: &Image) -> u64 {
+        let state = self.store.state.lock();
+        let others = || {
+            state
+                .images
+                .values()
+                .filter(|entry| entry.record.id.as_str() != image.id)
+        };
+        let shared = image.layers.iter().filter(|&chain| {
+            others().any(|entry| entry.record.layers.iter().any(|layer| layer.chain == *chain))
+        });
+        shared
+            .filter_map(|chain| state.layers.get(chain))
+            .map(|layer| layer.size)
+            .sum()
+    }
+
+    /// Bytes of all unpacked layers, each once.
+    pub fn layers_size(&self) -> u64 {
+        self.store
+            .state
+            .lock()
+            .layers
+            .values()
+            .map(|layer| layer.size)
+            .sum()
+    }
+
+    /// Runs blocking work of the store off the async threads.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Store>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || work(&store)).await {
+            Ok(result) => result,
+            Err(failed) => {
+                let error = std::io::Error::other(failed.to_string());
+                Err(Error::storage("work in", &self.store.paths.records, error))
+            }
+        }
+    }
+}

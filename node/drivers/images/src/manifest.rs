@@ -1,0 +1,160 @@
+//! Manifests and indexes, OCI's and Docker's schema 2, and the media types that they may name.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::platform::Platform;
+
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
+
+/// No honest manifest or index is larger (4 MiB is also what registries refuse beyond).
+pub const MANIFEST_MAX: u64 = 4 << 20;
+pub const CONFIG_MAX: u64 = 8 << 20;
+
+/// Content by type, digest and size.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Descriptor {
+    #[serde(default)]
+    pub media_type: String,
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Descriptor {
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+        Descriptor {
+            media_type: media_type.into(),
+            digest,
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    pub schema_version: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub media_type: String,
+    pub config: Descriptor,
+    pub layers: Vec<Descriptor>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Index {
+    pub schema_version: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub media_type: String,
+    pub manifests: Vec<Descriptor>,
+}
+
+/// A document that a name leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Document {
+    Manifest(Manifest),
+    Index(Index),
+}
+
+impl Document {
+    /// Reads a document that was served as `media_type` (empty if nobody said). The document must be of that
+    /// kind and no other (CVE-2021-41190: one text that is both).
+    pub fn parse(bytes: &[u8], media_type: &str) -> Result<Document> {
+        let invalid = |why: String| Error::Corrupt(format!("invalid manifest: {why}"));
+        let media_type = media_type.split(';').next().unwrap_or_default().trim();
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| invalid(e.to_string()))?;
+        let (layers, manifests) = (value.get("layers").is_some(), value.get("manifests").is_some());
+        if layers && manifests {
+            return Err(invalid("has both \"layers\" and \"manifests\"".into()));
+        }
+        let inside = value
+            .get("mediaType")
+            .and_then(|v| v.as_str())
+            .unwrap_or_default()
+            .to_owned();
+        let served = match media_type {
+            "" | "application/json" | "text/plain" => inside.as_str(),
+            known if !inside.is_empty() && inside != known => {
+                return Err(invalid(format!("served as {known:?} but says it is {inside:?}")));
+            }
+            known => known,
+        };
+        let schema = value.get("schemaVersion").and_then(|v| v.as_u64());
+        match served {
+            OCI_INDEX | DOCKER_INDEX => {}
+            OCI_MANIFEST | DOCKER_MANIFEST => {}
+            "" if schema == Some(2) => {}
+            other => {
+                return Err(Error::Corrupt(format!(
+                    "unsupported manifest format: {other:?} (schema {schema:?})"
+                )));
+            }
+        }
+        let index = matches!(served, OCI_INDEX | DOCKER_INDEX) || (served.is_empty() && manifests);
+        match index {
+            true if layers => Err(invalid("an index with layers".into())),
+            true => serde_json::from_value(value)
+                .map(Document::Index)
+                .map_err(|e| invalid(e.to_string())),
+            false => {
+                let manifest: Manifest = serde_json::from_value(value).map_err(|e| invalid(e.to_string()))?;
+                if !matches!(
+                    manifest.config.media_type.as_str(),
+                    OCI_CONFIG | DOCKER_CONFIG | ""
+                ) {
+                    return Err(Error::InvalidParameter(format!(
+                        "unsupported media type {}: this is not a container image",
+                        manifest.config.media_type
+                    )));
+                }
+                manifest
+                    .layers
+                    .iter()
+                    .try_for_each(|layer| layer_type(&layer.media_type))?;
+                Ok(Document::Manifest(manifest))
+            }
+        }
+    }
+}
+
+impl Index {
+    /// The manifest for a platform. Attestations and the like carry the platform `unknown/unknown`.
+    pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
+        let fits = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| wanted.accepts(p));
+        let exact = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.variant == wanted.variant);
+        let fitting = || self.manifests.iter().filter(fits);
+        fitting().find(exact).or_else(|| fitting().next())
+    }
+}
+
+/// How a layer is packed is seen from its first bytes; its type is only checked to be one that is a layer.
+fn layer_type(media_type: &str) -> Result<()> {
+    let known = [OCI_LAYER, DOCKER_LAYER].iter().any(|base| {
+        let rest = media_type.strip_prefix(base);
+        rest.is_some_and(|rest| matches!(rest, "" | ".gzip" | "+gzip" | ".zstd" | "+zstd"))
+    });
+    match known {
+        true => Ok(()),
+        false => Err(Error::InvalidParameter(format!(
+            "unsupported layer media type {media_type:?}"
+        ))),
+    }
+}

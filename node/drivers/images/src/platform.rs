@@ -1,0 +1,106 @@
+//! Which operating system and processor an image is for: `linux/arm64/v8`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// A platform in Go's words, as OCI descriptors carry it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Platform {
+    pub os: String,
+    pub architecture: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub variant: String,
+}
+
+impl Platform {
+    /// This machine.
+    pub fn host() -> Platform {
+        let (architecture, variant) = normal(std::env::consts::ARCH, "");
+        Platform {
+            os: "linux".into(),
+            architecture,
+            variant,
+        }
+    }
+
+    /// Reads `os/arch[/variant]`, or an architecture alone.
+    pub fn parse(text: &str) -> Result<Platform> {
+        let parts: Vec<_> = text.split('/').collect();
+        let valid = |part: &str| {
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        };
+        let (os, architecture, variant) = match parts[..] {
+            [architecture] => ("linux", architecture, ""),
+            [os, architecture] => (os, architecture, ""),
+            [os, architecture, variant] if valid(variant) => (os, architecture, variant),
+            _ => ("", "", ""),
+        };
+        if !valid(os) || !valid(architecture) {
+            return Err(Error::InvalidParameter(format!(
+                "{text:?} is an invalid platform specifier"
+            )));
+        }
+        let (architecture, variant) =
+            normal(&architecture.to_ascii_lowercase(), &variant.to_ascii_lowercase());
+        Ok(Platform {
+            os: os.to_ascii_lowercase(),
+            architecture,
+            variant,
+        })
+    }
+
+    /// Whether an image for `other` is what was asked for: variants count only if both name one.
+    pub fn accepts(&self, other: &Platform) -> bool {
+        let (architecture, variant) = normal(&other.architecture, &other.variant);
+        self.os == other.os
+            && self.architecture == architecture
+            && (self.variant == variant || self.variant.is_empty() || variant.is_empty())
+    }
+}
+
+/// The names that Go uses, and the variants that mean the same as none.
+fn normal(architecture: &str, variant: &str) -> (String, String) {
+    let (architecture, variant) = match (architecture, variant) {
+        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+        ("x86_64" | "x86-64", variant) => ("amd64", variant),
+        ("aarch64" | "arm64", "8" | "v8") => ("arm64", ""),
+        ("aarch64", variant) => ("arm64", variant),
+        ("x86" | "i386" | "i686", _) => ("386", ""),
+        ("armhf", _) => ("arm", "v7"),
+        ("armel", _) => ("arm", "v6"),
+        other => other,
+    };
+    (architecture.to_owned(), variant.to_owned())
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if !self.variant.is_empty() {
+            write!(f, "/{}", self.variant)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_and_compares() {
+        let arm = Platform::parse("linux/arm64/v8").expect("platform");
+        assert_eq!(arm.to_string(), "linux/arm64");
+        assert!(arm.accepts(&Platform::parse("linux/aarch64").expect("platform")));
+        assert!(!arm.accepts(&Platform::host()) || cfg!(target_arch = "aarch64"));
+        assert_eq!(Platform::parse("arm/v7").map(|p| p.os).ok(), Some("arm".into()));
+        assert!(Platform::parse("linux/").is_err() && Platform::parse("a/b/c/d").is_err());
+    }
+}

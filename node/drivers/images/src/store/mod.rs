@@ -1,0 +1,55 @@
+//! The content-addressed store on disk. Everything here blocks; callers are in blocking threads.
+//!
+//! Order of durability, so that no cut leaves a listed image broken: blobs (synced one by one), unpacked layers
+//! (file system synced, then their record, then their name), the image's record, and last the names.
+
+pub(crate) mod atomic;
+mod blobs;
+mod commit;
+mod gc;
+mod layers;
+mod lease;
+mod open;
+pub(crate) mod paths;
+pub(crate) mod records;
+pub(crate) mod state;
+mod trash;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+pub(crate) use blobs::BlobWriter;
+pub(crate) use layers::Unpacked;
+pub(crate) use lease::Lease;
+use paths::Paths;
+use state::State;
+use trash::Trash;
+
+/// Called with the name of each step that a crash could follow. Tests stop the process there.
+pub type FaultHook = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+pub(crate) struct Store {
+    pub paths: Paths,
+    pub state: Mutex<State>,
+    /// Held while records or names are written, so that two writers never write each other's view away.
+    writing: Mutex<()>,
+    trash: Trash,
+    fault: Option<FaultHook>,
+}
+
+impl Store {
+    pub(crate) fn step(&self, name: &'static str) {
+        if let Some(fault) = &self.fault {
+            fault(name);
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("paths", &self.paths)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! Reading the store, which is also its recovery: what is half there goes, what is listed is whole.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::config::ConfigFile;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::manifest::CONFIG_MAX;
+use crate::store::layers::make;
+use crate::store::paths::Paths;
+use crate::store::records::{FORMAT, ImageRecord, LayerRecord, References, check};
+use crate::store::state::{Entry, State};
+use crate::store::trash::Trash;
+use crate::store::{FaultHook, Store};
+
+impl Store {
+    pub fn open(data_root: &Path, fault: Option<FaultHook>) -> Result<Arc<Store>> {
+        let paths = Paths::new(data_root);
+        let images = data_root.join("images");
+        fs::create_dir_all(data_root).map_err(|e| Error::storage("create", data_root, e))?;
+        for path in [
+            &images,
+            &images.join("blobs"),
+            &paths.blobs,
+            &paths.records,
+            &paths.tmp,
+            &paths.trash,
+        ] {
+            ensure(path, 0o700)?;
+        }
+        ensure(&paths.layers, 0o710)?;
+        ensure(&paths.snapshots, 0o710)?;
+        ensure(&paths.nothing(), 0o755)?;
+        let trash = Trash::new(paths.trash.clone());
+        let store = Store {
+            paths,
+            state: Mutex::default(),
+            writing: Mutex::default(),
+            trash,
+            fault,
+        };
+        for name in names(&store.paths.tmp)? {
+            store.trash.put(&store.paths.tmp.join(name))?;
+        }
+        let mut state = State {
+            references: store.read_references()?,
+            ..State::default()
+        };
+        store.read_blobs(&mut state)?;
+        store.read_layers(&mut state)?;
+        store.read_images(&mut state)?;
+        store.read_snapshots(&mut state)?;
+        // A name whose image did not survive says nothing.
+        let images = &state.images;
+        state
+            .references
+            .tags
+            .retain(|_, tagged| images.contains_key(&tagged.id));
+        state.references.digests.retain(|_, id| images.contains_key(id));
+        *store.state.lock() = state;
+        store.collect()?;
+        Ok(Arc::new(store))
+    }
+
+    fn read_references(&self) -> Result<References> {
+        let path = &self.paths.references;
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(References {
+                    format: FORMAT,
+                    ..References::default()
+                });
+            }
+            Err(error) => return Err(Error::storage("read", path, error)),
+        };
+        let references: References = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::Corrupt(format!("{} cannot be read: {e}", path.display())))?;
+        check(references.format, &path.display().to_string())?;
+        Ok(references)
+    }
+
+    fn read_blobs(&self, state: &mut State) -> Result<()> {
+        for name in names(&self.paths.blobs)? {
+            match Digest::parse(&format!("sha256:{name}")) {
+                Ok(digest) => drop(state.blobs.insert(digest)),
+                Err(_) => self.trash.put(&self.paths.blobs.join(name))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_layers(&self, state: &mut State) -> Result<()> {
+        for name in names(&self.paths.layers)? {
+            let directory = self.paths.layers.join(&name);
+            if directory == self.paths.nothing() {
+                continue;
+            }
+            let record = fs::read(directory.join("layer.json")).ok();
+            match record.and_then(|bytes| serde_json::from_slice::<LayerRecord>(&bytes).ok()) {
+                Some(record) if record.chain.hex() == name => {
+                    check(record.format, &directory.display().to_string())?;
+                    state.layers.insert(record.chain.clone(), record);
+                }
+                // Without its record it was never whole.
+                _ => self.trash.put(&directory)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_images(&self, state: &mut State) -> Result<()> {
+        for name in names(&self.paths.records)? {
+            let path = self.paths.records.join(&name);
+            match self.read_image(&path, state) {
+                Ok(entry) => drop(state.images.insert(entry.record.id.clone(), Arc::new(entry))),
+                Err(error @ Error::InvalidParameter(_)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!("image {name} is left out: {error}");
+                    self.trash.put(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_image(&self, path: &Path, state: &State) -> Result<Entry> {
+        let bytes = fs::read(path).map_err(|e| Error::storage("read", path, e))?;
+        let record: ImageRecord = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::Corrupt(format!("{} cannot be read: {e}", path.display())))?;
+        check(record.format, "the image's record").map_err(|e| Error::InvalidParameter(e.to_string()))?;
+        let raw = self.read_blob(&record.id, CONFIG_MAX)?;
+        let config = Arc::new(ConfigFile::parse(&raw)?);
+        match record
+            .layers
+            .iter()
+            .find(|layer| !state.layers.contains_key(&layer.chain))
+        {
+            Some(missing) => Err(Error::Corrupt(format!("layer {} is missing", missing.chain))),
+            None => Ok(Entry {
+                record,
+                config,
+                raw: raw.into(),
+            }),
+        }
+    }
+
+    fn read_snapshots(&self, state: &mut State) -> Result<()> {
+        for key in names(&self.paths.snapshots)? {
+            let base = fs::read_link(self.paths.snapshots.join(&key).join("base")).unwrap_or_default();
+            let top = Digest::parse(&base.to_string_lossy()).ok();
+            state.snapshots.insert(key, top);
+        }
+        Ok(())
+    }
+}
+
+fn ensure(path: &Path, mode: u32) -> Result<()> {
+    match path.is_dir() {
+        true => Ok(()),
+        false => make(path, mode),
+    }
+}
+
+fn names(path: &Path) -> Result<Vec<String>> {
+    let failed = |e| Error::storage("list", path, e);
+    let entries = fs::read_dir(path).map_err(failed)?;
+    entries
+        .map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned()))
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! What is written down, as JSON, and its version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::image::RootAttributes;
+use crate::manifest::Descriptor;
+
+/// Raised when an older version could not read what this one writes.
+pub(crate) const FORMAT: u32 = 1;
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ImageRecord {
+    pub format: u32,
+    pub id: Digest,
+    pub manifest: Descriptor,
+    /// The index through which it was pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Descriptor>,
+    /// Bottom first.
+    pub layers: Vec<LayerUse>,
+    /// RFC 3339.
+    pub added: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LayerUse {
+    pub chain: Digest,
+    /// The layer as it was received.
+    pub blob: Descriptor,
+}
+
+/// One unpacked layer. Written after everything in it is on disk: a layer with this record is whole.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    pub format: u32,
+    pub chain: Digest,
+    pub diff_id: Digest,
+    pub parent: Option<Digest>,
+    /// Bytes of its files.
+    pub size: u64,
+    /// The root directory's attributes, if the layer says any.
+    pub root: Option<RootAttributes>,
+}
+
+/// All names.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct References {
+    pub format: u32,
+    /// By full name with tag.
+    pub tags: BTreeMap<String, Tagged>,
+    /// By full name with digest.
+    pub digests: BTreeMap<String, Digest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Tagged {
+    pub id: Digest,
+    /// RFC 3339.
+    pub at: String,
+}
+
+/// Refuses what a newer version wrote, so that it is left as it is.
+pub(crate) fn check(format: u32, what: &str) -> Result<()> {
+    match format {
+        FORMAT => Ok(()),
+        other => Err(Error::Corrupt(format!(
+            "{what} has format {other}, this version knows {FORMAT}"
+        ))),
+    }
+}
