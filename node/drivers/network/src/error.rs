@@ -1,4 +1,7 @@
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use shoal_node_core_host::netplan::Protocol;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -22,16 +25,17 @@ pub enum Error {
     Invalid(String),
     /// Another container of this daemon has the port.
     #[error("Bind for {0} failed: port is already allocated")]
-    PortTaken(std::net::SocketAddrV4),
+    PortTaken(SocketAddrV4),
     /// Some process of the host (or another daemon) has the port.
-    #[error("failed to bind host port {address}/{protocol}: {source}")]
+    #[error("failed to bind host port for {address}{}/{protocol}: {source}", container.map(|c| format!(":{c}")).unwrap_or_default())]
     PortBusy {
-        address: std::net::SocketAddrV4,
-        protocol: shoal_node_core_host::netplan::Protocol,
+        address: SocketAddrV4,
+        container: Option<SocketAddrV4>,
+        protocol: Protocol,
         source: BindError,
     },
     #[error("Bind for {0} failed: all ports are allocated")]
-    PortsExhausted(std::net::Ipv4Addr),
+    PortsExhausted(Ipv4Addr),
 }
 
 /// Why a host port could not be bound, in the words that Docker's clients know.

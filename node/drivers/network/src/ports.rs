@@ -58,6 +58,28 @@ impl Ports {
     /// Reserves a port. A port that another container of this daemon holds is refused in other words than one that a
     /// program of the host uses.
     pub fn reserve(&self, wanted: HostPort) -> Result<PortGuard> {
+        self.reserve_first(wanted)
+    }
+
+    /// As [`Ports::reserve`]; a refusal says for which port of which container, in Docker's form.
+    pub fn reserve_for(&self, wanted: HostPort, target: SocketAddrV4) -> Result<PortGuard> {
+        self.reserve_first(wanted).map_err(|error| match error {
+            Error::PortBusy {
+                address,
+                protocol,
+                source,
+                ..
+            } => Error::PortBusy {
+                address,
+                container: Some(target),
+                protocol,
+                source,
+            },
+            other => other,
+        })
+    }
+
+    fn reserve_first(&self, wanted: HostPort) -> Result<PortGuard> {
         let HostPort { ip, protocol, .. } = wanted;
         if wanted.first == 0 {
             return self.reserve_dynamic(ip, protocol);
@@ -121,6 +143,7 @@ impl Ports {
         // Under the lock: two threads must not find the same port free.
         let socket = hold(address, protocol).map_err(|e| Error::PortBusy {
             address,
+            container: None,
             protocol,
             source: match e {
                 Errno::ADDRINUSE => BindError::InUse,

@@ -51,7 +51,16 @@ fn programs_of_the_host_keep_their_ports() {
             .to_string();
         assert_eq!(
             busy,
-            "failed to bind host port 0.0.0.0:8080/tcp: address already in use"
+            "failed to bind host port for 0.0.0.0:8080/tcp: address already in use"
+        );
+        let target = "172.17.0.3:80".parse().unwrap();
+        let busy = ports
+            .reserve_for(port(ANY, 8080, Protocol::Tcp), target)
+            .unwrap_err()
+            .to_string();
+        assert_eq!(
+            busy,
+            "failed to bind host port for 0.0.0.0:8080:172.17.0.3:80/tcp: address already in use"
         );
         drop(listener);
         ports.reserve(port(ANY, 8080, Protocol::Tcp)).unwrap();
