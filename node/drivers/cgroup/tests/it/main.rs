@@ -1,6 +1,7 @@
 //! Real groups with real processes, on whichever version the host has. Needs root. Everything lives below a parent named
 //! after this process and test, and is removed with it.
 
+mod delegation;
 mod devices;
 mod lifecycle;
 mod limits;
