@@ -1,0 +1,141 @@
+//! Accepting connections, boundedly, until told to stop.
+
+use super::Listener;
+use crate::connection::{Limits, serve_connection};
+use crate::router::Router;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A client must have shown who it is within this time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After a failed accept (out of descriptors), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How to serve.
+#[derive(Clone, Default)]
+pub struct Serving {
+    pub limits: Limits,
+    /// Stops accepting; replies under way may finish within `grace`, takeovers and streams are cut off after it.
+    pub shutdown: CancellationToken,
+    /// Zero waits for nobody.
+    pub grace: Duration,
+}
+
+/// Answers on `listener` until `serving.shutdown` is cancelled.
+pub async fn serve(listener: Listener, router: Router, serving: Serving) {
+    let tasks = TaskTracker::new();
+    let cut = CancellationToken::new();
+    let room = Arc::new(Semaphore::new(serving.limits.connections_max));
+    let (kind, path) = match listener {
+        Listener::Unix { listener, path } => (Kind::Unix(listener), path),
+        Listener::Tcp(listener) => (Kind::Tcp(listener), None),
+        Listener::Tls(listener, config) => (Kind::Tls(listener, TlsAcceptor::from(config)), None),
+    };
+    loop {
+        let accepted = tokio::select! {
+            () = serving.shutdown.cancelled() => break,
+            accepted = kind.accept(&room) => accepted,
+        };
+        let Some((socket, permit)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (router, limits, shutdown, cut) = (
+            router.clone(),
+            serving.limits,
+            serving.shutdown.clone(),
+            cut.clone(),
+        );
+        tasks.spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                () = socket.run(router, limits, shutdown) => {}
+                () = cut.cancelled() => {}
+            }
+        });
+    }
+    drop(kind);
+    if let Some(path) = path {
+        remove_own(&path);
+    }
+    tasks.close();
+    let _ = tokio::time::timeout(serving.grace, tasks.wait()).await;
+    cut.cancel();
+}
+
+/// A socket that is somebody else's by now is left.
+fn remove_own(path: &PathBuf) {
+    if std::os::unix::net::UnixStream::connect(path).is_err() {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+enum Kind {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+    Tls(TcpListener, TlsAcceptor),
+}
+
+enum Socket {
+    Unix(tokio::net::UnixStream),
+    Tcp(tokio::net::TcpStream),
+    Tls(tokio::net::TcpStream, TlsAcceptor),
+}
+
+impl Kind {
+    /// None when accepting failed for now.
+    async fn accept(&self, room: &Arc<Semaphore>) -> Option<(Socket, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = room.clone().acquire_owned().await.ok()?;
+        let accepted = match self {
+            Self::Unix(listener) => listener.accept().await.map(|(socket, _)| Socket::Unix(socket)),
+            Self::Tcp(listener) => listener.accept().await.map(|(socket, _)| Socket::Tcp(socket)),
+            Self::Tls(listener, tls) => listener
+                .accept()
+                .await
+                .map(|(socket, _)| Socket::Tls(socket, tls.clone())),
+        };
+        match accepted {
+            Ok(socket) => Some((socket, permit)),
+            Err(reason) => {
+                tracing::warn!(%reason, "could not accept a connection");
+                None
+            }
+        }
+    }
+}
+
+impl Socket {
+    async fn run(self, router: Router, limits: Limits, shutdown: CancellationToken) {
+        match self {
+            Self::Unix(socket) => {
+                let watch = second(&socket);
+                serve_connection(socket, router, watch, None, limits, shutdown).await;
+            }
+            Self::Tcp(socket) => {
+                let _ = socket.set_nodelay(true);
+                let watch = second(&socket);
+                serve_connection(socket, router, watch, None, limits, shutdown).await;
+            }
+            Self::Tls(socket, tls) => {
+                let _ = socket.set_nodelay(true);
+                let watch = second(&socket);
+                match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
+                    Ok(Ok(socket)) => serve_connection(socket, router, watch, None, limits, shutdown).await,
+                    Ok(Err(reason)) => tracing::debug!(%reason, "TLS handshake failed"),
+                    Err(_) => tracing::debug!("TLS handshake timed out"),
+                }
+            }
+        }
+    }
+}
+
+fn second(socket: &impl AsFd) -> Option<OwnedFd> {
+    socket.as_fd().try_clone_to_owned().ok()
+}

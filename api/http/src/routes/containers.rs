@@ -1,0 +1,210 @@
+//! `/containers`: everything that is asked and answered at once. Streams are in `streams`.
+
+use super::{Api, Routes};
+use crate::body;
+use crate::filters;
+use crate::gates;
+use crate::params::Params;
+use crate::reply::{self, Answer, Failure};
+use crate::router::Version;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::routing::{delete, get, post};
+use http::{HeaderMap, StatusCode};
+use shoal_api_backend::{
+    ApiVersion, CreateContainer, Error, ListContainers, RemoveContainer, StopContainer, TerminalSize,
+};
+use shoal_api_types::container::{CreateRequest, UpdateConfig};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/containers/json", get(list))
+        .route("/containers/create", post(create))
+        .route("/containers/prune", post(prune))
+        .route("/containers/{id}", delete(remove))
+        .route("/containers/{id}/json", get(inspect))
+        .route("/containers/{id}/start", post(start))
+        .route("/containers/{id}/stop", post(stop))
+        .route("/containers/{id}/restart", post(restart))
+        .route("/containers/{id}/kill", post(kill))
+        .route("/containers/{id}/pause", post(pause))
+        .route("/containers/{id}/unpause", post(unpause))
+        .route("/containers/{id}/rename", post(rename))
+        .route("/containers/{id}/resize", post(resize))
+        .route("/containers/{id}/top", get(top))
+        .route("/containers/{id}/changes", get(changes))
+        .route("/containers/{id}/update", post(update))
+}
+
+async fn list(State(api): Api, Version(version): Version, params: Params) -> Answer {
+    let filters = filters::read(&params, filters::CONTAINERS)?;
+    let limit = usize::try_from(params.int("limit")?.unwrap_or(0)).unwrap_or(0);
+    let options = ListContainers {
+        all: params.flag("all"),
+        limit,
+        size: params.flag("size"),
+        filters,
+    };
+    let mut list = api.containers.list(options).await?;
+    gates::summaries(&mut list, version);
+    Ok(reply::json(&list))
+}
+
+async fn create(
+    State(api): Api,
+    Version(version): Version,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let mut request: CreateRequest = body::json(&headers, body).await?;
+    if request == CreateRequest::default() {
+        return Err(Error::invalid("config cannot be empty in order to create a container").into());
+    }
+    gates::create(&mut request, version)?;
+    let platform = if version.at_least(41) {
+        params.platform()?
+    } else {
+        None
+    };
+    let name = params.get("name").to_owned();
+    let created = api
+        .containers
+        .create(CreateContainer {
+            name,
+            platform,
+            request,
+        })
+        .await?;
+    Ok(reply::json_with(StatusCode::CREATED, &created))
+}
+
+async fn inspect(
+    State(api): Api,
+    Version(version): Version,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer {
+    let container = api.containers.inspect(&id, params.flag("size")).await?;
+    Ok(reply::json(&gates::inspect(container, version)))
+}
+
+async fn start(State(api): Api, Path(id): Path<String>) -> Answer {
+    api.containers.start(&id).await?;
+    Ok(reply::no_content())
+}
+
+async fn stop(State(api): Api, Version(version): Version, Path(id): Path<String>, params: Params) -> Answer {
+    api.containers.stop(&id, stop_options(&params, version)?).await?;
+    Ok(reply::no_content())
+}
+
+async fn restart(
+    State(api): Api,
+    Version(version): Version,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer {
+    api.containers
+        .restart(&id, stop_options(&params, version)?)
+        .await?;
+    Ok(reply::no_content())
+}
+
+fn stop_options(params: &Params, version: ApiVersion) -> Result<StopContainer, Failure> {
+    let signal = if version.at_least(42) {
+        params.text("signal")
+    } else {
+        None
+    };
+    Ok(StopContainer {
+        signal,
+        timeout: params.int("t")?,
+    })
+}
+
+async fn kill(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    api.containers.kill(&id, params.get("signal")).await?;
+    Ok(reply::no_content())
+}
+
+async fn pause(State(api): Api, Path(id): Path<String>) -> Answer {
+    api.containers.pause(&id).await?;
+    Ok(reply::no_content())
+}
+
+async fn unpause(State(api): Api, Path(id): Path<String>) -> Answer {
+    api.containers.unpause(&id).await?;
+    Ok(reply::no_content())
+}
+
+async fn rename(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    api.containers.rename(&id, params.get("name")).await?;
+    Ok(reply::no_content())
+}
+
+async fn remove(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    let options = RemoveContainer {
+        volumes: params.flag("v"),
+        force: params.flag("force"),
+        link: params.flag("link"),
+    };
+    api.containers.remove(&id, options).await?;
+    Ok(reply::no_content())
+}
+
+async fn resize(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    api.containers.resize(&id, size(&params)?).await?;
+    Ok(reply::ok())
+}
+
+/// `h` and `w`, both needed.
+pub(super) fn size(params: &Params) -> Result<TerminalSize, Failure> {
+    let read = |key: &str, name: &str| {
+        let text = params.get(key);
+        match text.parse::<u32>() {
+            Ok(number) => u16::try_from(number).map_err(|_| {
+                Failure(Error::invalid(format!(
+                    "invalid resize {name} \"{text}\": value out of range"
+                )))
+            }),
+            Err(_) => Err(Failure(Error::invalid(format!(
+                "invalid resize {name} \"{text}\": invalid syntax"
+            )))),
+        }
+    };
+    Ok(TerminalSize {
+        height: read("h", "height")?,
+        width: read("w", "width")?,
+    })
+}
+
+async fn top(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    Ok(reply::json(
+        &api.containers.top(&id, params.get("ps_args")).await?,
+    ))
+}
+
+async fn changes(State(api): Api, Path(id): Path<String>) -> Answer {
+    Ok(reply::json(&api.containers.changes(&id).await?))
+}
+
+async fn update(
+    State(api): Api,
+    Version(version): Version,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer {
+    let mut config: UpdateConfig = body::json(&headers, body).await?;
+    if version.at_least(42) {
+        config.resources.kernel_memory = 0;
+    }
+    gates::old_pids_limit(&mut config.resources, version);
+    Ok(reply::json(&api.containers.update(&id, config).await?))
+}
+
+async fn prune(State(api): Api, params: Params) -> Answer {
+    let filters = filters::read(&params, filters::PRUNE)?;
+    Ok(reply::json(&api.containers.prune(filters).await?))
+}

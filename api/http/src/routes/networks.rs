@@ -1,0 +1,69 @@
+//! `/networks`.
+
+use super::{Api, Routes};
+use crate::body;
+use crate::filters;
+use crate::gates;
+use crate::params::Params;
+use crate::reply::{self, Answer};
+use crate::router::Version;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode};
+use shoal_api_types::network::{NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/networks", get(list))
+        .route("/networks/", get(list))
+        .route("/networks/create", post(create))
+        .route("/networks/prune", post(prune))
+        .route("/networks/{id}", get(inspect).delete(remove))
+        .route("/networks/{id}/connect", post(connect))
+        .route("/networks/{id}/disconnect", post(disconnect))
+}
+
+async fn list(State(api): Api, params: Params) -> Answer {
+    let filters = filters::read(&params, filters::NETWORKS)?;
+    Ok(reply::json(&api.networks.list(filters).await?))
+}
+
+async fn inspect(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    Ok(reply::json(
+        &api.networks
+            .inspect(&id, params.flag("verbose"), params.get("scope"))
+            .await?,
+    ))
+}
+
+async fn create(State(api): Api, Version(version): Version, headers: HeaderMap, body: Body) -> Answer {
+    let mut request: NetworkCreateRequest = body::json(&headers, body).await?;
+    gates::network(&mut request, version);
+    Ok(reply::json_with(
+        StatusCode::CREATED,
+        &api.networks.create(request).await?,
+    ))
+}
+
+async fn remove(State(api): Api, Path(id): Path<String>) -> Answer {
+    api.networks.remove(&id).await?;
+    Ok(reply::no_content())
+}
+
+async fn connect(State(api): Api, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
+    let request: NetworkConnectRequest = body::json(&headers, body).await?;
+    api.networks.connect(&id, request).await?;
+    Ok(reply::ok())
+}
+
+async fn disconnect(State(api): Api, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
+    let request: NetworkDisconnectRequest = body::json(&headers, body).await?;
+    api.networks.disconnect(&id, request).await?;
+    Ok(reply::ok())
+}
+
+async fn prune(State(api): Api, params: Params) -> Answer {
+    let filters = filters::read(&params, filters::PRUNE)?;
+    Ok(reply::json(&api.networks.prune(filters).await?))
+}

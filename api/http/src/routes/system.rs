@@ -1,0 +1,153 @@
+//! `/_ping`, `/version`, `/info`, `/events`, `/system/df`, `/auth`.
+
+use super::{Api, Routes};
+use crate::body;
+use crate::filters;
+use crate::gates;
+use crate::params::Params;
+use crate::reply::{self, Answer};
+use crate::router::Version;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::{get, post};
+use futures_util::StreamExt;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use shoal_api_backend::{Error, Events, MeasureUsage};
+use shoal_api_types::auth::AuthConfig;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/_ping", get(ping))
+        .route("/version", get(version))
+        .route("/info", get(info))
+        .route("/events", get(events))
+        .route("/system/df", get(usage))
+        .route("/auth", post(auth))
+}
+
+async fn ping(State(api): Api, method: Method) -> Response {
+    let text = if method == Method::HEAD { "" } else { "OK" };
+    let mut response = reply::typed(StatusCode::OK, "text/plain; charset=utf-8", Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, no-store, must-revalidate"),
+    );
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    // The classic builder: clients then do not try BuildKit.
+    headers.insert("builder-version", HeaderValue::from_static("1"));
+    if let Ok(swarm) = HeaderValue::from_str(&api.system.ping().swarm)
+        && !swarm.is_empty()
+    {
+        headers.insert("swarm", swarm);
+    }
+    response
+}
+
+async fn version(State(api): Api) -> Answer {
+    Ok(reply::json(&api.system.version().await?))
+}
+
+async fn info(State(api): Api, Version(version): Version) -> Answer {
+    let mut info = api.system.info().await?;
+    info.swarm = api.swarm.info().await;
+    gates::info(&mut info, version);
+    Ok(reply::json(&info))
+}
+
+async fn events(State(api): Api, Version(version): Version, params: Params, headers: HeaderMap) -> Answer {
+    let options = Events {
+        since: params.time("since")?,
+        until: params.time("until")?,
+        filters: filters::any(&params)?,
+    };
+    if let (Some(since), Some(until)) = (options.since, options.until)
+        && until < since
+    {
+        let text = "`since` time (%s) cannot be after `until` time (%s)";
+        let text = text
+            .replacen("%s", params.get("since"), 1)
+            .replacen("%s", params.get("until"), 1);
+        return Err(Error::invalid(text).into());
+    }
+    let kind = event_type(&headers, version);
+    let stream = api.system.events(options).await?.filter_map(move |event| {
+        let line = event.map(|mut event| {
+            gates::event(&mut event, version);
+            event
+        });
+        async move {
+            line.inspect_err(|reason| tracing::warn!(%reason, "a reader of events is cut off"))
+                .ok()
+        }
+    });
+    let mut response = reply::json_stream(kind, stream);
+    if kind == "application/json-seq" {
+        // RFC 7464: a record separator before each text.
+        response = response.map(|body| {
+            Body::from_stream(
+                body.into_data_stream()
+                    .map(|line| line.map(|line| bytes::Bytes::from([b"\x1e".as_slice(), &line].concat()))),
+            )
+        });
+    }
+    Ok(response)
+}
+
+/// The kind of stream that the client asks for; newer kinds exist since 1.52 and 1.53.
+fn event_type(headers: &HeaderMap, version: shoal_api_backend::ApiVersion) -> &'static str {
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    for wanted in accept
+        .split(',')
+        .map(|part| part.split(';').next().unwrap_or_default().trim())
+    {
+        match wanted {
+            "application/json-seq" if version.at_least(52) => return "application/json-seq",
+            "application/x-ndjson" if version.at_least(52) => return "application/x-ndjson",
+            "application/jsonl" if version.at_least(53) => return "application/jsonl",
+            _ => {}
+        }
+    }
+    "application/json"
+}
+
+async fn usage(State(api): Api, Version(version): Version, params: Params) -> Answer {
+    let mut what = MeasureUsage {
+        containers: true,
+        images: true,
+        volumes: true,
+        build_cache: true,
+    };
+    if version.at_least(42) && params.has("type") {
+        what = MeasureUsage {
+            containers: false,
+            images: false,
+            volumes: false,
+            build_cache: false,
+        };
+        for kind in params.all("type") {
+            match kind {
+                "container" => what.containers = true,
+                "image" => what.images = true,
+                "volume" => what.volumes = true,
+                "build-cache" => what.build_cache = true,
+                other => return Err(Error::invalid(format!("unknown object type: {other}")).into()),
+            }
+        }
+    }
+    let verbose = !version.at_least(52) || params.flag("verbose");
+    Ok(reply::json(&gates::usage(
+        api.system.disk_usage(what).await?,
+        version,
+        verbose,
+    )))
+}
+
+async fn auth(State(api): Api, headers: HeaderMap, body: Body) -> Answer {
+    let auth: AuthConfig = body::json(&headers, body).await?;
+    Ok(reply::json(&api.system.auth(auth).await?))
+}

@@ -1,0 +1,60 @@
+//! `/volumes`.
+
+use super::{Api, Routes};
+use crate::body;
+use crate::filters;
+use crate::params::Params;
+use crate::reply::{self, Answer};
+use crate::router::Version;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use http::{HeaderMap, StatusCode};
+use shoal_api_backend::Error;
+use shoal_api_types::volume::VolumeCreateRequest;
+
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/volumes", get(list))
+        .route("/volumes/create", post(create))
+        .route("/volumes/prune", post(prune))
+        .route("/volumes/{name}", get(inspect).delete(remove).put(update))
+}
+
+async fn list(State(api): Api, params: Params) -> Answer {
+    let filters = filters::read(&params, filters::VOLUMES)?;
+    Ok(reply::json(&api.volumes.list(filters).await?))
+}
+
+async fn inspect(State(api): Api, Path(name): Path<String>) -> Answer {
+    Ok(reply::json(&api.volumes.inspect(&name).await?))
+}
+
+async fn create(State(api): Api, headers: HeaderMap, body: Body) -> Answer {
+    let request: VolumeCreateRequest = body::json(&headers, body).await?;
+    if request.cluster_volume_spec.is_some() {
+        return Err(Error::not_implemented("a cluster volume").into());
+    }
+    Ok(reply::json_with(
+        StatusCode::CREATED,
+        &api.volumes.create(request).await?,
+    ))
+}
+
+async fn remove(State(api): Api, Path(name): Path<String>, params: Params) -> Answer {
+    api.volumes.remove(&name, params.flag("force")).await?;
+    Ok(reply::no_content())
+}
+
+async fn update(Path(_): Path<String>) -> Answer {
+    Err(Error::not_implemented("a cluster volume").into())
+}
+
+async fn prune(State(api): Api, Version(version): Version, params: Params) -> Answer {
+    let mut filters = filters::read(&params, filters::PRUNE_VOLUMES)?;
+    if !version.at_least(42) {
+        // Named volumes were pruned too until then.
+        filters.add("all", "true");
+    }
+    Ok(reply::json(&api.volumes.prune(filters).await?))
+}

@@ -1,0 +1,435 @@
+//! The connection as hyper sees it, so that attach and exec can take it over.
+//!
+//! Clients without `Upgrade` expect attach and exec to answer `200 OK` and a raw stream without a length; hyper only hands
+//! over connections that were upgraded. So this wrapper adds the header to such requests on the way in and turns the `101`
+//! into that `200` on the way out. To know where requests begin it follows their framing, and never gives hyper bytes of
+//! two requests at once: what is pipelined behind a takeover reaches the process, not a parser.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most that a request's head may hold; hyper answers 431 beyond its own, smaller bound.
+const HEAD_BYTES_MAX: usize = 512 << 10;
+/// The most that the size line of a chunk or a trailer may hold.
+const LINE_BYTES_MAX: usize = 16 << 10;
+const READ_BYTES: usize = 16 << 10;
+
+/// Set by the handler that takes the connection over, before its reply is written.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    pub fn take(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+    fn is_taken(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Where in the client's bytes we are.
+#[derive(Debug, PartialEq)]
+enum Place {
+    /// Collecting a head.
+    Head,
+    /// This many bytes of a body are left.
+    Body(u64),
+    /// In a chunked body, collecting a line: the size of a chunk, or after the last one a trailer.
+    ChunkLine { last: bool },
+    /// This many bytes of a chunk and its line end are left.
+    Chunk(u64),
+    /// A request that may take over was given whole; what follows waits until it is decided.
+    Undecided,
+    /// Not HTTP any more, or never was: pass everything.
+    Raw,
+}
+
+pub(crate) struct Connection<IO> {
+    io: IO,
+    taken: Taken,
+    place: Place,
+    /// The present request may take the connection over.
+    may_take: bool,
+    /// Read but not looked at yet.
+    fresh: Vec<u8>,
+    /// How much of `fresh` was searched for the end of a head.
+    searched: usize,
+    /// Looked at; may be given to hyper.
+    cleared: Vec<u8>,
+    given: usize,
+    ended: bool,
+    /// A takeover's reply must be rewritten to what a client without `Upgrade` expects.
+    rewrite: bool,
+    /// What hyper has written of that reply's head.
+    reply: Vec<u8>,
+    /// Rewritten bytes on their way out.
+    out: Vec<u8>,
+    sent: usize,
+}
+
+impl<IO> Connection<IO> {
+    pub fn new(io: IO, taken: Taken) -> Self {
+        Self {
+            io,
+            taken,
+            place: Place::Head,
+            may_take: false,
+            fresh: Vec::new(),
+            searched: 0,
+            cleared: Vec::new(),
+            given: 0,
+            ended: false,
+            rewrite: false,
+            reply: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+        }
+    }
+
+    /// Clears bytes of the present request, as far as there are any.
+    fn advance(&mut self) {
+        while self.cleared.is_empty() {
+            match self.place {
+                Place::Raw => {
+                    std::mem::swap(&mut self.cleared, &mut self.fresh);
+                    return;
+                }
+                // hyper asks for more only when it has answered, or was told to take over.
+                Place::Undecided => {
+                    self.place = if self.taken.is_taken() {
+                        Place::Raw
+                    } else {
+                        Place::Head
+                    };
+                    self.rewrite &= self.taken.is_taken();
+                }
+                Place::Head => {
+                    let from = self.searched.saturating_sub(3);
+                    match end_of_head(&self.fresh[from..]).map(|end| from + end) {
+                        Some(end) => self.clear_head(end),
+                        None if self.fresh.len() > HEAD_BYTES_MAX => self.place = Place::Raw,
+                        None => {
+                            self.searched = self.fresh.len();
+                            return;
+                        }
+                    }
+                }
+                Place::Body(0) => self.place = self.next(),
+                Place::Chunk(0) => self.place = Place::ChunkLine { last: false },
+                Place::Body(left) => {
+                    let Some(count) = self.clear(left) else { return };
+                    self.place = if left == count {
+                        self.next()
+                    } else {
+                        Place::Body(left - count)
+                    };
+                }
+                Place::Chunk(left) => {
+                    let Some(count) = self.clear(left) else { return };
+                    self.place = Place::Chunk(left - count);
+                }
+                Place::ChunkLine { last } => match self.fresh.iter().position(|b| *b == b'\n') {
+                    Some(end) => self.clear_chunk_line(end + 1, last),
+                    None if self.fresh.len() > LINE_BYTES_MAX => self.place = Place::Raw,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Clears up to `limit` bytes; None when there are none.
+    fn clear(&mut self, limit: u64) -> Option<u64> {
+        let count = usize::try_from(limit).unwrap_or(usize::MAX).min(self.fresh.len());
+        self.cleared.extend(self.fresh.drain(..count));
+        (count > 0).then_some(count as u64)
+    }
+
+    /// After a whole request.
+    fn next(&mut self) -> Place {
+        self.searched = 0;
+        if self.may_take {
+            Place::Undecided
+        } else {
+            Place::Head
+        }
+    }
+
+    fn clear_head(&mut self, end: usize) {
+        let head: Vec<u8> = self.fresh.drain(..end).collect();
+        self.searched = 0;
+        let facts = Facts::of(&head);
+        self.may_take = facts.upgrade || facts.takes_over;
+        self.rewrite = facts.takes_over && !facts.upgrade;
+        self.place = match facts.length {
+            Length::Chunked => Place::ChunkLine { last: false },
+            Length::Bytes(0) => self.next(),
+            Length::Bytes(count) => Place::Body(count),
+        };
+        self.cleared = if self.rewrite { with_upgrade(&head) } else { head };
+    }
+
+    fn clear_chunk_line(&mut self, end: usize, last: bool) {
+        let line: Vec<u8> = self.fresh.drain(..end).collect();
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim();
+        self.place = if last {
+            if text.is_empty() {
+                self.next()
+            } else {
+                Place::ChunkLine { last }
+            }
+        } else {
+            match u64::from_str_radix(text.split(';').next().unwrap_or_default().trim(), 16) {
+                Ok(0) => Place::ChunkLine { last: true },
+                Ok(size) => Place::Chunk(size.saturating_add(2)),
+                // hyper refuses it in its own words.
+                Err(_) => Place::Raw,
+            }
+        };
+        self.cleared = line;
+    }
+}
+
+/// What a head says about framing and takeover.
+struct Facts {
+    upgrade: bool,
+    takes_over: bool,
+    length: Length,
+}
+
+enum Length {
+    Bytes(u64),
+    Chunked,
+}
+
+impl Facts {
+    fn of(head: &[u8]) -> Self {
+        let mut lines = head
+            .split(|b| *b == b'\n')
+            .skip_while(|line| line.trim_ascii().is_empty());
+        let first = lines.next().unwrap_or_default();
+        let mut facts = Self {
+            upgrade: false,
+            takes_over: takes_over(first),
+            length: Length::Bytes(0),
+        };
+        for line in lines {
+            let Some(colon) = line.iter().position(|b| *b == b':') else {
+                continue;
+            };
+            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+            if name.eq_ignore_ascii_case(b"upgrade") {
+                facts.upgrade = true;
+            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                facts.length = Length::Chunked;
+            } else if name.eq_ignore_ascii_case(b"content-length") && !matches!(facts.length, Length::Chunked)
+            {
+                let count = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0);
+                facts.length = Length::Bytes(count);
+            }
+        }
+        facts
+    }
+}
+
+/// `POST [/v1.xx]/containers/{id}/attach` and `POST [/v1.xx]/exec/{id}/start` over HTTP/1.1.
+fn takes_over(first_line: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(first_line) else {
+        return false;
+    };
+    let mut words = text.split_ascii_whitespace();
+    let (Some("POST"), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    let path = target.split('?').next().unwrap_or_default();
+    let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
+    if parts.peek().is_some_and(|part| part.starts_with("v1.")) {
+        parts.next();
+    }
+    let parts: Vec<&str> = parts.take(4).collect();
+    matches!(parts[..], ["containers", _, "attach"] | ["exec", _, "start"])
+}
+
+/// One past the blank line that ends a head.
+fn end_of_head(bytes: &[u8]) -> Option<usize> {
+    let crlf = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .map(|at| at + 4);
+    let lf = bytes.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
+    match (crlf, lf) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The head with a request to upgrade in place of whatever it said about the connection.
+fn with_upgrade(head: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(head.len() + 40);
+    let mut lines = head.split_inclusive(|b| *b == b'\n');
+    for line in lines.by_ref() {
+        text.extend_from_slice(line);
+        if !line.trim_ascii().is_empty() {
+            break;
+        }
+    }
+    text.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: tcp\r\n");
+    for line in lines {
+        if line.len() < 11 || !line[..11].eq_ignore_ascii_case(b"connection:") {
+            text.extend_from_slice(line);
+        }
+    }
+    text
+}
+
+/// The `101` as a `200` without the headers of an upgrade; other heads as they are.
+fn without_upgrade(head: &[u8]) -> Vec<u8> {
+    if !head.starts_with(b"HTTP/1.1 101 ") {
+        return head.to_vec();
+    }
+    let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
+    for line in head.split_inclusive(|b| *b == b'\n').skip(1) {
+        let name = line.split(|b| *b == b':').next().unwrap_or_default();
+        if !name.eq_ignore_ascii_case(b"connection") && !name.eq_ignore_ascii_case(b"upgrade") {
+            text.extend_from_slice(line);
+        }
+    }
+    text
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            this.advance();
+            if !this.cleared.is_empty() {
+                let rest = &this.cleared[this.given..];
+                let count = rest.len().min(buf.remaining());
+                buf.put_slice(&rest[..count]);
+                this.given += count;
+                if this.given == this.cleared.len() {
+                    this.cleared.clear();
+                    this.given = 0;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            if this.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if this.place == Place::Raw {
+                return Pin::new(&mut this.io).poll_read(cx, buf);
+            }
+            let mut space = [0u8; READ_BYTES];
+            let mut fresh = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut this.io).poll_read(cx, &mut fresh))?;
+            if fresh.filled().is_empty() {
+                // Half a request: hyper says what is wrong with it.
+                this.ended = true;
+                this.place = Place::Raw;
+            }
+            this.fresh.extend_from_slice(fresh.filled());
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Connection<IO> {
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        while self.sent < self.out.len() {
+            let count = ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.sent..]))?;
+            if count == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += count;
+        }
+        self.out.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        if !(this.rewrite && this.taken.is_taken()) {
+            return Pin::new(&mut this.io).poll_write(cx, buf);
+        }
+        this.reply.extend_from_slice(buf);
+        if let Some(end) = end_of_head(&this.reply) {
+            this.out = without_upgrade(&this.reply[..end]);
+            this.out.extend_from_slice(&this.reply[end..]);
+            this.reply = Vec::new();
+            this.rewrite = false;
+        }
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        Pin::new(&mut this.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    #[tokio::test]
+    async fn requests_are_never_mixed_and_what_follows_a_takeover_is_raw() {
+        let (mut client, server) = tokio::io::duplex(1 << 16);
+        let taken = Taken::default();
+        let mut connection = Connection::new(server, taken.clone());
+        let chunked = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+        let attach =
+            "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
+        let all = format!("{chunked}GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi{attach}stdin\r\n\r\nmore");
+        client.write_all(all.as_bytes()).await.unwrap();
+        let mut parts = Vec::new();
+        let mut buffer = vec![0; 4096];
+        for _ in 0..7 {
+            let count = connection.read(&mut buffer).await.unwrap();
+            parts.push(String::from_utf8_lossy(&buffer[..count]).into_owned());
+        }
+        assert_eq!(parts[..5].concat(), chunked);
+        assert_eq!(parts[5], "GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
+        assert_eq!(parts[6], "hi");
+        let count = connection.read(&mut buffer).await.unwrap();
+        let head = "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nHost: d\r\n\r\n";
+        assert_eq!(String::from_utf8_lossy(&buffer[..count]), head);
+        taken.take();
+        connection
+            .write_all(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nContent-")
+            .await
+            .unwrap();
+        connection
+            .write_all(b"Type: x\r\nUpgrade: tcp\r\n\r\nout")
+            .await
+            .unwrap();
+        connection.flush().await.unwrap();
+        let count = client.read(&mut buffer).await.unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&buffer[..count]),
+            "HTTP/1.1 200 OK\r\nContent-Type: x\r\n\r\nout"
+        );
+        let count = connection.read(&mut buffer).await.unwrap();
+        assert_eq!(&buffer[..count], b"stdin\r\n\r\nmore");
+    }
+}
