@@ -27,8 +27,7 @@ fn main() {
     for name in ["m", "rt", "pthread", "util", "dl"] {
         script(&format!("lib{name}.so"), &format!("INPUT(-l:lib{name}.a)\n"));
     }
-    println!("cargo:rustc-link-search=native={}", out.display());
-    for arg in ["-static-pie", "-Wl,--gc-sections"] {
-        println!("cargo:rustc-link-arg-bins={arg}");
-    }
+    // For the program only: its tests are linked as usual.
+    println!("cargo:rustc-link-arg-bins=-L{}", out.display());
+    println!("cargo:rustc-link-arg-bins=-static-pie");
 }

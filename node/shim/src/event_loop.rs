@@ -1,0 +1,202 @@
+//! What the shim keeps, and the loop that hands every event to whom it concerns.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
+use shoal_node_drivers_cgroup::{Cgroup, OomWatch};
+use shoal_node_drivers_logs::{JsonFileWriter, Stream};
+use shoal_node_drivers_runtime::Child;
+use shoal_node_drivers_runtime::seccomp::Program;
+use shoal_node_drivers_shim::{Exit, Notice, Running};
+
+use crate::attach::{Client, STALL_MAX};
+use crate::control::Control;
+use crate::poll::{Poll, Token};
+use crate::process::Process;
+
+/// The key of the container's first process.
+pub const CONTAINER: u32 = 0;
+/// One read of output or input; also bounds what can wait for a slow client.
+const READ_MAX: usize = 32 << 10;
+/// Ended execs that a daemon may still ask for.
+pub const ENDED_MAX: usize = 64;
+/// After the container's end, clients get this long to take what is queued for them.
+const LINGER_MAX: Duration = Duration::from_secs(30);
+
+/// The container as the kernel has it.
+pub struct Container {
+    pub run_dir: PathBuf,
+    pub exit_file: PathBuf,
+    pub running: Running,
+    /// The process at its gate, until it is started.
+    pub gated: Option<Child>,
+    pub cgroup: Option<Cgroup>,
+    pub oom: Option<OomWatch>,
+    pub seccomp: Option<Program>,
+    /// Its pid namespace is its own: its end is the end of all its processes.
+    pub own_pids: bool,
+    pub ended: VecDeque<(String, Exit)>,
+}
+
+pub struct EventLoop {
+    pub poll: Poll,
+    pub listener: OwnedFd,
+    pub controls: BTreeMap<u32, Control>,
+    pub clients: BTreeMap<u32, Client>,
+    pub processes: BTreeMap<u32, Process>,
+    pub container: Container,
+    pub log: Option<JsonFileWriter>,
+    /// For one read each; output may be on its way to clients while one of them is read.
+    output_buffer: Vec<u8>,
+    pub input_buffer: Vec<u8>,
+    /// Since when the container is over.
+    pub over: Option<Instant>,
+    last_key: u32,
+    log_failed: bool,
+}
+
+impl EventLoop {
+    pub fn new(poll: Poll, listener: OwnedFd, container: Container, log: Option<JsonFileWriter>) -> Self {
+        Self {
+            poll,
+            listener,
+            controls: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            container,
+            log,
+            output_buffer: vec![0; READ_MAX],
+            input_buffer: vec![0; READ_MAX],
+            over: None,
+            last_key: CONTAINER,
+            log_failed: false,
+        }
+    }
+
+    pub fn new_key(&mut self) -> u32 {
+        self.last_key += 1;
+        self.last_key
+    }
+
+    /// Until the container is over and everybody has heard of it.
+    pub fn run(&mut self) -> rustix::io::Result<()> {
+        self.poll.add(&self.listener, Token::Listener, EventFlags::IN)?;
+        if let Some(oom) = &self.container.oom {
+            self.poll.add(oom, Token::OutOfMemory, EventFlags::IN)?;
+        }
+        loop {
+            let mut limit = self.drop_stalled();
+            if let Some(since) = self.over {
+                let left = LINGER_MAX.saturating_sub(since.elapsed());
+                if left.is_zero() || (self.clients.is_empty() && !self.controls_waiting()) {
+                    return Ok(());
+                }
+                limit = Some(limit.map_or(left, |limit| limit.min(left)));
+            }
+            for (token, flags) in self.poll.wait(limit)? {
+                match token {
+                    Token::Listener => self.accept(),
+                    Token::OutOfMemory => self.out_of_memory(),
+                    Token::Control(id) => self.control_event(id, flags),
+                    Token::Client(id) => self.client_event(id, flags),
+                    Token::End(key) => self.ended(key),
+                    Token::Output(key, stream) => {
+                        self.read_output(key, stream);
+                    }
+                    Token::Input(key) => self.input_ready(key),
+                }
+            }
+        }
+    }
+
+    /// Watch a new process. Its clients are connected already, so they get its first output.
+    pub fn watch_process(&mut self, key: u32) {
+        let Some(process) = self.processes.get(&key) else {
+            return;
+        };
+        let watched = self.poll.add(&process.pidfd, Token::End(key), EventFlags::IN);
+        if let Err(error) = watched {
+            eprintln!("shoal-shim: watch process {}: {error}", process.pid);
+        }
+        for stream in 0..2u8 {
+            if let Some(fd) = &process.output[usize::from(stream)]
+                && !process.held[usize::from(stream)]
+            {
+                let _ = self.poll.add(fd, Token::Output(key, stream), EventFlags::IN);
+            }
+        }
+    }
+
+    /// One read of output, written to the log and to clients. False when there is nothing more for now.
+    pub fn read_output(&mut self, key: u32, stream: u8) -> bool {
+        let Some(process) = self.processes.get_mut(&key) else {
+            return false;
+        };
+        let (tty, is_container) = (process.tty, process.exec.is_none());
+        let slot = &mut process.output[usize::from(stream)];
+        let Some(fd) = slot else { return false };
+        let mut buffer = std::mem::take(&mut self.output_buffer);
+        let more = match rustix::io::read(&*fd, &mut buffer[..]) {
+            Ok(length) if length > 0 => {
+                if is_container {
+                    self.write_log(stream, &buffer[..length]);
+                }
+                self.deliver(key, stream, tty, &buffer[..length]);
+                true
+            }
+            Err(Errno::AGAIN | Errno::INTR) => false,
+            // The end; a terminal says EIO when nobody has it open any more.
+            Ok(_) | Err(_) => {
+                self.poll.remove(&*fd);
+                *slot = None;
+                false
+            }
+        };
+        self.output_buffer = buffer;
+        more
+    }
+
+    fn write_log(&mut self, stream: u8, bytes: &[u8]) {
+        let Some(log) = &mut self.log else { return };
+        let stream = if stream == 0 {
+            Stream::Stdout
+        } else {
+            Stream::Stderr
+        };
+        match log.write(stream, bytes, SystemTime::now()) {
+            Ok(()) => self.log_failed = false,
+            // A full disk must not stop the container; said once until it works again.
+            Err(error) if !self.log_failed => {
+                self.log_failed = true;
+                eprintln!("shoal-shim: {error}");
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn out_of_memory(&mut self) {
+        let Some(oom) = &self.container.oom else { return };
+        oom.drain();
+        let kills = self
+            .container
+            .cgroup
+            .as_ref()
+            .map_or(0, |group| group.oom_kills().unwrap_or(0));
+        if kills > 0 {
+            self.notify(&Notice::OutOfMemory);
+        }
+    }
+
+    /// How long clients may take nothing: less once the container is over.
+    pub fn stall_max(&self) -> Duration {
+        if self.over.is_some() {
+            LINGER_MAX
+        } else {
+            STALL_MAX
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Running another process in the container.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
+
+use shoal_node_drivers_runtime::{Child, Error, Stdio, exec};
+use shoal_node_drivers_shim::{Attach, Exec, Reply, Running, StartError, start_ticks};
+
+use crate::event_loop::{CONTAINER, EventLoop};
+use crate::process::{Ends, Process, streams};
+
+/// A process that has not come to its exec by then never will: its group is frozen.
+const PREPARE_MAX: Duration = Duration::from_secs(10);
+
+impl EventLoop {
+    pub fn exec(&mut self, id: u32, exec: Exec) {
+        let attach = exec.attach;
+        match self.make_exec(exec) {
+            Ok((key, running)) => {
+                let reply = Reply::Started(running);
+                if attach.any() {
+                    self.become_stream(id, key, attach, reply);
+                } else {
+                    self.reply(id, reply);
+                }
+                self.watch_process(key);
+            }
+            Err(reply) => self.reply(id, reply),
+        }
+    }
+
+    fn make_exec(&mut self, exec: Exec) -> Result<(u32, Running), Reply> {
+        let Some(container) = self
+            .processes
+            .get(&CONTAINER)
+            .filter(|_| self.container.gated.is_none())
+        else {
+            return Err(Reply::Refused("the container is not running".into()));
+        };
+        if self.processes.values().any(|p| p.exec.as_ref() == Some(&exec.id)) {
+            return Err(Reply::Refused(format!("exec {} is already running", exec.id)));
+        }
+        let not_started = |e: Error| {
+            Reply::NotStarted(StartError {
+                code: e.code,
+                message: e.message,
+            })
+        };
+        let (stdio, ends) = if exec.tty {
+            (Stdio::Terminal(exec.size), Ends::default())
+        } else {
+            streams(exec.attach).map_err(|e| Reply::Refused(format!("make pipes: {e}")))?
+        };
+        let group = self.container.cgroup.as_ref();
+        let birth = group.and_then(|g| g.dir_fd());
+        let config = exec::Config {
+            target: container.pidfd.as_fd(),
+            target_pid: container.pid,
+            process: &exec.process,
+            stdio,
+            seccomp: self.container.seccomp.clone().filter(|_| !exec.unconfined),
+            cgroup: birth,
+            wait_group: group.is_some() && birth.is_none(),
+        };
+        // SAFETY: the shim has one thread.
+        let mut child = unsafe { exec::spawn(config) }.map_err(not_started)?;
+        let settle = |child: &mut Child| -> Result<(), Error> {
+            child.limit_waits(PREPARE_MAX)?;
+            if let (Some(group), None) = (group, birth) {
+                group.add_pid(child.pid as i32).map_err(|e| {
+                    child.kill();
+                    Error::with_code(128, e.to_string())
+                })?;
+                child.grouped()?;
+            }
+            // Said at once: the process does not have to stop at its gate.
+            child.go()?;
+            child.wait_ready()?;
+            child.wait_exec()
+        };
+        if let Err(error) = settle(&mut child) {
+            child.kill();
+            return Err(not_started(error));
+        }
+        let running = Running {
+            pid: child.pid,
+            start_ticks: start_ticks(child.pid).unwrap_or(0),
+            started_at: SystemTime::now(),
+        };
+        let input_once = exec.attach.stdin;
+        let process = Process::new(Some(exec.id), &mut child, ends, input_once).map_err(|e| {
+            child.kill();
+            Reply::Refused(format!("keep the exec's streams: {e}"))
+        })?;
+        let key = self.new_key();
+        self.processes.insert(key, process);
+        Ok((key, running))
+    }
+
+    /// Which streams the container itself has pipes for.
+    pub fn container_streams(open_stdin: bool) -> Attach {
+        Attach {
+            stdin: open_stdin,
+            stdout: true,
+            stderr: true,
+        }
+    }
+}

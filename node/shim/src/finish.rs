@@ -1,0 +1,117 @@
+//! Ends: of an exec, and of the container.
+
+use std::time::{Instant, SystemTime};
+
+use shoal_node_drivers_logs::Stream;
+use shoal_node_drivers_shim::{Exit, Notice, SOCKET_NAME, STATE_NAME, write_exit};
+
+use crate::event_loop::{CONTAINER, ENDED_MAX, EventLoop};
+
+/// Reads of what is left in a pipe at the end. A pipe holds at most a megabyte unless somebody still writes to it.
+const DRAIN_READS_MAX: u32 = 64;
+
+impl EventLoop {
+    /// Process `key` has something to tell about its life.
+    pub fn ended(&mut self, key: u32) {
+        let Some(code) = self.processes.get(&key).and_then(|p| p.reap()) else {
+            return;
+        };
+        if key == CONTAINER {
+            self.container_ended(code);
+        } else {
+            self.exec_ended(key, code);
+        }
+    }
+
+    fn exec_ended(&mut self, key: u32, code: i32) {
+        self.drain(key);
+        let Some(process) = self.processes.remove(&key) else {
+            return;
+        };
+        self.poll.remove(&process.pidfd);
+        self.close_clients_of(key);
+        let exit = Exit {
+            code,
+            oom_killed: false,
+            finished_at: SystemTime::now(),
+            error: None,
+        };
+        let id = process.exec.unwrap_or_default();
+        if self.container.ended.len() == ENDED_MAX {
+            self.container.ended.pop_front();
+        }
+        self.container.ended.push_back((id.clone(), exit.clone()));
+        self.notify(&Notice::ExecExited { id, exit });
+    }
+
+    pub fn container_ended(&mut self, code: i32) {
+        let finished_at = SystemTime::now();
+        if !self.container.own_pids
+            && let Some(group) = &self.container.cgroup
+            && let Err(error) = group.kill()
+        {
+            eprintln!("shoal-shim: {error}");
+        }
+        // Execs have died with it; whoever waits for one hears of it first.
+        let execs: Vec<u32> = self
+            .processes
+            .keys()
+            .copied()
+            .filter(|&key| key != CONTAINER)
+            .collect();
+        for key in execs {
+            let code = self.processes.get(&key).and_then(|p| p.reap()).unwrap_or(137);
+            self.exec_ended(key, code);
+        }
+        self.drain(CONTAINER);
+        self.processes.remove(&CONTAINER);
+        self.close_clients_of(CONTAINER);
+        if let Some(log) = &mut self.log {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                if let Err(error) = log.finish(stream, finished_at) {
+                    eprintln!("shoal-shim: {error}");
+                }
+            }
+        }
+        let mut exit = Exit {
+            code,
+            oom_killed: false,
+            finished_at,
+            error: None,
+        };
+        if let Some(oom) = self.container.oom.take() {
+            self.poll.remove(&oom);
+        }
+        if let Some(group) = self.container.cgroup.take() {
+            exit.oom_killed = group.oom_kills().unwrap_or(0) > 0;
+            if let Err(error) = group.delete() {
+                eprintln!("shoal-shim: {error}");
+            }
+        }
+        if let Err(error) = write_exit(&self.container.exit_file, &exit) {
+            // Not tried again: after a failed fsync the kernel may have dropped the pages. Those who listen still
+            // hear of it, with the reason.
+            exit.error = Some(format!(
+                "record the exit in {}: {error}",
+                self.container.exit_file.display()
+            ));
+            eprintln!("shoal-shim: {}", exit.error.as_deref().unwrap_or_default());
+        }
+        self.notify(&Notice::Exited(exit));
+        for name in [SOCKET_NAME, STATE_NAME] {
+            let _ = std::fs::remove_file(self.container.run_dir.join(name));
+        }
+        self.over = Some(Instant::now());
+    }
+
+    /// Read what is left, whether clients keep up or not.
+    fn drain(&mut self, key: u32) {
+        for stream in 0..2 {
+            for _ in 0..DRAIN_READS_MAX {
+                if !self.read_output(key, stream) {
+                    break;
+                }
+            }
+        }
+    }
+}
