@@ -209,6 +209,11 @@ impl Hierarchy {
         (own.ends_with(".scope") && delegated(&own)).then_some(own)
     }
 
+    /// Where a daemon's containers live: below its delegated group if it has one, else at the top. `sid` is its short id.
+    pub fn parent_for(&self, sid: &str) -> String {
+        format!("{}/shoal-{sid}", self.delegated_root().unwrap_or_default())
+    }
+
     /// Makes the group that will hold containers. On version 2 it hands the controllers down to it, and moves the
     /// processes of a delegated group that stand in the way (a group with controllers for its children can hold none)
     /// into a leaf beside the parent. Idempotent; call it once when the daemon starts.

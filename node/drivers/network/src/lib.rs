@@ -20,9 +20,11 @@ mod netlink;
 mod netns;
 mod nft;
 mod ports;
+mod spares;
 
 pub use error::{Error, Result};
 pub use links::{Cable, Counters, Links, Shown};
 pub use netns::Netns;
 pub use nft::{Nft, Watch, table_name};
 pub use ports::{HostPort, PortGuard, Ports};
+pub use spares::Spares;

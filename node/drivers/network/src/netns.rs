@@ -25,20 +25,7 @@ impl Netns {
     /// A new, empty namespace (its loopback is down, and interfaces that come later have no IPv6).
     pub fn create() -> Result<Netns> {
         // A thread of its own, which ends right after: a thread that moved must never do other work.
-        in_thread(|| {
-            // SAFETY: only the network namespace of this short-lived thread changes; its descriptors stay valid.
-            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
-                .map_err(|e| Error::io("make network namespace", e))?;
-            // Interfaces to come get no IPv6 address by themselves, as Docker has it where a network has no IPv6;
-            // loopback keeps its own. A kernel without IPv6 has no such file.
-            let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-            let file = File::open("/proc/thread-self/ns/net")
-                .map_err(|e| Error::io("open new network namespace", e))?;
-            Ok(Netns {
-                fd: file.into(),
-                socket: Mutex::new(Socket::open(Family::Route)?),
-            })
-        })
+        in_thread(make_here)
     }
 
     pub fn of_pid(pid: i32) -> Result<Netns> {
@@ -86,6 +73,23 @@ impl AsFd for Netns {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Moves the calling thread into a new namespace and holds it.
+pub(crate) fn make_here() -> Result<Netns> {
+    // SAFETY: only the network namespace of the calling thread changes, whose one purpose is this; descriptors of other
+    // namespaces stay valid.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
+        .map_err(|e| Error::io("make network namespace", e))?;
+    // Interfaces to come get no IPv6 address by themselves, as Docker has it where a network has no IPv6;
+    // loopback keeps its own. A kernel without IPv6 has no such file.
+    let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    let file =
+        File::open("/proc/thread-self/ns/net").map_err(|e| Error::io("open new network namespace", e))?;
+    Ok(Netns {
+        fd: file.into(),
+        socket: Mutex::new(Socket::open(Family::Route)?),
+    })
 }
 
 fn enter(fd: BorrowedFd<'_>) -> Result<()> {

@@ -24,6 +24,7 @@ fn containers_live_below_a_delegated_scope_and_the_daemon_makes_way() {
     let hierarchy = Hierarchy::detect().unwrap();
     if hierarchy.version() == Version::V1 {
         assert_eq!(hierarchy.delegated_root(), None);
+        assert_eq!(hierarchy.parent_for("1a2b"), "/shoal-1a2b");
         return;
     }
     let before = own_group();
@@ -36,7 +37,8 @@ fn containers_live_below_a_delegated_scope_and_the_daemon_makes_way() {
     assert_eq!(hierarchy.delegated_root().as_deref(), Some(name.as_str()));
 
     // As the daemon does when it starts: here it stands in the way of its own containers.
-    let parent = format!("{name}/shoal-test");
+    let parent = hierarchy.parent_for("test");
+    assert_eq!(parent, format!("{name}/shoal-test"));
     hierarchy.prepare_parent(&parent).unwrap();
     assert_eq!(own_group(), format!("{name}/daemon"));
     assert_eq!(
