@@ -1,1 +1,33 @@
-fn main() {}
+//! `shoal`: Docker's words for one engine or a cluster of them.
+//!
+//! Parses, asks one daemon through `api/client`, and prints as docker prints. It decides nothing that the daemon could
+//! decide, and keeps nothing between two commands.
+
+mod app;
+mod commands;
+mod format;
+mod terminal;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A closed pipe at the other end (`shoal ps | head`) ends us quietly, as it does any other command.
+    let matches = app::command().get_matches();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            eprintln!("shoal: cannot start: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match runtime.block_on(app::run(&matches)) {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("{e:#}");
+            app::failure_code(&e)
+        }
+    };
+    // A reader of standard input may still be blocked in a read; the process must not wait for it.
+    runtime.shutdown_background();
+    ExitCode::from(code)
+}

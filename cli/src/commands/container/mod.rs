@@ -1,0 +1,33 @@
+//! `shoal container …` and its short forms.
+
+mod attach;
+mod exec;
+pub mod inspect;
+pub mod logs;
+pub mod ls;
+mod options;
+mod port;
+pub mod prune;
+mod run;
+mod simple;
+mod top;
+
+use crate::app::Leaf;
+
+pub fn leaves() -> Vec<Leaf> {
+    let mut all = simple::leaves();
+    all.extend([
+        run::create(),
+        run::run(),
+        run::start(),
+        attach::leaf(),
+        exec::leaf(),
+        inspect::leaf(),
+        logs::leaf(),
+        ls::leaf(),
+        port::leaf(),
+        prune::leaf(),
+        top::leaf(),
+    ]);
+    all
+}

@@ -1,0 +1,9 @@
+//! How answers look: Go templates, docker's tables, its units and its "2 minutes ago".
+
+mod list;
+mod template;
+mod units;
+
+pub use list::{Column, Listing};
+pub use template::render;
+pub use units::{ago, bytes_of, duration_of, human_size, lower_title, parse_time, short_id, since_now};

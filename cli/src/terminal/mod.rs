@@ -1,0 +1,7 @@
+//! The user's terminal and pipes, joined to a container's stream.
+
+mod join;
+mod raw;
+
+pub use join::{demultiplex, join};
+pub use raw::{Raw, is_terminal, size};

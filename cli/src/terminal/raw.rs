@@ -1,0 +1,36 @@
+//! Raw mode, and the terminal's size.
+
+use rustix::termios::{self, OptionalActions, Termios};
+use std::io::{stdin, stdout};
+
+/// The terminal in raw mode until this is dropped, however the command ends.
+pub struct Raw(Termios);
+
+impl Raw {
+    /// None where standard input is no terminal.
+    pub fn enter() -> Option<Raw> {
+        let saved = termios::tcgetattr(stdin()).ok()?;
+        let mut raw = saved.clone();
+        raw.make_raw();
+        termios::tcsetattr(stdin(), OptionalActions::Now, &raw).ok()?;
+        Some(Raw(saved))
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = termios::tcsetattr(stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
+/// Rows and columns of standard output, if it is a terminal.
+pub fn size() -> Option<(u16, u16)> {
+    termios::tcgetwinsize(stdout())
+        .ok()
+        .map(|w| (w.ws_row, w.ws_col))
+        .filter(|(rows, _)| *rows > 0)
+}
+
+pub fn is_terminal() -> bool {
+    termios::isatty(stdin())
+}
