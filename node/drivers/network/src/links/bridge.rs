@@ -1,4 +1,4 @@
-use shoal_node_core_host::netplan::Bridge;
+use shoal_node_core_host::netplan::{Bridge, mac_of};
 
 use super::{Links, Shown, UP, check_name, link, link_head, parse, used};
 use crate::error::{Error, Result};
