@@ -1,1 +1,20 @@
-//! node/drivers/volumes
+//! Named volumes of the `local` driver: a directory each, with its labels and options beside it.
+//!
+//! ```text
+//! <data root>/volumes/<name>/volume.json   labels, options, when it was made
+//!                            _data/        what containers see
+//! ```
+//!
+//! A volume is there whole or not at all, also after a power cut. This crate never mounts anything, never counts
+//! who uses a volume and never looks inside one but to fill it from an image. Everything blocks.
+//!
+//! Called by `node/engine`.
+
+mod copy_up;
+mod error;
+mod name;
+mod options;
+mod volumes;
+
+pub use error::{Error, Result};
+pub use volumes::{Volume, Volumes};
