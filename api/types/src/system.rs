@@ -239,7 +239,8 @@ pub struct ContainerdNamespaces {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DiskUsage {
-    /// Bytes; zero when images were not asked for.
+    /// Bytes; only when images were asked for.
+    #[serde(skip_serializing_if = "empty")]
     pub layers_size: i64,
     pub images: Slice<ImageSummary>,
     pub containers: Slice<ContainerSummary>,

@@ -36,8 +36,6 @@ pub struct Container {
     pub gated: Option<Child>,
     pub cgroup: Option<Cgroup>,
     pub oom: Option<OomWatch>,
-    /// Kills for memory that have been told of.
-    pub oom_kills: u64,
     pub seccomp: Option<Program>,
     /// Its pid namespace is its own: its end is the end of all its processes.
     pub own_pids: bool,
@@ -188,8 +186,7 @@ impl EventLoop {
             .cgroup
             .as_ref()
             .map_or(0, |group| group.oom_kills().unwrap_or(0));
-        if kills > self.container.oom_kills {
-            self.container.oom_kills = kills;
+        if kills > 0 {
             self.notify(&Notice::OutOfMemory);
         }
     }

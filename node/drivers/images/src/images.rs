@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::flights::Flights;
 use crate::image::Image;
 use crate::registry::RegistryConfig;
 use crate::store::{FaultHook, Store};
@@ -14,7 +13,6 @@ use crate::store::{FaultHook, Store};
 pub struct Images {
     pub(crate) store: Arc<Store>,
     pub(crate) registries: Arc<RegistryConfig>,
-    pub(crate) flights: Arc<Flights>,
 }
 
 impl Images {
@@ -33,7 +31,6 @@ impl Images {
         Ok(Images {
             store: Store::open(data_root, fault)?,
             registries: Arc::new(registries),
-            flights: Arc::default(),
         })
     }
 
@@ -58,10 +55,9 @@ impl Images {
                 .values()
                 .filter(|entry| entry.record.id.as_str() != image.id)
         };
-        let shared = image
-            .layers
-            .iter()
-            .filter(|&chain| others().any(|entry| entry.record.layers.contains(chain)));
+        let shared = image.layers.iter().filter(|&chain| {
+            others().any(|entry| entry.record.layers.iter().any(|layer| layer.chain == *chain))
+        });
         shared
             .filter_map(|chain| state.layers.get(chain))
             .map(|layer| layer.size)

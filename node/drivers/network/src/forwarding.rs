@@ -1,7 +1,6 @@
 //! Whether the host forwards packets at all, and whether somebody else's rules stop them.
 
 mod foreign;
-mod legacy;
 
 use crate::error::{Error, Result};
 

@@ -118,9 +118,8 @@ pub fn next(socket: BorrowedFd<'_>) -> Result<Report> {
             RecvFlags::CMSG_CLOEXEC,
         ) {
             Ok(received) => break received.bytes,
-            // A child that ended with something unread resets the connection; that is told once, before what it
-            // had said itself.
-            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Err(Errno::INTR) => {}
+            Err(Errno::CONNRESET) => break 0,
             Err(e) => return Err(doing("hear from the container's process")(e)),
         }
     };

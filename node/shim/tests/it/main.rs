@@ -5,6 +5,5 @@ mod adopt;
 mod exec;
 mod inside;
 mod life;
-mod speed;
 mod streams;
 mod support;

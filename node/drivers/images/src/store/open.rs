@@ -139,9 +139,9 @@ impl Store {
         match record
             .layers
             .iter()
-            .find(|chain| !state.layers.contains_key(chain))
+            .find(|layer| !state.layers.contains_key(&layer.chain))
         {
-            Some(missing) => Err(Error::Corrupt(format!("layer {missing} is missing"))),
+            Some(missing) => Err(Error::Corrupt(format!("layer {} is missing", missing.chain))),
             None => Ok(Entry {
                 record,
                 config,
