@@ -33,6 +33,16 @@ const READONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
+/// What is hidden from a container that says nothing else.
+pub fn masked_paths() -> Vec<String> {
+    MASKED.iter().map(|p| p.to_string()).collect()
+}
+
+/// What it may only read.
+pub fn readonly_paths() -> Vec<String> {
+    READONLY.iter().map(|p| p.to_string()).collect()
+}
+
 /// Docker's specification for this container. The seccomp filter is not part of it: it is compiled and cached apart.
 pub fn build(input: &Input) -> Result<Spec, Error> {
     let mut first = input.process.clone();

@@ -8,7 +8,7 @@ pub mod resources;
 #[cfg(test)]
 mod tests;
 
-pub use build::build;
+pub use build::{build, masked_paths, readonly_paths};
 pub use process::{Process, process};
 
 use crate::users::User;

@@ -1,0 +1,115 @@
+//! How an engine is set up. The daemon fills it from its flags and its configuration file.
+
+use ipnet::Ipv4Net;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data_root: PathBuf,
+    pub exec_root: PathBuf,
+    /// The `shoal-shim` program.
+    pub shim_bin: PathBuf,
+    /// For `--init`; the shim itself can serve as one.
+    pub init_bin: Option<PathBuf>,
+    pub bridge: Bridge,
+    /// Below which control groups are made; empty is `/shoal-<sid>` (under the delegated root on version 2).
+    pub cgroup_parent: String,
+    pub insecure_registries: Vec<String>,
+    pub registry_mirrors: Vec<String>,
+    pub labels: Vec<String>,
+    pub live_restore: bool,
+    pub debug: bool,
+    pub defaults: Defaults,
+    /// Seconds that a stopping daemon waits for containers; -1 waits for ever.
+    pub shutdown_timeout: i64,
+    pub proxies: Proxies,
+}
+
+/// The default bridge network.
+#[derive(Clone, Debug)]
+pub struct Bridge {
+    /// `docker0`; `none` makes no default bridge.
+    pub name: String,
+    /// The bridge's own address; none picks a free subnet of Docker's pools.
+    pub address: Option<Ipv4Net>,
+    /// Addresses of containers come from here.
+    pub fixed_cidr: Option<Ipv4Net>,
+    pub mtu: u32,
+    pub icc: bool,
+}
+
+/// What containers get when they do not ask.
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    pub log_driver: String,
+    pub log_opts: Vec<(String, String)>,
+    pub shm_bytes: i64,
+    pub init: bool,
+    pub no_new_privileges: bool,
+    /// (name, soft, hard)
+    pub ulimits: Vec<(String, i64, i64)>,
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
+    pub dns_options: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Proxies {
+    pub http: String,
+    pub https: String,
+    pub no: String,
+}
+
+impl Default for Bridge {
+    fn default() -> Self {
+        Bridge {
+            name: "docker0".into(),
+            address: None,
+            fixed_cidr: None,
+            mtu: 1500,
+            icc: true,
+        }
+    }
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Defaults {
+            log_driver: "json-file".into(),
+            log_opts: Vec::new(),
+            shm_bytes: 64 << 20,
+            init: false,
+            no_new_privileges: false,
+            ulimits: Vec::new(),
+            dns: Vec::new(),
+            dns_search: Vec::new(),
+            dns_options: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Docker's defaults with these directories.
+    pub fn new(
+        data_root: impl Into<PathBuf>,
+        exec_root: impl Into<PathBuf>,
+        shim_bin: impl Into<PathBuf>,
+    ) -> Self {
+        Config {
+            data_root: data_root.into(),
+            exec_root: exec_root.into(),
+            shim_bin: shim_bin.into(),
+            init_bin: None,
+            bridge: Bridge::default(),
+            cgroup_parent: String::new(),
+            insecure_registries: Vec::new(),
+            registry_mirrors: Vec::new(),
+            labels: Vec::new(),
+            live_restore: true,
+            debug: false,
+            defaults: Defaults::default(),
+            shutdown_timeout: 15,
+            proxies: Proxies::default(),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `docker create`: from a request to a directory that survives anything.
+
+use super::actor::{Seed, spawn};
+use super::kit::Kit;
+use super::record::{Record, Run};
+use super::{Containers, attributes, fold, mounts, validate};
+use crate::clock;
+use crate::error::{Result, invalid, io, system};
+use crate::files;
+use crate::ids;
+use shoal_api_backend::CreateContainer;
+use shoal_api_types::container::{CreateRequest, CreateResponse};
+use shoal_node_core_host::{binds, names};
+use std::path::Path;
+
+impl Containers {
+    pub async fn create(&self, wish: CreateContainer) -> Result<CreateResponse> {
+        let kit = &self.kit;
+        let CreateContainer {
+            name,
+            platform: _,
+            request,
+        } = wish;
+        let id = ids::new();
+        let name = match name.as_str() {
+            "" => kit.registry.reserve_generated(&id)?,
+            given => {
+                let given = names::check(given).map_err(invalid)?;
+                kit.registry.reserve(given, &id)?;
+                given.to_string()
+            }
+        };
+        let done = create(kit, &id, &name, request).await;
+        if done.is_err() {
+            kit.registry.release(&name, &id);
+        }
+        done
+    }
+}
+
+async fn create(
+    kit: &std::sync::Arc<Kit>,
+    id: &str,
+    name: &str,
+    request: CreateRequest,
+) -> Result<CreateResponse> {
+    let CreateRequest {
+        config,
+        mut host_config,
+        networking_config,
+    } = request;
+    let mut warnings = validate::check(kit, &config, &host_config)?;
+    validate::complete(kit, &mut host_config)?;
+    if config.image.is_empty() {
+        return Err(invalid("config cannot be empty in order to create a container"));
+    }
+    let image = crate::images::find(&kit.images, &config.image)?;
+    let own_hostname = config.hostname.clone();
+    let mut config = fold::fold(config, crate::images::config_of(&image));
+    let (path, args) = fold::command(&config)?;
+    for (mode, prefix) in [
+        (&mut host_config.network_mode, "container:"),
+        (&mut host_config.ipc_mode, "container:"),
+        (&mut host_config.pid_mode, "container:"),
+    ] {
+        if let Some(full) = validate::known_container(kit, mode)? {
+            *mode = format!("{prefix}{full}");
+        }
+    }
+    validate::known_network(kit, &host_config.network_mode)?;
+    config.hostname = hostname(
+        kit,
+        id,
+        own_hostname,
+        &host_config.network_mode,
+        &host_config.uts_mode,
+    );
+    if !config.working_dir.is_empty() {
+        config.working_dir = binds::clean(&config.working_dir);
+    }
+    let mut networks = networking_config.endpoints_config.into_map();
+    let mode = host_config.network_mode.clone();
+    if !mode.starts_with("container:") {
+        // Old clients call the default network by its mode.
+        let default = networks.remove("default").flatten();
+        networks.entry(mode.clone()).or_insert(default);
+    } else {
+        networks.clear();
+    }
+    if matches!(mode.as_str(), "host" | "none") && networks.len() > 1 {
+        return Err(invalid(format!(
+            "conflicting options: cannot attach both {mode} and other networks"
+        )));
+    }
+    for network in networks.keys() {
+        validate::known_network(kit, network)?;
+    }
+    let stop_signal = crate::units::signal(&config.stop_signal).unwrap_or(15);
+    let resolved = mounts::resolve(kit, id, &config, &host_config).await?;
+    let record = Record {
+        id: id.into(),
+        name: name.into(),
+        created: clock::now(),
+        path,
+        args,
+        image_id: image.id.clone(),
+        config,
+        host: host_config,
+        networks: networks
+            .into_iter()
+            .map(|(name, asked)| (name, asked.unwrap_or_default()))
+            .collect(),
+        mounts: resolved.mounts.clone(),
+        stop_signal,
+    };
+    let dir = kit.containers_root.join(id);
+    if let Err(e) = make(kit, &record, &image, &dir, &resolved.fill).await {
+        undo(kit, id, &dir).await;
+        mounts::undo(kit, id, &resolved).await;
+        kit.volumes.settled(id);
+        return Err(e);
+    }
+    let attributes = attributes(&record);
+    let handle = spawn(
+        kit,
+        Seed {
+            record,
+            run: Run::default(),
+            dir,
+        },
+    );
+    kit.registry.insert(handle);
+    kit.volumes.settled(id);
+    kit.events.publish("container", "create", id, attributes);
+    warnings.dedup();
+    Ok(CreateResponse {
+        id: id.into(),
+        warnings,
+    })
+}
+
+fn hostname(kit: &Kit, id: &str, own: String, network_mode: &str, uts_mode: &str) -> String {
+    match (own.as_str(), network_mode) {
+        ("", "host") => crate::host::Host::name_now(),
+        ("", _) if uts_mode == "host" => crate::host::Host::name_now(),
+        ("", mode) => match mode
+            .strip_prefix("container:")
+            .and_then(|id| kit.registry.get(id).ok())
+        {
+            Some(other) => other.view().record.config.hostname.clone(),
+            None => ids::short(id).into(),
+        },
+        _ => own,
+    }
+}
+
+/// The layer and the directory, at the same time; then the volumes' first contents.
+async fn make(
+    kit: &Kit,
+    record: &Record,
+    image: &shoal_node_drivers_images::Image,
+    dir: &Path,
+    fill: &[(String, String)],
+) -> Result<()> {
+    let written = {
+        let (record, dir) = (record.clone(), dir.to_owned());
+        crate::launch::blocking(move || write(&record, &dir))
+    };
+    let layer = async {
+        kit.images
+            .prepare(&record.id, image)
+            .await
+            .map_err(crate::images::error)
+    };
+    let (written, layer) = tokio::join!(written, layer);
+    written?;
+    layer?;
+    if !fill.is_empty() {
+        kit.volumes
+            .fill(&kit.rootfs(&record.id)?, fill, kit.home_tmp.clone())
+            .await?;
+    }
+    Ok(())
+}
+
+/// On disk, with its name in the directory above, before the create is answered.
+fn write(record: &Record, dir: &Path) -> Result<()> {
+    let fail = |e| io("write the configuration of container", &record.id)(e);
+    files::make_dir(dir, 0o710).map_err(fail)?;
+    record.save(dir).map_err(fail)?;
+    let parent = dir
+        .parent()
+        .ok_or_else(|| system("a container's directory has no parent"))?;
+    files::sync_dir(parent).map_err(fail)
+}
+
+async fn undo(kit: &Kit, id: &str, dir: &Path) {
+    let _ = kit.images.discard(id).await;
+    let _ = files::remove_tree(dir);
+}

@@ -1,0 +1,29 @@
+//! `docker pause` and `docker unpause`.
+
+use super::Containers;
+use super::actor::Input;
+use crate::error::{Result, conflict};
+use shoal_node_core_host::lifecycle::Refusal;
+
+impl Containers {
+    pub async fn pause(&self, reference: &str) -> Result<()> {
+        let handle = self.kit.registry.get(reference)?;
+        let id = handle.id();
+        match handle.ask(Input::Pause).await? {
+            Ok(()) => Ok(()),
+            Err(Refusal::Paused) => Err(conflict(format!("Container {id} is already paused"))),
+            Err(Refusal::Restarting) => Err(conflict(format!(
+                "Container {id} is restarting, wait until the container is running"
+            ))),
+            Err(_) => Err(conflict(format!("container {id} is not running"))),
+        }
+    }
+
+    pub async fn unpause(&self, reference: &str) -> Result<()> {
+        let handle = self.kit.registry.get(reference)?;
+        match handle.ask(Input::Unpause).await? {
+            Ok(()) => Ok(()),
+            Err(_) => Err(conflict(format!("Container {} is not paused", handle.id()))),
+        }
+    }
+}

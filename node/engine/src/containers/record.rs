@@ -1,0 +1,104 @@
+//! A container as it is written to its directory.
+
+use crate::files::{self, Durability};
+use serde::{Deserialize, Serialize};
+use shoal_api_types::container::{Config, HealthcheckResult, HostConfig};
+use shoal_api_types::mount::MountPoint;
+use shoal_api_types::network::EndpointSettings;
+use shoal_node_core_host::health::Health;
+use shoal_node_core_host::lifecycle::{Policy, Rules, State, Time};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Changes only by a user's create, rename or update. On disk before any of these answers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    pub id: String,
+    /// Without a slash.
+    pub name: String,
+    pub created: Time,
+    /// Entrypoint and command of image and container, merged.
+    pub path: String,
+    pub args: Vec<String>,
+    /// `sha256:…`
+    pub image_id: String,
+    /// The container's configuration with what the image adds.
+    pub config: Config,
+    pub host: HostConfig,
+    /// As asked for, by the network's name.
+    pub networks: BTreeMap<String, EndpointSettings>,
+    pub mounts: Vec<MountRecord>,
+    /// A number from the image's `StopSignal` or the container's.
+    pub stop_signal: i32,
+}
+
+/// A resolved mount.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MountRecord {
+    pub point: MountPoint,
+    /// Removed with the container (`rm -v`, `--rm`): a volume that has no name of a user's.
+    pub anonymous: bool,
+    pub non_recursive: bool,
+    /// A directory below the volume's root.
+    pub subpath: String,
+    /// Options of a tmpfs.
+    pub tmpfs: Vec<String>,
+}
+
+/// Changes as the container lives. Survives the daemon; the exit itself is durable in the shim's own file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Run {
+    pub state: State,
+    /// What this run holds of the networks; given back when it ends.
+    pub endpoints: Vec<crate::networks::Endpoint>,
+    pub health: Option<HealthRun>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HealthRun {
+    pub health: Health,
+    /// The last five.
+    pub log: VecDeque<HealthcheckResult>,
+}
+
+const CONFIG: &str = "config.json";
+const STATE: &str = "state.json";
+pub const EXIT: &str = "exit.json";
+
+impl Record {
+    pub fn rules(&self) -> Rules {
+        let policy = &self.host.restart_policy;
+        Rules {
+            policy: Policy::parse(&policy.name, policy.maximum_retry_count).unwrap_or_default(),
+            auto_remove: self.host.auto_remove,
+            stop_signal: self.stop_signal,
+        }
+    }
+
+    pub fn log_path(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("{}-json.log", self.id))
+    }
+
+    pub fn save(&self, dir: &Path) -> io::Result<()> {
+        files::replace_json(dir, CONFIG, self, Durability::Synced)
+    }
+
+    pub fn load(dir: &Path) -> io::Result<Option<Record>> {
+        files::read_json(&dir.join(CONFIG))
+    }
+}
+
+impl Run {
+    pub fn save(&self, dir: &Path) -> io::Result<()> {
+        files::replace_json(dir, STATE, self, Durability::Written)
+    }
+
+    pub fn load(dir: &Path) -> io::Result<Option<Run>> {
+        files::read_json(&dir.join(STATE))
+    }
+}

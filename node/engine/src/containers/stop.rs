@@ -1,0 +1,50 @@
+//! `docker stop`.
+
+use super::actor::Input;
+use super::record::Record;
+use super::{Containers, Handle};
+use crate::error::{Result, invalid, not_modified};
+use shoal_api_backend::StopContainer;
+use shoal_node_core_host::lifecycle::Then;
+
+/// Seconds, as with Docker.
+const TIMEOUT: i64 = 10;
+
+impl Containers {
+    pub async fn stop(&self, reference: &str, options: StopContainer) -> Result<()> {
+        let handle = self.kit.registry.get(reference)?;
+        stop(&handle, &options, Then::Stay).await
+    }
+}
+
+pub(super) async fn stop(handle: &Handle, options: &StopContainer, then: Then) -> Result<()> {
+    let signal = options
+        .signal
+        .as_deref()
+        .filter(|s| !s.is_empty())
+        .map(parse)
+        .transpose()?;
+    let timeout_ms = timeout_ms(&handle.view().record, options.timeout);
+    match handle
+        .ask(|reply| Input::Stop {
+            signal,
+            timeout_ms,
+            then,
+            reply,
+        })
+        .await?
+    {
+        Ok(()) => Ok(()),
+        Err(_) => Err(not_modified()),
+    }
+}
+
+/// `None` waits for ever.
+pub(super) fn timeout_ms(record: &Record, asked: Option<i64>) -> Option<u64> {
+    let seconds = asked.or(record.config.stop_timeout).unwrap_or(TIMEOUT);
+    u64::try_from(seconds).ok().map(|s| s.saturating_mul(1000))
+}
+
+pub(super) fn parse(signal: &str) -> Result<i32> {
+    crate::units::signal(signal).ok_or_else(|| invalid(format!("invalid signal: {signal}")))
+}

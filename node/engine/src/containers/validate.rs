@@ -1,0 +1,431 @@
+//! What `docker create` refuses before anything is made, in Docker's words; and the defaults that it fills in.
+
+use super::kit::Kit;
+use super::limits;
+use crate::error::{Result, invalid};
+use shoal_api_types::container::{Config, HostConfig, Ulimit};
+use shoal_api_types::{Dict, Slice};
+use shoal_node_core_host::lifecycle::Policy;
+use shoal_node_core_host::ocispec::resources;
+use shoal_node_core_host::{binds, caps, devices, ports};
+
+const LOG_DRIVERS: [&str; 3] = ["json-file", "local", "none"];
+
+/// Checks both halves; answers warnings for the user.
+pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
+        return Err(invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            config.working_dir
+        )));
+    }
+    for entry in config.env.iter() {
+        if entry.is_empty() || entry.starts_with('=') || entry.contains('\0') {
+            return Err(invalid(format!("invalid environment variable: {entry}")));
+        }
+    }
+    if !config.stop_signal.is_empty() && crate::units::signal(&config.stop_signal).is_none() {
+        return Err(invalid(format!("invalid signal: {}", config.stop_signal)));
+    }
+    health(config)?;
+    for port in config.exposed_ports.keys() {
+        ports::parse(port).map_err(invalid)?;
+    }
+    published(host)?;
+    let policy =
+        Policy::parse(&host.restart_policy.name, host.restart_policy.maximum_retry_count).map_err(invalid)?;
+    if host.auto_remove && policy != Policy::No {
+        return Err(invalid("can't create 'AutoRemove' container with restart policy"));
+    }
+    caps::normalize(&host.cap_add, "CapAdd").map_err(invalid)?;
+    caps::normalize(&host.cap_drop, "CapDrop").map_err(invalid)?;
+    resources::check(&limits(&host.resources), kit.host.cpus).map_err(invalid)?;
+    for rule in host.resources.device_cgroup_rules.iter() {
+        devices::parse_rule(rule).map_err(invalid)?;
+    }
+    for options in host.tmpfs.values() {
+        binds::tmpfs_options(options).map_err(invalid)?;
+    }
+    for host_entry in host.extra_hosts.iter() {
+        extra_host(host_entry)?;
+    }
+    if host.shm_size < 0 {
+        return Err(invalid("SHM size can not be less than 0"));
+    }
+    if !(-1000..=1000).contains(&host.oom_score_adj) {
+        return Err(invalid(format!(
+            "Invalid value {}, range for oom score adj is [-1000, 1000]",
+            host.oom_score_adj
+        )));
+    }
+    for limit in host.resources.ulimits.iter() {
+        if limit.hard >= 0 && (limit.soft > limit.hard || limit.soft < 0) {
+            return Err(invalid(format!(
+                "ulimit soft limit must be less than or equal to hard limit: {} > {}",
+                limit.soft, limit.hard
+            )));
+        }
+    }
+    security(host)?;
+    modes(config, host)?;
+    sysctls(host)?;
+    let driver = host.log_config.kind.as_str();
+    if !driver.is_empty() && !LOG_DRIVERS.contains(&driver) {
+        return Err(invalid(format!(
+            "logger: no log driver named '{driver}' is registered"
+        )));
+    }
+    log_options(host)?;
+    if !matches!(host.runtime.as_str(), "" | "runc" | "shoal") {
+        return Err(invalid(format!(
+            "unknown or invalid runtime name: {}",
+            host.runtime
+        )));
+    }
+    if !host.resources.device_requests.is_empty() {
+        return Err(invalid(
+            "could not select device driver with the requested capabilities",
+        ));
+    }
+    if host.network_mode == "host" && (host.publish_all_ports || !host.port_bindings.is_empty()) {
+        warnings.push("Published ports are discarded when using host network mode".into());
+    }
+    if host.resources.memory > 0 && !kit.hierarchy.has_swap_limit() && host.resources.memory_swap != -1 {
+        warnings.push("Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.".into());
+    }
+    Ok(warnings)
+}
+
+fn health(config: &Config) -> Result<()> {
+    const MIN_NS: i64 = 1_000_000;
+    let Some(health) = &config.healthcheck else {
+        return Ok(());
+    };
+    for (name, value) in [
+        ("Interval", health.interval),
+        ("Timeout", health.timeout),
+        ("StartPeriod", health.start_period),
+        ("StartInterval", health.start_interval),
+    ] {
+        if value != 0 && value < MIN_NS {
+            return Err(invalid(format!("{name} in Healthcheck cannot be less than 1ms")));
+        }
+    }
+    if health.retries < 0 {
+        return Err(invalid("Retries in Healthcheck cannot be negative"));
+    }
+    Ok(())
+}
+
+fn published(host: &HostConfig) -> Result<()> {
+    for (port, bindings) in host.port_bindings.iter() {
+        ports::parse(port).map_err(|e| invalid(format!("invalid port specification: {port:?}: {e}")))?;
+        for binding in bindings {
+            ports::parse_host(&binding.host_port).map_err(invalid)?;
+            if !binding.host_ip.is_empty() && binding.host_ip.parse::<std::net::IpAddr>().is_err() {
+                return Err(invalid(format!("invalid IP address: {}", binding.host_ip)));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn extra_host(entry: &str) -> Result<()> {
+    let bad = || invalid(format!("bad format for add-host: {entry:?}"));
+    let (name, address) = entry.split_once(['=', ':']).ok_or_else(bad)?;
+    let bare = address.trim_start_matches('[').trim_end_matches(']');
+    if name.is_empty() {
+        return Err(bad());
+    }
+    if bare != "host-gateway" && bare.parse::<std::net::IpAddr>().is_err() {
+        return Err(invalid(format!("invalid IP address in add-host: {address:?}")));
+    }
+    Ok(())
+}
+
+fn security(host: &HostConfig) -> Result<()> {
+    for option in host.security_opt.iter() {
+        let known = option == "no-new-privileges"
+            || [
+                "no-new-privileges",
+                "seccomp",
+                "apparmor",
+                "label",
+                "systempaths",
+                "writable-cgroups",
+            ]
+            .iter()
+            .any(|k| {
+                option
+                    .strip_prefix(k)
+                    .is_some_and(|rest| rest.starts_with(['=', ':']))
+            });
+        if !known {
+            return Err(invalid(format!("invalid --security-opt 2: {option:?}")));
+        }
+    }
+    Ok(())
+}
+
+fn modes(config: &Config, host: &HostConfig) -> Result<()> {
+    let joined = |mode: &str| mode.starts_with("container:");
+    for (mode, what) in [
+        (&host.ipc_mode, "IPC"),
+        (&host.pid_mode, "PID"),
+        (&host.network_mode, "network"),
+    ] {
+        if mode.as_str() == "container:" {
+            return Err(invalid(format!("invalid {what} mode: {mode}")));
+        }
+    }
+    if !matches!(
+        host.ipc_mode.as_str(),
+        "" | "none" | "private" | "shareable" | "host"
+    ) && !joined(&host.ipc_mode)
+    {
+        return Err(invalid(format!("invalid IPC mode: {}", host.ipc_mode)));
+    }
+    if !matches!(host.pid_mode.as_str(), "" | "host") && !joined(&host.pid_mode) {
+        return Err(invalid(format!("invalid PID mode: {}", host.pid_mode)));
+    }
+    if !matches!(host.uts_mode.as_str(), "" | "host") {
+        return Err(invalid(format!("invalid UTS mode: {}", host.uts_mode)));
+    }
+    if !matches!(host.cgroupns_mode.as_str(), "" | "private" | "host") {
+        return Err(invalid(format!(
+            "invalid cgroup namespace mode: {}",
+            host.cgroupns_mode
+        )));
+    }
+    if !matches!(host.userns_mode.as_str(), "" | "host") {
+        return Err(invalid("invalid user namespace mode"));
+    }
+    if host.uts_mode == "host" && !config.hostname.is_empty() {
+        return Err(invalid("conflicting options: hostname and the UTS mode"));
+    }
+    if joined(&host.network_mode) {
+        if !config.hostname.is_empty() {
+            return Err(invalid("conflicting options: hostname and the network mode"));
+        }
+        if !host.links.is_empty() {
+            return Err(invalid(
+                "conflicting options: container type network can't be used with links. This would result in undefined behavior",
+            ));
+        }
+        if !host.dns.is_empty() {
+            return Err(invalid("conflicting options: dns and the network mode"));
+        }
+        if !host.extra_hosts.is_empty() {
+            return Err(invalid(
+                "conflicting options: custom host-to-IP mapping and the network mode",
+            ));
+        }
+        if !host.port_bindings.is_empty() || host.publish_all_ports {
+            return Err(invalid(
+                "conflicting options: port publishing and the container type network mode",
+            ));
+        }
+        if !config.exposed_ports.is_empty() {
+            return Err(invalid(
+                "conflicting options: port exposing and the container type network mode",
+            ));
+        }
+    }
+    if !host.links.is_empty() {
+        return Err(invalid(
+            "legacy links are not supported, use a user-defined network",
+        ));
+    }
+    if !host.volume_driver.is_empty() && host.volume_driver != "local" {
+        return Err(invalid(format!("plugin {:?} not found", host.volume_driver)));
+    }
+    Ok(())
+}
+
+fn sysctls(host: &HostConfig) -> Result<()> {
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    for key in host.sysctls.keys() {
+        let of_ipc = IPC.contains(&key.as_str()) || key.starts_with("fs.mqueue.");
+        let of_network = key.starts_with("net.");
+        let of_uts = matches!(key.as_str(), "kernel.domainname" | "kernel.hostname");
+        if of_network && host.network_mode == "host" {
+            return Err(invalid(format!(
+                "sysctl '{key}' is not allowed in the host network namespace"
+            )));
+        }
+        if of_ipc && host.ipc_mode == "host" {
+            return Err(invalid(format!(
+                "sysctl '{key}' is not allowed in the host ipc namespace"
+            )));
+        }
+        // Everything else belongs to the whole host.
+        if !(of_ipc || of_network || of_uts) || key.contains("..") || key.contains('/') {
+            return Err(invalid(format!("sysctl '{key}' is not whitelisted")));
+        }
+    }
+    Ok(())
+}
+
+fn log_options(host: &HostConfig) -> Result<()> {
+    const KNOWN: [&str; 9] = [
+        "max-size",
+        "max-file",
+        "compress",
+        "labels",
+        "labels-regex",
+        "env",
+        "env-regex",
+        "tag",
+        "mode",
+    ];
+    let driver = if host.log_config.kind.is_empty() {
+        "json-file"
+    } else {
+        &host.log_config.kind
+    };
+    for (key, value) in host.log_config.config.iter() {
+        if driver == "none" {
+            continue;
+        }
+        if !KNOWN.contains(&key.as_str()) && key != "max-buffer-size" {
+            return Err(invalid(format!(
+                "unknown log opt '{key}' for {driver} log driver"
+            )));
+        }
+        let fine = match key.as_str() {
+            "max-size" => value == "-1" || crate::units::bytes(value).is_some_and(|n| n > 0),
+            "max-file" => value.parse::<u32>().is_ok_and(|n| n > 0),
+            _ => true,
+        };
+        if !fine {
+            return Err(invalid(format!("invalid value for {key}: {value}")));
+        }
+    }
+    Ok(())
+}
+
+/// Fills in what Docker shows for what was left out.
+pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
+    let empty_list = |list: &mut Slice<String>| {
+        if list.is_nil() {
+            *list = Vec::new().into();
+        }
+    };
+    if matches!(host.network_mode.as_str(), "" | "default") {
+        host.network_mode = "bridge".into();
+    }
+    if host.ipc_mode.is_empty() {
+        host.ipc_mode = "private".into();
+    }
+    if host.cgroupns_mode.is_empty() {
+        host.cgroupns_mode = if kit.host.cgroup_v2 && !host.privileged {
+            "private"
+        } else {
+            "host"
+        }
+        .into();
+    }
+    if host.shm_size == 0 {
+        host.shm_size = kit.defaults.shm_bytes;
+    }
+    if host.log_config.kind.is_empty() {
+        host.log_config.kind = kit.defaults.log_driver.clone();
+        if host.log_config.config.is_empty() {
+            host.log_config.config = kit.defaults.log_opts.iter().cloned().collect();
+        }
+    }
+    if host.log_config.config.is_nil() {
+        host.log_config.config = Dict::new();
+    }
+    if host.port_bindings.is_nil() {
+        host.port_bindings = Dict::new();
+    }
+    if host.restart_policy.name.is_empty() {
+        host.restart_policy.name = "no".into();
+    }
+    if host.runtime.is_empty() {
+        host.runtime = "runc".into();
+    }
+    for (list, default) in [
+        (&mut host.dns, &kit.defaults.dns),
+        (&mut host.dns_search, &kit.defaults.dns_search),
+        (&mut host.dns_options, &kit.defaults.dns_options),
+    ] {
+        if list.is_empty() && !default.is_empty() {
+            *list = default.clone().into();
+        }
+        empty_list(list);
+    }
+    let resources = &mut host.resources;
+    if resources.memory > 0 && resources.memory_swap == 0 {
+        resources.memory_swap = resources.memory.saturating_mul(2);
+    }
+    resources.pids_limit = resources.pids_limit.filter(|n| *n > 0);
+    if !kit.host.cgroup_v2 && resources.oom_kill_disable.is_none() {
+        resources.oom_kill_disable = Some(false);
+    }
+    if resources.devices.is_nil() {
+        resources.devices = Vec::new().into();
+    }
+    for (name, soft, hard) in &kit.defaults.ulimits {
+        if !resources.ulimits.iter().any(|u| u.name == *name) {
+            resources.ulimits.push(Ulimit {
+                name: name.clone(),
+                soft: *soft,
+                hard: *hard,
+            });
+        }
+    }
+    for (list, field) in [(&mut host.cap_add, "CapAdd"), (&mut host.cap_drop, "CapDrop")] {
+        if !list.is_empty() {
+            *list = caps::normalize(list, field).map_err(invalid)?.into();
+        }
+    }
+    if kit.defaults.no_new_privileges
+        && !host
+            .security_opt
+            .iter()
+            .any(|o| o.starts_with("no-new-privileges"))
+    {
+        host.security_opt.push("no-new-privileges".into());
+    }
+    // The CLI turns `--security-opt systempaths=unconfined` into empty lists; other clients leave it to us.
+    if host.security_opt.iter().any(|o| o == "systempaths=unconfined") {
+        host.masked_paths = Vec::new().into();
+        host.readonly_paths = Vec::new().into();
+    }
+    Ok(())
+}
+
+/// A mount point used twice.
+pub fn duplicate(destination: &str) -> crate::error::Error {
+    invalid(format!("Duplicate mount point: {destination}"))
+}
+
+/// Networks other than the default one that a container joins by mode must exist.
+pub fn known_network(kit: &Kit, mode: &str) -> Result<()> {
+    match mode {
+        "host" | "none" | "bridge" | "default" | "" => Ok(()),
+        mode if mode.starts_with("container:") => Ok(()),
+        name if kit.networks.exists(name) => Ok(()),
+        name => Err(crate::error::not_found(format!("network {name} not found"))),
+    }
+}
+
+/// A container that was named by another's mode must exist.
+pub fn known_container(kit: &Kit, mode: &str) -> Result<Option<String>> {
+    match mode.strip_prefix("container:") {
+        Some(reference) => Ok(Some(kit.registry.get(reference)?.id().to_string())),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,155 @@
+//! The whole of it: opened, handed out as small services, shut down. Starting is recovering; there is no other way up.
+
+use crate::config::Config;
+use crate::containers::{Containers, Kit, Registry};
+use crate::error::{Result, io, system};
+use crate::events::Events;
+use crate::execs::Execs;
+use crate::home::Home;
+use crate::host::Host;
+use crate::images::ImagesService;
+use crate::launch::{Seccomp, blocking};
+use crate::networks::{self, Networks};
+use crate::system::System;
+use crate::volumes::{VolumeTable, Volumes};
+use crate::{execs, files};
+use shoal_node_drivers_cgroup::Hierarchy;
+use shoal_node_drivers_images::Images;
+use shoal_node_drivers_shim::Launcher;
+use std::sync::Arc;
+
+/// One node's Docker. Cheap to clone; every service in it can be used without HTTP.
+#[derive(Clone)]
+pub struct Engine {
+    pub containers: Containers,
+    pub execs: Execs,
+    pub images: ImagesService,
+    pub networks: Networks,
+    pub volumes: Volumes,
+    pub system: System,
+    pub events: Events,
+    home: Arc<Home>,
+    shutdown_timeout: i64,
+}
+
+/// A cgroup parent of `--cgroup-parent`, else our own name below what we were delegated.
+fn cgroup_parent(config: &Config, hierarchy: &Hierarchy, sid: &str) -> String {
+    if !config.cgroup_parent.is_empty() {
+        return config.cgroup_parent.clone();
+    }
+    match hierarchy.delegated_root() {
+        Some(root) => format!("{}/shoal-{sid}", root.trim_end_matches('/')),
+        None => format!("/shoal-{sid}"),
+    }
+}
+
+impl Engine {
+    /// Opens the data root and takes over what is there. When this returns every container is known and in its true
+    /// state; restart policies work from then on.
+    pub async fn start(config: Config) -> Result<Engine> {
+        let config = Arc::new(config);
+        let events = Events::default();
+        let opened = {
+            let (config, events) = (config.clone(), events.clone());
+            blocking(move || open(&config, events)).await?
+        };
+        let (home, kit) = opened;
+        let kit = Arc::new(kit);
+        let containers = Containers::new(kit.clone());
+        containers.recover().await?;
+        let table = kit.networks.clone();
+        blocking(move || networks::settle(&table).and_then(|()| networks::tend(&table))).await?;
+        let images = ImagesService::new(
+            kit.images.clone(),
+            kit.registry.clone(),
+            events.clone(),
+            kit.home_tmp.clone(),
+        );
+        let volumes = Volumes::new(kit.volumes.clone(), kit.registry.clone());
+        let system = System::new(
+            kit.clone(),
+            config.clone(),
+            home.engine_id.clone(),
+            containers.clone(),
+            images.clone(),
+            volumes.clone(),
+        );
+        let engine = Engine {
+            execs: Execs::new(kit.clone()),
+            networks: Networks::new(kit.networks.clone(), kit.registry.clone()),
+            images,
+            volumes,
+            system,
+            events,
+            containers,
+            home: Arc::new(home),
+            shutdown_timeout: config.shutdown_timeout,
+        };
+        engine.containers.boot().await;
+        Ok(engine)
+    }
+
+    /// The daemon goes down. Containers run on with `live_restore`; without it they are stopped, all at once.
+    pub async fn shutdown(&self, live_restore: bool) {
+        if !live_restore {
+            self.containers
+                .stop_all(u64::try_from(self.shutdown_timeout).ok())
+                .await;
+        }
+    }
+
+    /// 32 hex digits, the same for as long as the data root lives.
+    pub fn id(&self) -> &str {
+        &self.home.engine_id
+    }
+
+    /// The part of the id that names this daemon's things in the kernel.
+    pub fn sid(&self) -> &str {
+        self.home.sid()
+    }
+}
+
+/// Everything that blocks: the data root, the kernel, the stores.
+fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
+    let home = Home::open(&config.data_root).map_err(|e| system(e.to_string()))?;
+    let hierarchy = Hierarchy::detect().map_err(|e| system(e.to_string()))?;
+    let host = Host::read(&hierarchy)?;
+    let (run_root, seccomp_dir) = (config.exec_root.join("c"), config.exec_root.join("seccomp"));
+    for (dir, mode) in [
+        (&config.exec_root, 0o711),
+        (&run_root, 0o700),
+        (&seccomp_dir, 0o700),
+    ] {
+        files::make_dir(dir, mode).map_err(io("create", dir.display()))?;
+    }
+    let launcher = Launcher::open(&config.shim_bin).map_err(|e| system(e.to_string()))?;
+    let cgroup_parent = cgroup_parent(config, &hierarchy, home.sid());
+    hierarchy
+        .prepare_parent(&cgroup_parent)
+        .map_err(|e| system(e.to_string()))?;
+    let images =
+        Images::open(&config.data_root, crate::images::registries(config)).map_err(crate::images::error)?;
+    let registry = Registry::default();
+    let volumes = shoal_node_drivers_volumes::Volumes::open(&config.data_root.join("volumes"))
+        .map_err(|e| system(e.to_string()))?;
+    let networks = networks::open(home.sid(), &config.data_root, &config.bridge, events.clone())?;
+    let kit = Kit {
+        images,
+        volumes: VolumeTable::new(volumes, registry.clone(), events.clone()),
+        networks,
+        execs: execs::Table::default(),
+        seccomp: Seccomp::new(seccomp_dir, host.kernel),
+        launcher,
+        events,
+        registry,
+        hierarchy,
+        host,
+        defaults: config.defaults.clone(),
+        containers_root: home.containers(),
+        run_root,
+        home_tmp: home.tmp(),
+        init_bin: config.init_bin.clone().unwrap_or_else(|| config.shim_bin.clone()),
+        cgroup_parent,
+    };
+    Ok((home, kit))
+}

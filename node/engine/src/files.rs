@@ -1,0 +1,123 @@
+//! Small files that are replaced as a whole. A reader sees the old one or the new one, never a piece.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+/// The most that is read of a file of ours; a larger one is not ours.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// How much of a promise a write is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives the power being cut: file and directory are fsynced.
+    Synced,
+    /// Survives the daemon's death.
+    Written,
+}
+
+/// Replaces `dir/name` by `bytes`, mode 0600.
+pub fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
+    let temporary = dir.join(format!(".{name}.tmp"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(bytes)?;
+    if durability == Durability::Synced {
+        file.sync_data()?;
+    }
+    std::fs::rename(&temporary, dir.join(name))?;
+    if durability == Durability::Synced {
+        sync_dir(dir)?;
+    }
+    Ok(())
+}
+
+pub fn replace_json<T: Serialize>(
+    dir: &Path,
+    name: &str,
+    value: &T,
+    durability: Durability,
+) -> io::Result<()> {
+    replace(dir, name, &serde_json::to_vec(value)?, durability)
+}
+
+/// `None` when there is no such file.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match read(path)? {
+        Some(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(io::Error::from),
+        None => Ok(None),
+    }
+}
+
+pub fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let mut bytes = Vec::new();
+    if file.take(BYTES_MAX + 1).read_to_end(&mut bytes)? as u64 > BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{} is too large", path.display()),
+        ));
+    }
+    Ok(Some(bytes))
+}
+
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory and its parents; one that is there already is fine.
+pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(dir)
+}
+
+/// Removes a tree; one that is gone already is fine.
+pub fn remove_tree(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for durability in [Durability::Synced, Durability::Written] {
+            replace_json(dir.path(), "a.json", &vec![1, 2], durability).expect("written");
+            replace_json(dir.path(), "a.json", &vec![3], durability).expect("replaced");
+            assert_eq!(
+                read_json::<Vec<i32>>(&dir.path().join("a.json")).expect("read"),
+                Some(vec![3])
+            );
+        }
+        assert_eq!(
+            std::fs::read_dir(dir.path()).expect("listed").count(),
+            1,
+            "no temporary file stays"
+        );
+        assert_eq!(read(&dir.path().join("none")).expect("absent"), None);
+        std::fs::write(dir.path().join("torn"), b"[1,").expect("written");
+        assert!(read_json::<Vec<i32>>(&dir.path().join("torn")).is_err());
+    }
+}

@@ -1,0 +1,347 @@
+//! What is asked of images.
+
+use super::{ImagesService, error};
+use crate::clock;
+use crate::containers::View;
+use crate::error::{Result, invalid, not_implemented};
+use async_trait::async_trait;
+use shoal_api_backend as api;
+use shoal_api_backend::{BoxStream, Bytes, ImportImage, ListImages, PullImage, RemoveImage};
+use shoal_api_types::container::DriverData;
+use shoal_api_types::image::*;
+use shoal_api_types::message::JsonMessage;
+use shoal_api_types::{Dict, Filters, Slice, Timestamp};
+use shoal_node_drivers_images::{Deleted, Image, InUse, Reference};
+use std::path::Path;
+
+const FILTERS: [&str; 7] = [
+    "before",
+    "dangling",
+    "label",
+    "label!",
+    "reference",
+    "since",
+    "until",
+];
+
+impl ImagesService {
+    /// Which containers use which images.
+    fn in_use(&self) -> Vec<InUse> {
+        let user = |view: &View| InUse {
+            container: view.record.id.clone(),
+            image: view.record.image_id.clone(),
+            running: view.phase().counts_as_running(),
+        };
+        self.registry
+            .all()
+            .iter()
+            .map(|h| h.view())
+            .filter(|v| !v.gone)
+            .map(|v| user(&v))
+            .collect()
+    }
+
+    pub(crate) fn summaries(&self, filters: &Filters, shared: bool) -> Result<Vec<ImageSummary>> {
+        if let Some(key) = filters.unknown_key(&FILTERS) {
+            return Err(invalid(format!("invalid filter '{key}'")));
+        }
+        let bad = |v: String| invalid(format!("invalid filter 'dangling={v}'"));
+        let dangling = filters.get_bool("dangling").map_err(bad)?;
+        let created = |key: &str| -> Result<Option<i64>> {
+            filters
+                .get(key)
+                .next()
+                .map(|name| self.find(name).map(|i| i.created_unix))
+                .transpose()
+        };
+        let (before, since) = (created("before")?, created("since")?);
+        let until = crate::containers::until(filters)?.map(|t| t.0 / 1_000_000_000);
+        let in_use = self.in_use();
+        let mut out = Vec::new();
+        for image in self.store.list() {
+            let label = |key: &str| image.config.config.labels.get(key).map(String::as_str);
+            let untagged = image.repo_tags.is_empty();
+            let passes = dangling.is_none_or(|d| d == untagged)
+                && before.is_none_or(|t| image.created_unix < t)
+                && since.is_none_or(|t| image.created_unix > t)
+                && until.is_none_or(|t| image.created_unix < t)
+                && filters.matches_labels("label", label)
+                && !(filters.contains("label!") && filters.matches_labels("label!", label));
+            let tags = by_reference(&image.repo_tags, filters);
+            let digests = by_reference(&image.repo_digests, filters);
+            if !passes || (filters.contains("reference") && tags.is_empty() && digests.is_empty()) {
+                continue;
+            }
+            let containers = in_use.iter().filter(|u| u.image == image.id).count();
+            out.push(ImageSummary {
+                containers: i64::try_from(containers).unwrap_or(i64::MAX),
+                created: image.created_unix,
+                id: image.id.clone(),
+                labels: image.config.config.labels.clone(),
+                repo_digests: digests,
+                repo_tags: tags,
+                shared_size: if shared {
+                    signed(self.store.shared_size(&image))
+                } else {
+                    -1
+                },
+                size: signed(image.size),
+                ..ImageSummary::default()
+            });
+        }
+        Ok(out)
+    }
+
+    pub(crate) fn store(&self) -> &super::Store {
+        &self.store
+    }
+}
+
+pub(super) fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// The names that a `reference` filter lets through; all of them without one.
+fn by_reference(names: &[String], filters: &Filters) -> Vec<String> {
+    let passes = |name: &String| {
+        let repository = match name.rsplit_once('@').or_else(|| name.rsplit_once(':')) {
+            Some((repository, _)) => repository,
+            None => name,
+        };
+        filters
+            .get("reference")
+            .any(|pattern| glob(pattern, name) || glob(pattern, repository))
+    };
+    names
+        .iter()
+        .filter(|n| !filters.contains("reference") || passes(n))
+        .cloned()
+        .collect()
+}
+
+/// `*` and `?` within one path component.
+fn glob(pattern: &str, text: &str) -> bool {
+    fn matches(p: &[u8], t: &[u8]) -> bool {
+        match (p.first(), t.first()) {
+            (None, None) => true,
+            (Some(b'*'), _) => {
+                matches(&p[1..], t) || t.first().is_some_and(|c| *c != b'/' && matches(p, &t[1..]))
+            }
+            (Some(b'?'), Some(c)) if *c != b'/' => matches(&p[1..], &t[1..]),
+            (Some(a), Some(b)) if a == b => matches(&p[1..], &t[1..]),
+            _ => false,
+        }
+    }
+    pattern.len() <= 256 && matches(pattern.as_bytes(), text.as_bytes())
+}
+
+fn describe(image: &Image) -> ImageInspect {
+    let file = &image.config;
+    let text = |p: &Path| p.to_string_lossy().into_owned();
+    let mut data = Dict::new();
+    if let Some((top, rest)) = image.lower.split_first() {
+        data.insert("UpperDir", text(top));
+        if !rest.is_empty() {
+            data.insert(
+                "LowerDir",
+                rest.iter().map(|p| text(p)).collect::<Vec<_>>().join(":"),
+            );
+        }
+    }
+    let time = |text: &str| text.parse::<Timestamp>().ok();
+    ImageInspect {
+        id: image.id.clone(),
+        repo_tags: image.repo_tags.clone(),
+        repo_digests: image.repo_digests.clone(),
+        comment: file.comment.clone(),
+        created: time(&image.created),
+        docker_version: file.docker_version.clone(),
+        author: file.author.clone(),
+        config: Some(file.config.clone()),
+        architecture: image.architecture.clone(),
+        variant: image.variant.clone(),
+        os: image.os.clone(),
+        os_version: file.os_version.clone(),
+        size: signed(image.size),
+        virtual_size: signed(image.size),
+        graph_driver: Some(DriverData {
+            data,
+            name: crate::system::STORAGE_DRIVER.into(),
+        }),
+        root_fs: RootFs {
+            kind: "layers".into(),
+            layers: file
+                .rootfs
+                .diff_ids
+                .iter()
+                .map(|d| d.as_str().to_string())
+                .collect(),
+        },
+        metadata: ImageMetadata {
+            last_tag_time: image.last_tagged.as_deref().and_then(time).unwrap_or_default(),
+        },
+        ..ImageInspect::default()
+    }
+}
+
+#[async_trait]
+impl api::Images for ImagesService {
+    async fn list(&self, options: ListImages) -> Result<Vec<ImageSummary>> {
+        self.summaries(&options.filters, options.shared_size)
+    }
+
+    async fn inspect(
+        &self,
+        name: &str,
+        _platform: Option<OciPlatform>,
+        _manifests: bool,
+    ) -> Result<ImageInspect> {
+        Ok(describe(&self.find(name)?))
+    }
+
+    async fn history(&self, name: &str, _platform: Option<OciPlatform>) -> Result<Vec<HistoryItem>> {
+        let steps = self.store.history(name).map_err(error)?;
+        Ok(steps
+            .into_iter()
+            .map(|step| HistoryItem {
+                comment: step.comment,
+                created: step.created,
+                created_by: step.created_by,
+                id: step.id,
+                size: signed(step.size),
+                tags: if step.tags.is_empty() {
+                    Slice::nil()
+                } else {
+                    step.tags.into()
+                },
+            })
+            .collect())
+    }
+
+    async fn pull(&self, request: PullImage) -> Result<BoxStream<Result<JsonMessage>>> {
+        self.pull_stream(request).await
+    }
+
+    async fn import(&self, request: ImportImage) -> Result<BoxStream<Result<JsonMessage>>> {
+        self.import_stream(request).await
+    }
+
+    async fn load(
+        &self,
+        tar: BoxStream<Result<Bytes>>,
+        quiet: bool,
+        _platforms: Vec<OciPlatform>,
+    ) -> Result<BoxStream<Result<JsonMessage>>> {
+        self.load_stream(tar, quiet).await
+    }
+
+    async fn save(
+        &self,
+        names: Vec<String>,
+        _platforms: Vec<OciPlatform>,
+    ) -> Result<BoxStream<Result<Bytes>>> {
+        self.save_stream(names).await
+    }
+
+    async fn tag(&self, name: &str, repo: &str, tag: &str) -> Result<()> {
+        let full = if tag.is_empty() {
+            repo.to_string()
+        } else {
+            format!("{repo}:{tag}")
+        };
+        let target = Reference::parse(&full).map_err(error)?;
+        if target.digest().is_some() {
+            return Err(invalid("refusing to create a tag with a digest reference"));
+        }
+        let image = self.find(name)?;
+        self.store.tag(&image.id, &target).await.map_err(error)?;
+        self.emit("tag", &image.id, &target.or_latest().familiar());
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str, options: RemoveImage) -> Result<Vec<ImageDeleteItem>> {
+        if !options.platforms.is_empty() {
+            return Err(not_implemented("removing one platform of an image"));
+        }
+        let image = self.find(name)?;
+        let deleted = self
+            .store
+            .remove(name, options.force, options.no_prune, &self.in_use())
+            .await
+            .map_err(error)?;
+        Ok(deleted.into_iter().map(|d| self.told(d, &image.id)).collect())
+    }
+
+    async fn prune(&self, filters: Filters) -> Result<ImagePruneReport> {
+        if let Some(key) = filters.unknown_key(&["dangling", "label", "label!", "until"]) {
+            return Err(invalid(format!("invalid filter '{key}'")));
+        }
+        let bad = |v: String| invalid(format!("invalid filter 'dangling={v}'"));
+        let only_untagged = filters.get_bool("dangling").map_err(bad)?.unwrap_or(true);
+        let until = crate::containers::until(&filters)?.unwrap_or_else(clock::now).0 / 1_000_000_000;
+        let mut items: Vec<ImageDeleteItem> = Vec::new();
+        let before = self.store.layers_size();
+        for image in self.store.list() {
+            let label = |key: &str| image.config.config.labels.get(key).map(String::as_str);
+            let excluded = filters.contains("label!") && filters.matches_labels("label!", label);
+            let wanted = (image.repo_tags.is_empty() || !only_untagged) && image.created_unix <= until;
+            let in_use = self.in_use();
+            if !wanted
+                || excluded
+                || !filters.matches_labels("label", label)
+                || in_use.iter().any(|u| u.image == image.id)
+            {
+                continue;
+            }
+            // By id and with force: every name of it goes.
+            if let Ok(deleted) = self.store.remove(&image.id, true, false, &in_use).await {
+                items.extend(deleted.into_iter().map(|d| self.told(d, &image.id)));
+            }
+        }
+        let space_reclaimed = before.saturating_sub(self.store.layers_size());
+        let images_deleted = if items.is_empty() {
+            Slice::nil()
+        } else {
+            items.into()
+        };
+        Ok(ImagePruneReport {
+            images_deleted,
+            space_reclaimed,
+        })
+    }
+}
+
+impl ImagesService {
+    /// Says what a removal did, as an event and as a line of the answer.
+    fn told(&self, deleted: Deleted, id: &str) -> ImageDeleteItem {
+        match deleted {
+            Deleted::Untagged(name) => {
+                self.emit("untag", id, &name);
+                ImageDeleteItem {
+                    untagged: name,
+                    ..ImageDeleteItem::default()
+                }
+            }
+            Deleted::Deleted(digest) => {
+                if digest == id {
+                    self.emit("delete", id, id);
+                }
+                ImageDeleteItem {
+                    deleted: digest,
+                    ..ImageDeleteItem::default()
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn reference_patterns() {
+        assert!(glob("busy*", "busybox") && glob("busybox", "busybox") && glob("reg/*/x", "reg/a/x"));
+        assert!(!glob("*", "a/b") && !glob("busy", "busybox") && !glob("?", ""));
+    }
+}

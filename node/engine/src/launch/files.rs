@@ -1,0 +1,112 @@
+//! The three files of a container that the engine writes: who it is, who its neighbours are, who resolves names.
+
+use super::joins::Network;
+use crate::containers::{Kit, Record};
+use crate::error::{Result, io};
+use crate::files::{self, Durability};
+use crate::networks::Endpoint;
+use shoal_node_core_host::resolvconf;
+use std::path::{Path, PathBuf};
+
+pub const HOSTS: &str = "hosts";
+pub const HOSTNAME: &str = "hostname";
+pub const RESOLV_CONF: &str = "resolv.conf";
+
+const LOCAL: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+/// systemd-resolved keeps the real servers here; `/etc/resolv.conf` then only names its own stub.
+const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Writes what this start needs; answers what is to be mounted where.
+pub fn write(
+    kit: &Kit,
+    record: &Record,
+    dir: &Path,
+    network: &Network,
+    endpoints: &[Endpoint],
+) -> Result<Vec<(PathBuf, &'static str)>> {
+    let from = match network {
+        // A shared network comes with the files of the container that it belongs to.
+        Network::Of { id, .. } => {
+            let other = kit.registry.get(id)?;
+            let of_other = |name: &str| other.dir().join(name);
+            return Ok(targets(
+                of_other(HOSTS),
+                of_other(HOSTNAME),
+                of_other(RESOLV_CONF),
+            ));
+        }
+        network => network,
+    };
+    let put = |name: &str, text: String| {
+        files::replace(dir, name, text.as_bytes(), Durability::Written)
+            .map_err(io("write", dir.join(name).display()))?;
+        // Every user of the container may read them.
+        use std::os::unix::fs::PermissionsExt;
+        let path = dir.join(name);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
+            .map_err(io("open up", path.display()))
+    };
+    put(HOSTNAME, format!("{}\n", record.config.hostname))?;
+    put(HOSTS, hosts(kit, record, from, endpoints))?;
+    put(RESOLV_CONF, resolv_conf(record, from))?;
+    Ok(targets(
+        dir.join(HOSTS),
+        dir.join(HOSTNAME),
+        dir.join(RESOLV_CONF),
+    ))
+}
+
+fn targets(hosts: PathBuf, hostname: PathBuf, resolv_conf: PathBuf) -> Vec<(PathBuf, &'static str)> {
+    vec![
+        (resolv_conf, "/etc/resolv.conf"),
+        (hostname, "/etc/hostname"),
+        (hosts, "/etc/hosts"),
+    ]
+}
+
+fn hosts(kit: &Kit, record: &Record, network: &Network, endpoints: &[Endpoint]) -> String {
+    let host_text = || std::fs::read_to_string("/etc/hosts").ok();
+    let mut text = match network {
+        Network::Host => host_text().unwrap_or_else(|| LOCAL.into()),
+        _ => LOCAL.to_string(),
+    };
+    for extra in record.host.extra_hosts.iter() {
+        let Some((name, address)) = extra.split_once(['=', ':']) else {
+            continue;
+        };
+        let address = match address.trim_start_matches('[').trim_end_matches(']') {
+            "host-gateway" => kit.networks.host_gateway().to_string(),
+            address => address.to_string(),
+        };
+        text.push_str(&format!("{address}\t{name}\n"));
+    }
+    let names = match record.config.domainname.as_str() {
+        "" => record.config.hostname.clone(),
+        domain => format!("{0}.{domain} {0}", record.config.hostname),
+    };
+    for endpoint in endpoints {
+        text.push_str(&format!("{}\t{names}\n", endpoint.address));
+    }
+    text
+}
+
+fn resolv_conf(record: &Record, network: &Network) -> String {
+    let wishes = resolvconf::Wishes {
+        servers: record.host.dns.to_vec(),
+        search: record.host.dns_search.to_vec(),
+        options: record.host.dns_options.to_vec(),
+    };
+    let own = *network != Network::Host;
+    let mut host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let stub_only = host
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("nameserver"))
+        .all(|s| s.trim() == "127.0.0.53");
+    if own
+        && stub_only
+        && let Ok(real) = std::fs::read_to_string(RESOLVED)
+    {
+        host = real;
+    }
+    resolvconf::content(&host, &wishes, own)
+}

@@ -1,0 +1,115 @@
+//! Which namespaces a container has for itself, shares with the host, or shares with another container.
+
+use crate::containers::{Kit, Record};
+use crate::error::{Error, Result, conflict, invalid, system};
+use shoal_node_core_host::lifecycle::Phase;
+use shoal_node_core_host::ocispec::{Namespaces, Ns};
+use std::path::PathBuf;
+
+/// Where the network comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Network {
+    Host,
+    /// Loopback only.
+    None,
+    Bridged,
+    /// Of a running process.
+    Of {
+        pid: i32,
+        id: String,
+    },
+}
+
+pub fn network(kit: &Kit, record: &Record) -> Result<Network> {
+    match record.host.network_mode.as_str() {
+        "host" => Ok(Network::Host),
+        "none" => Ok(Network::None),
+        _ if record.config.network_disabled => Ok(Network::None),
+        mode => match mode.strip_prefix("container:") {
+            Some(reference) => {
+                let (pid, id) = running(kit, record, reference, "network")?;
+                Ok(Network::Of { pid, id })
+            }
+            None => Ok(Network::Bridged),
+        },
+    }
+}
+
+/// The other namespaces. The network's is known already.
+pub fn namespaces(kit: &Kit, record: &Record, network: &Network) -> Result<Namespaces> {
+    let host = &record.host;
+    let network = match network {
+        Network::Host => Ns::Host,
+        Network::None | Network::Bridged => Ns::Own,
+        Network::Of { pid, .. } => Ns::Of(namespace(*pid, "net")),
+    };
+    let of = |mode: &str, what: &'static str, file: &str| -> Result<Ns> {
+        match mode {
+            "host" => Ok(Ns::Host),
+            mode => match mode.strip_prefix("container:") {
+                Some(reference) => Ok(Ns::Of(namespace(running(kit, record, reference, what)?.0, file))),
+                None => Ok(Ns::Own),
+            },
+        }
+    };
+    // Docker: a container in the host's network also has the host's name, unless it was given one.
+    let uts = match (host.uts_mode.as_str(), &network) {
+        ("host", _) => Ns::Host,
+        _ => Ns::Own,
+    };
+    let private_cgroup = match host.cgroupns_mode.as_str() {
+        "private" => true,
+        "host" => false,
+        _ => kit.host.cgroup_v2 && !host.privileged,
+    };
+    Ok(Namespaces {
+        pid: of(&host.pid_mode, "PID namespace", "pid")?,
+        ipc: of(&host.ipc_mode, "IPC namespace", "ipc")?,
+        uts,
+        cgroup: if private_cgroup { Ns::Own } else { Ns::Host },
+        network,
+    })
+}
+
+fn namespace(pid: i32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/ns/{file}"))
+}
+
+/// The process of the container that is to be joined, and its full id.
+pub fn running(kit: &Kit, record: &Record, reference: &str, what: &str) -> Result<(i32, String)> {
+    let handle = kit.registry.get(reference)?;
+    if handle.id() == record.id {
+        return Err(invalid(format!("cannot join own {what}")));
+    }
+    let view = handle.view();
+    match view.phase() {
+        Phase::Running | Phase::Paused if view.state.pid > 0 => Ok((view.state.pid, handle.id().to_string())),
+        Phase::Restarting => Err(restarting(handle.id())),
+        _ => Err(conflict(format!(
+            "cannot join {what} of a non running container: {}",
+            handle.id()
+        ))),
+    }
+}
+
+fn restarting(id: &str) -> Error {
+    conflict(format!(
+        "Container {id} is restarting, wait until the container is running"
+    ))
+}
+
+/// Another container's /dev/shm, by descriptor: its own links lead nowhere but inside it.
+pub fn shm_of(pid: i32) -> Result<std::os::fd::OwnedFd> {
+    use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
+    let fail = |e: rustix::io::Errno| system(format!("open /dev/shm of process {pid}: {e}"));
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(format!("/proc/{pid}/root"), flags, Mode::empty()).map_err(fail)?;
+    openat2(
+        &root,
+        "dev/shm",
+        flags,
+        Mode::empty(),
+        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+    )
+    .map_err(fail)
+}

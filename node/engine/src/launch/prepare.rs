@@ -1,0 +1,229 @@
+//! Everything about a start that is known before its process is made.
+
+use super::joins::{self, Network};
+use super::{devices, files, identity, mounts};
+use crate::containers::{EXIT, Kit, Record, Run};
+use crate::error::{Result, invalid, io, system};
+use crate::layers::Layers;
+use oci_spec::runtime::Process as OciProcess;
+use shoal_node_core_host::ocispec::{self, Input, Ns, Process, Rights, Shm};
+use shoal_node_core_host::{devices as device_words, env};
+use shoal_node_drivers_shim::{CgroupName, Launch, LogTarget, Netns, Rootfs};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+pub struct Prepared {
+    pub launch: Launch,
+    /// Of another container; goes to the shim.
+    pub netns: Option<OwnedFd>,
+    /// Directories that the specification names by descriptor: open until the process is made.
+    pub held: Vec<OwnedFd>,
+}
+
+/// Blocks: reads the image's files, writes the container's.
+pub fn prepare(
+    kit: &Kit,
+    record: &Record,
+    dir: &Path,
+    run_dir: &Path,
+    network: Network,
+    noted: &Run,
+) -> Result<Prepared> {
+    let rootfs = kit.rootfs(&record.id)?;
+    noted
+        .save(dir)
+        .map_err(io("write the state of container", &record.id))?;
+    let source = identity::Source::Layers(open_layers(&rootfs)?);
+    let rights = identity::rights(kit, record, &source, &record.config.user, false)?;
+    let seccomp = kit.seccomp.program(record, &rights.caps)?;
+    let mut held = Vec::new();
+    let input = input(kit, record, dir, &network, noted, rights, &mut held)?;
+    let init = input.init.clone();
+    let mut spec = ocispec::build(&input).map_err(|e| invalid(e.to_string()))?;
+    // The shim puts its own init in front; what the specification would say about it is its business.
+    if init.is_some() {
+        spec = ocispec::build(&Input { init: None, ..input }).map_err(|e| invalid(e.to_string()))?;
+    }
+    let (netns, fd) = match &network {
+        Network::Host => (Netns::Host, None),
+        Network::None => (Netns::New, None),
+        Network::Bridged => (Netns::Given, None),
+        Network::Of { pid, .. } => (Netns::Given, Some(open_netns(*pid)?)),
+    };
+    let launch = Launch {
+        id: record.id.clone(),
+        spec,
+        rootfs,
+        netns,
+        cgroup: CgroupName {
+            parent: kit.cgroup_parent(record),
+            name: record.id.clone(),
+        },
+        log: log_target(record, dir),
+        tty: record.config.tty,
+        open_stdin: record.config.open_stdin,
+        stdin_once: record.config.stdin_once,
+        init,
+        run_dir: run_dir.into(),
+        exit_file: dir.join(EXIT),
+        seccomp,
+        gate: true,
+    };
+    Ok(Prepared {
+        launch,
+        netns: fd,
+        held,
+    })
+}
+
+fn input(
+    kit: &Kit,
+    record: &Record,
+    dir: &Path,
+    network: &Network,
+    noted: &Run,
+    rights: Rights,
+    held: &mut Vec<OwnedFd>,
+) -> Result<Input> {
+    let (config, host) = (&record.config, &record.host);
+    let namespaces = joins::namespaces(kit, record, network)?;
+    let shm = match &namespaces.ipc {
+        _ if host.ipc_mode == "none" => Shm::None,
+        Ns::Host => Shm::Bind(PathBuf::from("/dev/shm")),
+        Ns::Of(_) => {
+            let reference = host.ipc_mode.trim_start_matches("container:");
+            let fd = joins::shm_of(joins::running(kit, record, reference, "IPC namespace")?.0)?;
+            let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()));
+            held.push(fd);
+            Shm::Bind(path)
+        }
+        Ns::Own => Shm::Own { bytes: host.shm_size },
+    };
+    let mut devices = if host.privileged {
+        devices::all()?
+    } else {
+        Vec::new()
+    };
+    for mapping in host.resources.devices.iter() {
+        devices.extend(devices::asked(mapping)?);
+    }
+    let rules = host
+        .resources
+        .device_cgroup_rules
+        .iter()
+        .map(|r| device_words::parse_rule(r));
+    let device_rules = rules.collect::<Result<Vec<_>, String>>().map_err(invalid)?;
+    let mut args = vec![record.path.clone()];
+    args.extend(record.args.iter().cloned());
+    let home = rights.user.home.clone();
+    Ok(Input {
+        process: Process {
+            args,
+            env: env::process(&config.env, &config.hostname, config.tty, &home),
+            cwd: config.working_dir.clone(),
+            tty: config.tty,
+            rights,
+        },
+        hostname: config.hostname.clone(),
+        domainname: config.domainname.clone(),
+        privileged: host.privileged,
+        readonly_rootfs: host.readonly_rootfs,
+        mounts: mounts::mounts(record)?,
+        files: files::write(kit, record, dir, network, &noted.endpoints)?,
+        shm,
+        init: host
+            .init
+            .unwrap_or(kit.defaults.init)
+            .then(|| kit.init_bin.clone()),
+        resources: ocispec::resources::resources(&crate::containers::limits(&host.resources)),
+        device_rules,
+        devices,
+        sysctls: host.sysctls.clone().into_map(),
+        masked_paths: host.masked_paths.0.clone(),
+        readonly_paths: host.readonly_paths.0.clone(),
+        thermal_cpus: kit.host.thermal_cpus.clone(),
+        cgroup_v2: kit.host.cgroup_v2,
+        annotations: host.annotations.clone().into_map(),
+        namespaces,
+    })
+}
+
+/// The process of an exec in a running container.
+pub fn exec_process(kit: &Kit, record: &Record, pid: i32, exec: &ExecWish<'_>) -> Result<OciProcess> {
+    let source = identity::Source::of_process(pid)?;
+    let user = if exec.user.is_empty() {
+        &record.config.user
+    } else {
+        exec.user
+    };
+    let rights = identity::rights(kit, record, &source, user, exec.privileged)?;
+    let mut env = env::process(
+        &record.config.env,
+        &record.config.hostname,
+        exec.tty,
+        &rights.user.home,
+    );
+    env = env::merge(&env, exec.env);
+    let cwd = if exec.working_dir.is_empty() {
+        &record.config.working_dir
+    } else {
+        exec.working_dir
+    };
+    let process = Process {
+        args: exec.args.to_vec(),
+        env,
+        cwd: cwd.into(),
+        tty: exec.tty,
+        rights,
+    };
+    ocispec::process(&process).map_err(|e| invalid(e.to_string()))
+}
+
+/// What an exec asks for.
+pub struct ExecWish<'a> {
+    pub user: &'a str,
+    pub privileged: bool,
+    pub tty: bool,
+    pub env: &'a [String],
+    pub working_dir: &'a str,
+    pub args: &'a [String],
+}
+
+fn open_layers(rootfs: &Rootfs) -> Result<Layers> {
+    let layers = match rootfs {
+        Rootfs::Overlay { lower, upper, .. } => {
+            Layers::open(std::iter::once(upper.as_path()).chain(lower.iter().map(PathBuf::as_path)))
+        }
+        Rootfs::Directory(dir) => Layers::open([dir.as_path()]),
+    };
+    layers.map_err(|e| system(format!("open the layers of the root filesystem: {e}")))
+}
+
+fn open_netns(pid: i32) -> Result<OwnedFd> {
+    let file = std::fs::File::open(format!("/proc/{pid}/ns/net"));
+    Ok(file
+        .map_err(io("open the network namespace of process", pid))?
+        .into())
+}
+
+fn log_target(record: &Record, dir: &Path) -> LogTarget {
+    let log = &record.host.log_config;
+    if log.kind == "none" {
+        return LogTarget::None;
+    }
+    let max_size = log
+        .config
+        .get("max-size")
+        .and_then(|s| crate::units::bytes(s))
+        .unwrap_or(0);
+    let max_file = log
+        .config
+        .get("max-file")
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(1);
+    LogTarget::JsonFile {
+        path: record.log_path(dir),
+        max_size,
+        max_file,
+    }
+}

@@ -1,0 +1,72 @@
+//! Which seccomp filter a container gets, compiled once and kept by content in the exec root.
+
+use crate::containers::Record;
+use crate::error::{Result, invalid, system};
+use oci_spec::runtime::Capability;
+use parking_lot::Mutex;
+use shoal_node_core_host::seccomp::{self, Host};
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// More different filters than this start the memory afresh; the files stay.
+const KNOWN_MAX: usize = 256;
+
+pub struct Seccomp {
+    dir: PathBuf,
+    kernel: (u32, u32),
+    known: Mutex<HashMap<String, PathBuf>>,
+}
+
+impl Seccomp {
+    pub fn new(dir: PathBuf, kernel: (u32, u32)) -> Self {
+        Seccomp {
+            dir,
+            kernel,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The compiled filter, or none when the container is unconfined.
+    pub fn program(&self, record: &Record, caps: &[Capability]) -> Result<Option<PathBuf>> {
+        if record.host.privileged {
+            return Ok(None);
+        }
+        let profile = match option(&record.host.security_opt, "seccomp") {
+            Some("unconfined") => return Ok(None),
+            Some("builtin") | None => seccomp::DEFAULT,
+            Some(profile) => profile,
+        };
+        let host = Host {
+            caps,
+            kernel: self.kernel,
+        };
+        let key = seccomp::key(profile, host);
+        if let Some(path) = self.known.lock().get(&key) {
+            return Ok(Some(path.clone()));
+        }
+        let filter = seccomp::resolve(profile, host).map_err(|e| invalid(e.to_string()))?;
+        let path = shoal_node_drivers_runtime::seccomp::cached(&self.dir, &filter)
+            .map_err(|e| system(format!("compile the seccomp filter: {e}")))?;
+        let mut known = self.known.lock();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(key, path.clone());
+        Ok(Some(path))
+    }
+}
+
+/// `key=value` or `key:value` among the security options; the last one counts.
+pub fn option<'a>(options: &'a [String], key: &str) -> Option<&'a str> {
+    options.iter().rev().find_map(|o| {
+        let rest = o.strip_prefix(key)?;
+        rest.strip_prefix('=').or_else(|| rest.strip_prefix(':'))
+    })
+}
+
+pub fn no_new_privileges(options: &[String]) -> bool {
+    options.iter().rev().find_map(|o| match o.as_str() {
+        "no-new-privileges" => Some(true),
+        o => o.strip_prefix("no-new-privileges")?.get(1..)?.parse().ok(),
+    }) == Some(true)
+}

@@ -1,0 +1,189 @@
+//! The networks of a starting daemon: read from disk, the three that are always there made when missing, the kernel
+//! brought in line. And the thread that keeps it in line.
+
+use super::record::Record;
+use super::table::{Net, NetworkTable, driver};
+use crate::clock;
+use crate::config::Bridge;
+use crate::error::{Result, invalid, io, system};
+use crate::events::Events;
+use crate::{files, ids};
+use ipnet::Ipv4Net;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use shoal_node_core_host::ipam::{self, Pool};
+use shoal_node_core_host::netplan;
+use shoal_node_drivers_network::{Links, Nft, forwarding, table_name};
+use std::path::Path;
+use std::sync::Arc;
+
+/// How often the kernel is looked at although nothing was heard.
+const LOOK_SECONDS: i64 = 10;
+
+/// Reads and makes; blocks.
+pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Result<NetworkTable> {
+    let dir = data_root.join("networks");
+    files::make_dir(&dir, 0o700).map_err(io("create", dir.display()))?;
+    let links = Links::open().map_err(driver)?;
+    let nft = Nft::open(table_name(sid)).map_err(driver)?;
+    let table = NetworkTable::new(sid, links, nft, dir.clone(), events)?;
+    for record in read(&dir)? {
+        insert(&table, record)?;
+    }
+    for (name, kind) in [("host", "host"), ("none", "null")] {
+        if table.find(name).is_err() {
+            let record = Record {
+                id: ids::new(),
+                name: name.into(),
+                created: clock::now(),
+                driver: kind.into(),
+                ..Record::default()
+            };
+            table.save(&record)?;
+            insert(&table, record)?;
+        }
+    }
+    default_bridge(&table, config)?;
+    if let Err(error) = forwarding::enable() {
+        tracing::warn!(%error, "forwarding could not be switched on: containers reach only this host");
+    }
+    table.ensure_bridges()?;
+    Ok(table)
+}
+
+fn read(dir: &Path) -> Result<Vec<Record>> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(dir)
+        .map_err(io("list", dir.display()))?
+        .flatten()
+    {
+        let path = entry.path();
+        if path.extension().is_none_or(|e| e != "json") {
+            continue;
+        }
+        match files::read_json::<Record>(&path) {
+            Ok(Some(record)) => out.push(record),
+            Ok(None) => {}
+            Err(error) => tracing::error!(path = %path.display(), %error, "a network's file cannot be read"),
+        }
+    }
+    Ok(out)
+}
+
+pub(super) fn insert(table: &NetworkTable, record: Record) -> Result<()> {
+    let pool = match record.subnet {
+        Some(subnet) => {
+            Some(Pool::new(subnet, record.ip_range, record.gateway).map_err(|e| invalid(e.to_string()))?)
+        }
+        None => None,
+    };
+    table
+        .inner
+        .state
+        .lock()
+        .networks
+        .insert(record.id.clone(), Net { record, pool });
+    Ok(())
+}
+
+/// The network `bridge`: as configured, else as it was, else as the link of that name is, else on a free subnet.
+fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
+    let before = table.find("bridge").ok();
+    if config.name == "none" {
+        if let Some(record) = before {
+            table.inner.state.lock().networks.remove(&record.id);
+        }
+        return Ok(());
+    }
+    let links = &table.inner.links;
+    let on_link =
+        || -> Option<Ipv4Net> { links.get(&config.name).ok().flatten()?.addresses.first().copied() };
+    let of_record = before
+        .as_ref()
+        .filter(|r| r.bridge == config.name)
+        .and_then(Record::plan)
+        .map(|b| b.address);
+    let address = match config.address.or(of_record).or_else(on_link) {
+        Some(address) => address,
+        None => {
+            let used = links.used_subnets(Some(&config.name)).map_err(driver)?;
+            let subnet =
+                ipam::pick_subnet(&ipam::default_pools(), &used).map_err(|e| system(e.to_string()))?;
+            Pool::new(subnet, None, None)
+                .map_err(|e| system(e.to_string()))?
+                .gateway_net()
+        }
+    };
+    let options = [
+        ("com.docker.network.bridge.default_bridge", "true".to_string()),
+        ("com.docker.network.bridge.enable_icc", config.icc.to_string()),
+        ("com.docker.network.bridge.enable_ip_masquerade", "true".into()),
+        ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0".into()),
+        ("com.docker.network.bridge.name", config.name.clone()),
+        ("com.docker.network.driver.mtu", config.mtu.to_string()),
+    ];
+    let record = Record {
+        id: before.as_ref().map_or_else(ids::new, |r| r.id.clone()),
+        name: "bridge".into(),
+        created: before.as_ref().map_or_else(clock::now, |r| r.created),
+        driver: "bridge".into(),
+        options: options.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
+        subnet: Some(address.trunc()),
+        ip_range: config.fixed_cidr,
+        gateway: Some(address.addr()),
+        bridge: config.name.clone(),
+        mtu: config.mtu,
+        icc: config.icc,
+        masquerade: true,
+        ..Record::default()
+    };
+    table.save(&record)?;
+    insert(table, record)
+}
+
+/// After all containers were found again: rules as they should be, and no cable that nobody holds.
+pub fn settle(table: &NetworkTable) -> Result<()> {
+    table.converge(true)?;
+    let plan = table.plan()?;
+    let shown = table
+        .inner
+        .links
+        .list_ours(&netplan::link_prefix(&table.inner.sid))
+        .map_err(driver)?;
+    for link in netplan::stale_links(shown.iter().map(String::as_str), &plan) {
+        if let Err(error) = table.inner.links.unplug(&link) {
+            tracing::warn!(link, %error, "a stale cable could not be pulled");
+        }
+    }
+    Ok(())
+}
+
+/// Keeps bridges and rules there, whoever deletes them. Ends with the table.
+pub fn tend(table: &NetworkTable) -> Result<()> {
+    let mut watch = table.inner.nft.watch().map_err(driver)?;
+    let weak = Arc::downgrade(&table.inner);
+    let work = move || {
+        let timeout = Timespec {
+            tv_sec: LOOK_SECONDS,
+            tv_nsec: 0,
+        };
+        loop {
+            let mut fds = [PollFd::new(&watch, PollFlags::IN)];
+            let heard = !matches!(poll(&mut fds, Some(&timeout)), Ok(0) | Err(_));
+            if heard && !watch.touched().unwrap_or(true) {
+                continue;
+            }
+            let Some(inner) = weak.upgrade() else { return };
+            let table = NetworkTable { inner };
+            if let Err(error) = table.ensure_bridges().and_then(|()| table.converge(true)) {
+                tracing::warn!(%error, "the host's network could not be put right");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new()
+        .name("networks".into())
+        .stack_size(512 << 10)
+        .spawn(work);
+    thread
+        .map(drop)
+        .map_err(|e| system(format!("start the thread that tends the networks: {e}")))
+}

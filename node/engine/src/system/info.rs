@@ -1,0 +1,192 @@
+//! `docker info`. Clients decide by these fields; the `Swarm` member is the manager's.
+
+use super::{SERVER_VERSION, STORAGE_DRIVER, System};
+use crate::clock;
+use shoal_api_types::Slice;
+use shoal_api_types::system::{
+    Commit, FirewallInfo, IndexInfo, Info, PluginsInfo, RegistryServiceConfig, Runtime,
+};
+use shoal_node_core_host::lifecycle::Phase;
+use shoal_node_drivers_cgroup::Controller;
+use std::collections::BTreeMap;
+
+const HUB: &str = "https://index.docker.io/v1/";
+
+impl System {
+    /// Reads a few files: blocks.
+    pub(super) fn describe(&self) -> Info {
+        let (kit, config, host) = (&self.kit, &self.config, &self.kit.host);
+        let phases: Vec<Phase> = kit
+            .registry
+            .all()
+            .iter()
+            .map(|h| h.view())
+            .filter(|v| !v.gone)
+            .map(|v| v.phase())
+            .collect();
+        let count = |test: fn(Phase) -> bool| phases.iter().filter(|p| test(**p)).count() as i64;
+        let has = |controller| kit.hierarchy.has(controller);
+        let list = |items: &[&str]| -> Slice<String> { items.iter().map(|i| i.to_string()).collect() };
+        let commit = || Commit {
+            id: "N/A".into(),
+            expected: String::new(),
+        };
+        let runtime = Runtime {
+            path: "runc".into(),
+            ..Runtime::default()
+        };
+        let mut security: Vec<String> = Vec::new();
+        if host.seccomp {
+            security.push("name=seccomp,profile=builtin".into());
+        }
+        if host.cgroup_v2 {
+            security.push("name=cgroupns".into());
+        }
+        if config.defaults.no_new_privileges {
+            security.push("name=no-new-privileges".into());
+        }
+        Info {
+            id: self.engine_id.clone(),
+            containers: phases.len() as i64,
+            containers_running: count(|p| matches!(p, Phase::Running | Phase::Restarting)),
+            containers_paused: count(|p| p == Phase::Paused),
+            containers_stopped: count(|p| {
+                matches!(p, Phase::Created | Phase::Exited | Phase::Dead | Phase::Removing)
+            }),
+            images: kit.images.list().len() as i64,
+            driver: STORAGE_DRIVER.into(),
+            driver_status: [
+                ["Backing Filesystem", filesystem(&config.data_root)],
+                ["Supports d_type", "true"],
+                ["Using metacopy", "false"],
+                ["Native Overlay Diff", "true"],
+                ["userxattr", "false"],
+            ]
+            .map(|pair| pair.map(String::from))
+            .into_iter()
+            .collect(),
+            plugins: PluginsInfo {
+                volume: list(&["local"]),
+                network: list(&["bridge", "host", "null"]),
+                authorization: Slice::nil(),
+                log: list(&["json-file", "local", "none"]),
+            },
+            memory_limit: has(Controller::Memory),
+            swap_limit: kit.hierarchy.has_swap_limit(),
+            cpu_cfs_period: has(Controller::Cpu),
+            cpu_cfs_quota: has(Controller::Cpu),
+            cpu_shares: has(Controller::Cpu),
+            cpu_set: has(Controller::Cpuset),
+            pids_limit: has(Controller::Pids),
+            ipv4_forwarding: shoal_node_drivers_network::forwarding::is_enabled().unwrap_or(false),
+            debug: config.debug,
+            n_fd: std::fs::read_dir("/proc/self/fd").map_or(-1, |d| d.count() as i64),
+            oom_kill_disable: !host.cgroup_v2,
+            n_goroutines: tokio::runtime::Handle::try_current()
+                .map_or(0, |h| h.metrics().num_alive_tasks() as i64),
+            system_time: clock::timestamp(clock::now()).to_string(),
+            logging_driver: config.defaults.log_driver.clone(),
+            cgroup_driver: "cgroupfs".into(),
+            cgroup_version: if host.cgroup_v2 { "2" } else { "1" }.into(),
+            n_events_listener: kit.events.listeners() as i64,
+            kernel_version: host.kernel_release.clone(),
+            operating_system: host.operating_system.clone(),
+            os_version: host.os_version.clone(),
+            os_type: "linux".into(),
+            architecture: host.architecture.clone(),
+            index_server_address: HUB.into(),
+            registry_config: Some(self.registries()),
+            n_cpu: i64::from(host.cpus),
+            mem_total: i64::try_from(host.memory).unwrap_or(i64::MAX),
+            generic_resources: Slice::nil(),
+            docker_root_dir: config.data_root.to_string_lossy().into_owned(),
+            http_proxy: config.proxies.http.clone(),
+            https_proxy: config.proxies.https.clone(),
+            no_proxy: config.proxies.no.clone(),
+            name: crate::host::Host::name_now(),
+            labels: config.labels.clone().into(),
+            experimental_build: false,
+            server_version: SERVER_VERSION.into(),
+            runtimes: [("runc", runtime)].into_iter().collect(),
+            default_runtime: "runc".into(),
+            live_restore_enabled: config.live_restore,
+            init_binary: "docker-init".into(),
+            containerd_commit: commit(),
+            runc_commit: commit(),
+            init_commit: commit(),
+            security_options: security.into(),
+            firewall_backend: Some(FirewallInfo {
+                driver: "nftables".into(),
+                info: Slice::nil(),
+            }),
+            cdi_spec_dirs: list(&["/etc/cdi", "/var/run/cdi"]),
+            warnings: self.warnings(),
+            ..Info::default()
+        }
+    }
+
+    fn warnings(&self) -> Slice<String> {
+        let (kit, mut out) = (&self.kit, Vec::new());
+        if !kit.hierarchy.has(Controller::Memory) {
+            out.push("WARNING: No memory limit support".to_string());
+        }
+        if !kit.hierarchy.has_swap_limit() {
+            out.push("WARNING: No swap limit support".into());
+        }
+        if !shoal_node_drivers_network::forwarding::is_enabled().unwrap_or(false) {
+            out.push("WARNING: IPv4 forwarding is disabled".into());
+        }
+        if let Some(chain) = kit.networks.foreign_drop() {
+            out.push(format!("WARNING: chain {chain} of the host's firewall drops forwarded traffic: containers may reach nothing outside this host"));
+        }
+        if out.is_empty() { Slice::nil() } else { out.into() }
+    }
+
+    fn registries(&self) -> RegistryServiceConfig {
+        let mut indexes: BTreeMap<String, IndexInfo> = BTreeMap::new();
+        let mirrors: Slice<String> = self.config.registry_mirrors.clone().into();
+        indexes.insert(
+            "docker.io".into(),
+            IndexInfo {
+                name: "docker.io".into(),
+                mirrors: mirrors.clone(),
+                secure: true,
+                official: true,
+            },
+        );
+        let (cidrs, names): (Vec<&String>, Vec<&String>) = self
+            .config
+            .insecure_registries
+            .iter()
+            .partition(|r| r.parse::<ipnet::IpNet>().is_ok());
+        for name in names {
+            let index = IndexInfo {
+                name: name.clone(),
+                mirrors: Vec::new().into(),
+                secure: false,
+                official: false,
+            };
+            indexes.insert(name.clone(), index);
+        }
+        let mut insecure: Vec<String> = cidrs.into_iter().cloned().collect();
+        insecure.push("::1/128".into());
+        insecure.push("127.0.0.0/8".into());
+        RegistryServiceConfig {
+            insecure_registry_cidrs: insecure.into(),
+            index_configs: indexes.into(),
+            mirrors,
+            ..RegistryServiceConfig::default()
+        }
+    }
+}
+
+fn filesystem(path: &std::path::Path) -> &'static str {
+    match rustix::fs::statfs(path).map(|s| s.f_type as u64) {
+        Ok(0xEF53) => "extfs",
+        Ok(0x5846_5342) => "xfs",
+        Ok(0x9123_683E) => "btrfs",
+        Ok(0x0102_1994) => "tmpfs",
+        Ok(0x794C_7630) => "overlayfs",
+        _ => "<unknown>",
+    }
+}

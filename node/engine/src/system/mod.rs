@@ -1,0 +1,125 @@
+//! The engine as a whole: version, info, events, disk usage.
+
+mod events;
+mod info;
+mod usage;
+
+use crate::config::Config;
+use crate::containers::{Containers, Kit};
+use crate::error::{Result, not_implemented};
+use crate::images::ImagesService;
+use crate::volumes::Volumes;
+use async_trait::async_trait;
+use shoal_api_backend as api;
+use shoal_api_backend::{BoxStream, MeasureUsage, Ping};
+use shoal_api_types::auth::{AuthConfig, AuthResponse};
+use shoal_api_types::event::EventMessage;
+use shoal_api_types::system::{ComponentVersion, DiskUsage, Info, Version, VersionPlatform};
+use shoal_api_types::{API_VERSION, Dict, MIN_API_VERSION};
+use std::sync::Arc;
+
+pub const STORAGE_DRIVER: &str = "overlay2";
+/// The engine release whose behaviour this one has; clients compare it.
+pub const SERVER_VERSION: &str = "28.5.2";
+
+#[derive(Clone)]
+pub struct System {
+    kit: Arc<Kit>,
+    config: Arc<Config>,
+    engine_id: String,
+    containers: Containers,
+    images: ImagesService,
+    volumes: Volumes,
+}
+
+impl System {
+    pub(crate) fn new(
+        kit: Arc<Kit>,
+        config: Arc<Config>,
+        engine_id: String,
+        containers: Containers,
+        images: ImagesService,
+        volumes: Volumes,
+    ) -> Self {
+        System {
+            kit,
+            config,
+            engine_id,
+            containers,
+            images,
+            volumes,
+        }
+    }
+}
+
+#[async_trait]
+impl api::System for System {
+    fn ping(&self) -> Ping {
+        Ping {
+            version: SERVER_VERSION.into(),
+            experimental: false,
+            swarm: "inactive".into(),
+        }
+    }
+
+    async fn version(&self) -> Result<Version> {
+        let host = &self.kit.host;
+        let details = [
+            ("ApiVersion", API_VERSION.to_string()),
+            ("MinAPIVersion", MIN_API_VERSION.to_string()),
+            ("Os", "linux".into()),
+            ("Arch", go_arch(&host.architecture)),
+            ("KernelVersion", host.kernel_release.clone()),
+            ("Shoal", env!("CARGO_PKG_VERSION").into()),
+            ("GitCommit", String::new()),
+            ("GoVersion", String::new()),
+            ("BuildTime", String::new()),
+            ("Experimental", "false".into()),
+        ];
+        let engine = ComponentVersion {
+            name: "Engine".into(),
+            version: SERVER_VERSION.into(),
+            details: details.into_iter().collect::<Dict<String>>(),
+        };
+        Ok(Version {
+            platform: VersionPlatform {
+                name: format!("Shoal {}", env!("CARGO_PKG_VERSION")),
+            },
+            components: vec![engine].into(),
+            version: SERVER_VERSION.into(),
+            api_version: API_VERSION.into(),
+            min_api_version: MIN_API_VERSION.into(),
+            os: "linux".into(),
+            arch: go_arch(&host.architecture),
+            kernel_version: host.kernel_release.clone(),
+            ..Version::default()
+        })
+    }
+
+    async fn info(&self) -> Result<Info> {
+        let this = self.clone();
+        crate::launch::blocking(move || Ok(this.describe())).await
+    }
+
+    async fn events(&self, options: api::Events) -> Result<BoxStream<Result<EventMessage>>> {
+        events::stream(&self.kit.events, options)
+    }
+
+    async fn disk_usage(&self, what: MeasureUsage) -> Result<DiskUsage> {
+        self.measure(what).await
+    }
+
+    async fn auth(&self, _auth: AuthConfig) -> Result<AuthResponse> {
+        Err(not_implemented("logging in to a registry is not implemented"))
+    }
+}
+
+/// Go's name for a machine.
+pub fn go_arch(machine: &str) -> String {
+    match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+    .into()
+}
