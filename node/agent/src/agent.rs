@@ -2,7 +2,7 @@
 
 use crate::book::Book;
 use crate::executor::Executor;
-use crate::managers::{ManagerPeer, Managers};
+use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::orders::Orders;
 use crate::renewal;
 use crate::reporter::Reporter;
@@ -13,10 +13,13 @@ use shoal_node_drivers_certs::{Credentials, Files};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A manager that does not answer a good-bye does not keep a node from leaving.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Tasks prepared, started, stopped or removed at a time.
 const HANDS: usize = 32;
 
@@ -42,6 +45,8 @@ pub struct Agent {
     managers: Arc<Managers>,
     renew: Arc<Notify>,
     connected: watch::Receiver<bool>,
+    leaving: CancellationToken,
+    session_over: CancellationToken,
     stop: CancellationToken,
     loops: TaskTracker,
 }
@@ -61,6 +66,7 @@ impl Agent {
         });
         let worker = Worker::start(shop.clone(), Book::new(&config.state_dir), stop.clone());
         let renew = Arc::new(Notify::new());
+        let leaving = CancellationToken::new();
         let (connected, is_connected) = watch::channel(false);
         let loops = TaskTracker::new();
         loops.spawn(renewal::keep(
@@ -79,15 +85,23 @@ impl Agent {
             shop: shop.clone(),
             renew: renew.clone(),
             connected,
+            leaving: leaving.clone(),
             stop: stop.clone(),
         };
-        loops.spawn(session.keep());
+        let session_over = CancellationToken::new();
+        let over = session_over.clone().drop_guard();
+        loops.spawn(async move {
+            session.keep().await;
+            drop(over);
+        });
         Ok(Self {
             worker,
             shop,
             managers,
             renew,
             connected: is_connected,
+            leaving,
+            session_over,
             stop,
             loops,
         })
@@ -101,6 +115,11 @@ impl Agent {
     /// Whether this cluster's workers may pass their clients' calls on to the managers.
     pub fn worker_forwarding(&self) -> bool {
         self.managers.get().worker_forwarding
+    }
+
+    /// What managers last said of the cluster.
+    pub fn cluster(&self) -> ClusterView {
+        self.managers.get().cluster
     }
 
     /// True while a manager holds this node's session.
@@ -121,8 +140,10 @@ impl Agent {
         self.worker.stopped().await;
     }
 
-    /// Stops, then removes every container of a task: the node is leaving its cluster.
+    /// Says good-bye, stops, and removes every container of a task: the node is leaving its cluster.
     pub async fn leave(&self) {
+        self.leaving.cancel();
+        let _ = tokio::time::timeout(FAREWELL, self.session_over.cancelled()).await;
         let mut ids = self.worker.ids();
         self.stop().await;
         match self.shop.executor.tasks().await {

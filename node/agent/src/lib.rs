@@ -26,5 +26,5 @@ mod worker;
 
 pub use agent::{Agent, Config};
 pub use executor::{Executor, Exit, LogLine, LogOptions, LogStream, Material, Started, TaskError};
-pub use managers::ManagerPeer;
+pub use managers::{ClusterView, ManagerPeer};
 pub use renewal::RenewError;

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use shoal_raft_objects::NodeId;
+use shoal_raft_objects::{Cluster, NodeId};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -13,12 +13,23 @@ pub struct ManagerPeer {
     pub addr: String,
 }
 
+/// What a node that is no manager can show of its cluster.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterView {
+    /// Without anything secret. Its id is empty before a manager was heard.
+    pub cluster: Cluster,
+    pub nodes: u64,
+    pub managers: u64,
+}
+
 /// What a session last said about the cluster.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Known {
     pub managers: Vec<ManagerPeer>,
     pub worker_forwarding: bool,
+    pub cluster: ClusterView,
 }
 
 impl Default for Known {
@@ -26,6 +37,7 @@ impl Default for Known {
         Self {
             managers: Vec::new(),
             worker_forwarding: true,
+            cluster: ClusterView::default(),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The conversation with a manager, and finding another one when it ends.
 
 use crate::logs::Logs;
-use crate::managers::{ManagerPeer, Managers};
+use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::runner::Shop;
 use crate::worker::{Change, Worker};
 use shoal_api_wire::channel::MESSAGE_BYTES_MAX;
 use shoal_api_wire::dispatcher::dispatcher_client::DispatcherClient;
 use shoal_api_wire::dispatcher::{
-    self, Describe, FromAgent, FromManager, Heartbeat, Hello, change, from_agent, from_manager,
+    self, Describe, FromAgent, FromManager, Goodbye, Heartbeat, Hello, change, from_agent, from_manager,
 };
 use shoal_node_drivers_certs::{Credentials, Root};
 use shoal_raft_objects::{NodeDescription, TaskId, codec};
@@ -25,6 +25,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(4);
 const GREETING: Duration = Duration::from_secs(4);
 /// How often the host is looked at again.
 const DESCRIBE_EVERY: Duration = Duration::from_secs(20);
+/// A manager has so long to take note of a good-bye.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// Messages to the manager under way.
 const QUEUE: usize = 32;
 
@@ -66,6 +68,8 @@ pub(crate) struct Session {
     pub renew: Arc<Notify>,
     /// True while a manager has greeted and not gone.
     pub connected: watch::Sender<bool>,
+    /// Set before `stop` when the node leaves its cluster.
+    pub leaving: CancellationToken,
     pub stop: CancellationToken,
 }
 
@@ -80,6 +84,9 @@ impl Session {
             // Whoever just failed us is asked last: a dead host costs a whole timeout.
             candidates.sort_by_key(|addr| *addr == failed);
             for addr in candidates {
+                if self.leaving.is_cancelled() {
+                    return;
+                }
                 let ended = tokio::select! {
                     () = self.stop.cancelled() => return,
                     ended = self.once(&addr) => ended,
@@ -103,6 +110,7 @@ impl Session {
             own.mark_unchanged();
             tokio::select! {
                 () = self.stop.cancelled() => return,
+                () = self.leaving.cancelled() => return,
                 () = tokio::time::sleep(jittered) => {}
                 // Our own manager came up: no need to wait.
                 Ok(()) = own.changed() => {}
@@ -151,8 +159,7 @@ impl Session {
         };
         let beat = Duration::from_millis(welcome.heartbeat_ms.max(50));
         let grace = Duration::from_millis(welcome.grace_ms).max(beat * 2);
-        self.managers
-            .set(|known| known.worker_forwarding = welcome.worker_forwarding);
+        self.welcomed(&welcome);
         self.shop.orders.begin(grace);
         self.shop.reporter.restart();
         self.connected.send_replace(true);
@@ -207,6 +214,15 @@ impl Session {
                     }
                 }
                 _ = renewed.changed() => return Ok(()),
+                () = self.leaving.cancelled() => {
+                    let message = from_agent::Message::Goodbye(Goodbye {});
+                    self.say(&out, message, grace).await.ok_or_else(gone)?;
+                    drop(out);
+                    // The manager ends the stream once it has read everything.
+                    let drained = async { while let Ok(Some(_)) = incoming.message().await {} };
+                    let _ = tokio::time::timeout(FAREWELL, drained).await;
+                    return Ok(());
+                }
             }
         }
     }
@@ -218,6 +234,18 @@ impl Session {
         patience: Duration,
     ) -> Option<()> {
         out.send_timeout(wrap(message), patience).await.ok()
+    }
+
+    fn welcomed(&self, welcome: &dispatcher::Welcome) {
+        let cluster = codec::decode(&welcome.cluster).unwrap_or_default();
+        self.managers.set(|known| {
+            known.worker_forwarding = welcome.worker_forwarding;
+            known.cluster = ClusterView {
+                cluster,
+                nodes: welcome.nodes,
+                managers: welcome.managers,
+            };
+        });
     }
 
     async fn describe(&self) -> NodeDescription {
@@ -272,9 +300,7 @@ impl Conversation<'_> {
                     session.managers.set(|known| known.managers = managers);
                 }
             }
-            Some(from_manager::Message::Welcome(welcome)) => session
-                .managers
-                .set(|known| known.worker_forwarding = welcome.worker_forwarding),
+            Some(from_manager::Message::Welcome(welcome)) => session.welcomed(&welcome),
             Some(from_manager::Message::Renew(_)) => session.renew.notify_one(),
             Some(from_manager::Message::LogStart(start)) => self.logs.start(start),
             Some(from_manager::Message::LogStop(stop)) => self.logs.stop(&stop.subscription),

@@ -1,0 +1,44 @@
+//! `/tasks`.
+
+use super::service::{ports, task_spec};
+use super::{annotations, meta, timestamp};
+use shoal_api_backend::Result;
+use shoal_api_types::swarm as api;
+use shoal_raft_objects::{Task, TaskState};
+
+pub fn task(task: &Task) -> Result<api::Task> {
+    // A task that nobody has taken up yet is shown with the word for what it waits for.
+    let status = &task.status;
+    Ok(api::Task {
+        id: task.id.to_string(),
+        meta: meta(&task.meta),
+        annotations: annotations(&task.annotations),
+        spec: task_spec(&task.spec)?,
+        service_id: task.service_id.to_string(),
+        slot: i64::try_from(task.slot).unwrap_or(i64::MAX),
+        node_id: task.node_id.to_string(),
+        status: api::TaskStatus {
+            timestamp: timestamp(status.timestamp),
+            state: status.state.name().to_owned(),
+            message: status.message.clone(),
+            err: status.err.clone(),
+            container_status: status
+                .container
+                .as_ref()
+                .map(|container| api::ContainerStatus {
+                    container_id: container.container_id.clone(),
+                    pid: container.pid.into(),
+                    exit_code: container.exit_code.into(),
+                })
+                .or_else(|| (status.state >= TaskState::Starting).then(api::ContainerStatus::default)),
+            port_status: api::PortStatus {
+                ports: ports(&status.ports),
+            },
+        },
+        desired_state: task.desired.name().to_owned(),
+        networks_attachments: Default::default(),
+        generic_resources: Default::default(),
+        job_iteration: task.job_iteration.map(|index| api::Version { index }),
+        volumes: Default::default(),
+    })
+}

@@ -1,0 +1,11 @@
+//! What agents are told and what they say, on every manager, from its own replica.
+
+pub(crate) mod herald;
+pub(crate) mod pulse;
+pub(crate) mod reports;
+pub(crate) mod session;
+pub(crate) mod sessions;
+
+pub(crate) use pulse::Pulse;
+pub(crate) use reports::Reports;
+pub(crate) use sessions::Sessions;

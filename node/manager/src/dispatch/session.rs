@@ -1,0 +1,331 @@
+//! One agent's session: what its node shall have, from this manager's replica; what the agent says, to the leader.
+
+use super::sessions::Out;
+use crate::ledger::WriteError;
+use crate::manager::Manager;
+use shoal_api_wire::dispatcher::{
+    Acked, Alive, Assignments, Change, FromAgent, FromManager, Managers, Renew, Welcome, change, from_agent,
+    from_manager,
+};
+use shoal_node_core_cluster::assignments::{self, Set};
+use shoal_node_core_cluster::liveness;
+use shoal_node_drivers_certs::Identity;
+use shoal_raft_consensus::State;
+use shoal_raft_objects::{Cluster, Node, NodeDescription, NodeId, Refusal, TaskId, TaskStatus, Write, codec};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
+
+/// An agent has so long to say who it is.
+const GREETING: Duration = Duration::from_secs(5);
+/// Bytes of assignments in one message, about.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Serves the session until either side ends it.
+pub(crate) async fn run(
+    manager: Arc<Manager>,
+    caller: Identity,
+    addr: String,
+    mut incoming: Streaming<FromAgent>,
+    out: Out,
+) {
+    let node = caller.node.clone();
+    if !manager.pulse.is_led() {
+        let _ = out
+            .send(Err(Status::unavailable(
+                "this manager has lost touch with its swarm",
+            )))
+            .await;
+        return;
+    }
+    let entry = manager.sessions.open(&node, out.clone());
+    let mut session = Session {
+        manager: manager.clone(),
+        caller,
+        out,
+        sent: Set::default(),
+        managers: Vec::new(),
+        greeting: None,
+        complete: false,
+        renewing: false,
+    };
+    let ended = tokio::select! {
+        () = manager.stop.cancelled() => Err(Status::unavailable("this manager stops")),
+        () = entry.over.cancelled() => Err(Status::unavailable("the session has moved on")),
+        ended = session.converse(&mut incoming, &entry.wake, &addr) => ended,
+    };
+    manager.sessions.close(&node, &entry);
+    if let Err(status) = ended {
+        tracing::debug!(%node, %status, "session ended");
+        // Not awaited: an agent that does not listen is gone.
+        let _ = entry.out.try_send(Err(status));
+    }
+}
+
+struct Session {
+    manager: Arc<Manager>,
+    caller: Identity,
+    out: Out,
+    sent: Set,
+    managers: Vec<(String, String)>,
+    greeting: Option<Welcome>,
+    complete: bool,
+    renewing: bool,
+}
+
+impl Session {
+    async fn converse(
+        &mut self,
+        incoming: &mut Streaming<FromAgent>,
+        wake: &tokio::sync::Notify,
+        addr: &str,
+    ) -> Result<(), Status> {
+        let first = tokio::time::timeout(GREETING, incoming.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no greeting"))??;
+        let Some(from_agent::Message::Hello(hello)) = first.and_then(|m| m.message) else {
+            return Err(Status::invalid_argument("a session begins with a greeting"));
+        };
+        self.described(&hello.description, addr)?;
+        self.manager.pulse.came(&self.caller.node);
+        let mut grace = self.update().await?;
+        let mut heard = Instant::now();
+        loop {
+            tokio::select! {
+                message = incoming.message() => match message? {
+                    None => return Ok(()),
+                    Some(message) => {
+                        heard = Instant::now();
+                        self.hear(message, addr).await?;
+                    }
+                },
+                () = wake.notified() => grace = self.update().await?,
+                () = tokio::time::sleep_until(heard + grace) => {
+                    return Err(Status::deadline_exceeded("the agent was silent for too long"));
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: FromAgent, addr: &str) -> Result<(), Status> {
+        let node = self.caller.node.clone();
+        self.manager.pulse.heard(&node);
+        match message.message {
+            Some(from_agent::Message::Heartbeat(_)) => {
+                // No answer from a manager that cannot speak for the cluster: the agent shall look for another one.
+                if self.manager.pulse.is_led() {
+                    self.send(from_manager::Message::Alive(Alive {})).await?;
+                }
+            }
+            Some(from_agent::Message::Statuses(statuses)) => {
+                for report in statuses.statuses {
+                    let status: TaskStatus =
+                        codec::decode(&report.status).map_err(|e| Status::invalid_argument(e.to_string()))?;
+                    let task = TaskId::from(report.task_id);
+                    self.manager
+                        .reports
+                        .offer(&self.manager.ledger, &node, &task, status);
+                }
+                let sequence = statuses.sequence;
+                self.send(from_manager::Message::Acked(Acked { sequence }))
+                    .await?;
+            }
+            Some(from_agent::Message::Describe(describe)) => self.described(&describe.description, addr)?,
+            Some(from_agent::Message::Goodbye(_)) => self.manager.pulse.left(&node),
+            Some(from_agent::Message::Hello(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Sends whatever differs from what was sent before. Answers the grace that holds now.
+    async fn update(&mut self) -> Result<Duration, Status> {
+        let state = self.manager.ledger.state();
+        let grace = liveness::grace(&state);
+        let Some(node) = state.node(&self.caller.node) else {
+            // A replica that lags behind may not know it yet; one that did know it says that it was removed.
+            if self.complete {
+                return Err(Status::permission_denied("the node was removed from the swarm"));
+            }
+            return Err(Status::unavailable("this manager does not know the node yet"));
+        };
+        let greeting = welcome(&state, grace);
+        if self.greeting.as_ref() != Some(&greeting) {
+            self.send(from_manager::Message::Welcome(greeting.clone()))
+                .await?;
+            self.greeting = Some(greeting);
+        }
+        let managers = managers(&state);
+        if managers != self.managers {
+            let list = managers
+                .iter()
+                .map(|(node_id, addr)| shoal_api_wire::dispatcher::Manager {
+                    node_id: node_id.clone(),
+                    addr: addr.clone(),
+                });
+            let list = Managers {
+                managers: list.collect(),
+            };
+            self.send(from_manager::Message::Managers(list)).await?;
+            self.managers = managers;
+        }
+        if node.role != self.caller.role && !self.renewing {
+            self.renewing = true;
+            self.send(from_manager::Message::Renew(Renew {})).await?;
+        }
+        let set = assignments::of_node(&state, &self.caller.node);
+        if !self.complete {
+            self.assign(set.complete(), set.index, true).await?;
+            self.complete = true;
+            self.sent = set;
+            return Ok(grace);
+        }
+        let changes = set.since(&self.sent);
+        if !changes.is_empty() {
+            self.assign(changes, set.index, false).await?;
+        }
+        self.sent = set;
+        Ok(grace)
+    }
+
+    async fn assign(
+        &mut self,
+        changes: Vec<assignments::Change>,
+        index: u64,
+        complete: bool,
+    ) -> Result<(), Status> {
+        let mut chunk = Vec::new();
+        let mut bytes = 0;
+        for change in changes {
+            let (change, size) = wire_change(change)?;
+            if bytes + size > CHUNK_BYTES && !chunk.is_empty() {
+                let part = Assignments {
+                    complete,
+                    last: false,
+                    index,
+                    changes: std::mem::take(&mut chunk),
+                };
+                self.send(from_manager::Message::Assignments(part)).await?;
+                bytes = 0;
+            }
+            bytes += size;
+            chunk.push(change);
+        }
+        let last = Assignments {
+            complete,
+            last: true,
+            index,
+            changes: chunk,
+        };
+        self.send(from_manager::Message::Assignments(last)).await
+    }
+
+    async fn send(&self, message: from_manager::Message) -> Result<(), Status> {
+        let message = FromManager {
+            message: Some(message),
+        };
+        self.out
+            .send(Ok(message))
+            .await
+            .map_err(|_| Status::cancelled("the agent is gone"))
+    }
+
+    /// Writes the node's description down if it is news, in the background: the session does not wait for it.
+    fn described(&self, description: &[u8], addr: &str) -> Result<(), Status> {
+        let description: NodeDescription =
+            codec::decode(description).map_err(|e| Status::invalid_argument(e.to_string()))?;
+        let manager = self.manager.clone();
+        let node = self.caller.node.clone();
+        let addr = addr.to_owned();
+        tokio::spawn(async move {
+            let stop = manager.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = describe(&manager, &node, description, addr) => {}
+            }
+        });
+        Ok(())
+    }
+}
+
+async fn describe(manager: &Manager, node: &NodeId, description: NodeDescription, addr: String) {
+    loop {
+        let state = manager.ledger.state();
+        let Some(known) = state.node(node) else { return };
+        if known.description == description && known.status.addr == addr {
+            return;
+        }
+        let mut changed = Node::clone(known);
+        let touched = changed.meta.touched;
+        changed.description = description.clone();
+        changed.status.addr = addr.clone();
+        let write = Write::Update {
+            object: changed.into(),
+            touched,
+        };
+        match manager.ledger.write(vec![write]).await {
+            Ok(_) => return,
+            Err(WriteError::Refused(Refusal::Stale { .. })) => {
+                // This replica learns of the change that came between.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(WriteError::Refused(_)) => return,
+            Err(WriteError::Other(error)) => {
+                tracing::debug!(%error, %node, "the node's description waits");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+fn welcome(state: &State, grace: Duration) -> Welcome {
+    let spec = state.cluster().map(|c| c.spec.clone()).unwrap_or_default();
+    let mut shown = state.cluster().map(|c| Cluster::clone(c)).unwrap_or_default();
+    shown.ca.root.key_pem.clear();
+    shown.ca.rotation = None;
+    shown.tokens = Default::default();
+    shown.unlock_key = None;
+    shown.revoked.clear();
+    Welcome {
+        // Nothing in it can fail to be encoded.
+        cluster: codec::encode(&shown).unwrap_or_default().into(),
+        nodes: state.nodes().len() as u64,
+        managers: managers(state).len() as u64,
+        heartbeat_ms: u64::try_from(spec.heartbeat_period / 1_000_000).unwrap_or(1000),
+        grace_ms: u64::try_from(grace.as_millis()).unwrap_or(u64::MAX),
+        worker_forwarding: spec.worker_forwarding,
+    }
+}
+
+pub(crate) fn managers(state: &State) -> Vec<(String, String)> {
+    let managers = state
+        .nodes()
+        .iter()
+        .filter_map(|n| Some((n.id.to_string(), n.manager.as_ref()?.addr.clone())));
+    managers.collect()
+}
+
+fn wire_change(change: assignments::Change) -> Result<(Change, usize), Status> {
+    fn encoded<T: serde::Serialize>(value: &T) -> Result<bytes::Bytes, Status> {
+        codec::encode(value)
+            .map(Into::into)
+            .map_err(|e| Status::internal(e.to_string()))
+    }
+    let change = match change {
+        assignments::Change::Task(task) => change::Change::Task(encoded(task.as_ref())?),
+        assignments::Change::Secret(secret) => change::Change::Secret(encoded(secret.as_ref())?),
+        assignments::Change::Config(config) => change::Change::Config(encoded(config.as_ref())?),
+        assignments::Change::RemoveTask(id) => change::Change::RemoveTask(id.to_string()),
+        assignments::Change::RemoveSecret(id) => change::Change::RemoveSecret(id.to_string()),
+        assignments::Change::RemoveConfig(id) => change::Change::RemoveConfig(id.to_string()),
+    };
+    let size = match &change {
+        change::Change::Task(bytes) | change::Change::Secret(bytes) | change::Change::Config(bytes) => {
+            bytes.len()
+        }
+        change::Change::RemoveTask(id)
+        | change::Change::RemoveSecret(id)
+        | change::Change::RemoveConfig(id) => id.len(),
+    };
+    Ok((Change { change: Some(change) }, size + 16))
+}
