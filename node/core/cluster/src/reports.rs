@@ -64,6 +64,20 @@ impl Batch {
         }
     }
 
+    /// When the next report is due.
+    pub fn wake_at(&self) -> Option<Time> {
+        self.waiting
+            .values()
+            .map(|(since, status)| {
+                if is_passing(status) {
+                    since.after(LINGER)
+                } else {
+                    *since
+                }
+            })
+            .min()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -67,7 +67,7 @@ pub(crate) fn reconcile(
         reaper::reap(draft, id, 0);
         return wake_at;
     };
-    let mut wake_at = enforcer::enforce(draft, &service);
+    let mut wake_at = enforcer::abandon(draft, id);
     let mut scene = Scene { draft, memory, ids };
     let at = match service.spec.mode.kind() {
         ModeKind::Replicated { replicas } => replicated::reconcile(&mut scene, &service, replicas),

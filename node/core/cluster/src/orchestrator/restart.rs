@@ -2,10 +2,11 @@
 
 use super::Scene;
 use super::slot::Slot;
+use crate::enforcer::{self, Reason};
 use crate::step::earliest;
 use crate::task::{self, is_lost, is_over, is_wanted, shut_down};
 use shoal_raft_objects::service::RestartCondition;
-use shoal_raft_objects::{Availability, Service, Task, TaskState, Time};
+use shoal_raft_objects::{Service, Task, TaskState, Time};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,21 +34,25 @@ pub(crate) fn allowed(task: &Task) -> bool {
     }
 }
 
-/// Replaces every task of the slot that has ended, and every one that is on a node which is lost or drained.
+/// Replaces every task of the slot that has ended, and every one that may not stay where it is.
 pub(crate) fn replace_ended(scene: &mut Scene<'_, '_>, service: &Service, slot: &Slot) {
     for old in slot.wanted() {
         let node = scene.draft.state().node(&old.node_id).cloned();
         let placed = task::is_assigned(old);
         let lost = placed && is_lost(node.as_deref());
-        let drained =
-            placed && node.is_some_and(|n| n.spec.availability == Availability::Drain && !is_over(old));
+        let leaves = node
+            .as_deref()
+            .and_then(|node| enforcer::must_leave(service, old, node));
         let done = old.job_iteration.is_some() && old.status.state == TaskState::Complete;
-        if done || !(is_over(old) || lost || drained) {
+        if done || !(is_over(old) || lost || leaves.is_some()) {
             continue;
+        }
+        if leaves == Some(Reason::Unfit) {
+            enforcer::explain(scene.draft, old);
         }
         shut_down(scene.draft, old, TaskState::Shutdown);
         if allowed(old) && slot.wanted().filter(|other| is_same_version(old, other)).count() < 2 {
-            let new = replacement(scene, service, old, lost, drained);
+            let new = replacement(scene, service, old, lost);
             scene.draft.create_task(new);
         }
     }
@@ -92,7 +97,7 @@ pub(crate) fn is_in_the_way(scene: &Scene<'_, '_>, new: &Task, old: &Task) -> bo
         && !is_lost(scene.draft.state().node(&old.node_id).map(|n| &**n))
 }
 
-fn replacement(scene: &mut Scene<'_, '_>, service: &Service, old: &Task, lost: bool, drained: bool) -> Task {
+fn replacement(scene: &mut Scene<'_, '_>, service: &Service, old: &Task, lost: bool) -> Task {
     let now = scene.now();
     let mut new = task::new(service, old.slot, global_node(old), now, scene.ids);
     let wanted = new.desired;
@@ -109,7 +114,7 @@ fn replacement(scene: &mut Scene<'_, '_>, service: &Service, old: &Task, lost: b
         new.restarts = old.restarts;
         new.restarts_since = old.restarts_since;
         new.start_after = old.start_after;
-        if drained && !lost {
+        if !lost {
             // It may still be running there for a while.
             new.desired = TaskState::Ready;
         } else if old.desired == TaskState::Ready && old.start_after.is_some_and(|at| at > now) {
