@@ -177,10 +177,10 @@ pub(crate) fn inspect(mut container: ContainerInspect, version: ApiVersion) -> V
     {
         settings.retain(|key, _| matches!(key.as_str(), "SandboxID" | "SandboxKey" | "Ports" | "Networks"));
     }
-    if !version.at_least(52)
+    if version.at_least(52)
         && let Some(Value::Object(config)) = value.get_mut("Config")
     {
-        config.entry("OnBuild").or_insert(Value::Null);
+        config.retain(|key, member| key != "OnBuild" || !member.is_null());
     }
     if !version.at_least(52) {
         drop_member(&mut value, "Storage");
@@ -204,13 +204,9 @@ pub(crate) fn summaries(list: &mut [ContainerSummary], version: ApiVersion) {
 
 pub(crate) fn images(list: &mut [ImageSummary], version: ApiVersion, manifests: bool) {
     for image in list {
-        if !version.at_least(43) {
-            if image.repo_tags.is_empty() {
-                image.repo_tags.push("<none>:<none>".into());
-            }
-            if image.repo_digests.is_empty() {
-                image.repo_digests.push("<none>@<none>".into());
-            }
+        if !version.at_least(43) && image.repo_tags.is_empty() && image.repo_digests.is_empty() {
+            image.repo_tags.push("<none>:<none>".into());
+            image.repo_digests.push("<none>@<none>".into());
         }
         if !version.at_least(44) {
             image.virtual_size = image.size;
@@ -235,20 +231,15 @@ pub(crate) fn image(mut image: ImageInspect, version: ApiVersion) -> Value {
         image.descriptor = None;
         image.manifests = Default::default();
     }
-    let id = image.id.clone();
     let mut value = to_value(&image);
     let Value::Object(members) = &mut value else {
         return value;
     };
     if !version.at_least(50) {
-        let mut old = old_config(members.remove("Config"));
-        if let (Value::Object(config), false) = (&mut old, version.at_least(45)) {
-            config.insert("Image".into(), json!(id));
-        }
+        let old = old_config(members.remove("Config"));
         members.insert("Config".into(), old);
     }
     if !version.at_least(45) {
-        members.insert("Container".into(), json!(""));
         members.insert("ContainerConfig".into(), old_config(None));
     }
     if version.at_least(52) {
@@ -256,6 +247,9 @@ pub(crate) fn image(mut image: ImageInspect, version: ApiVersion) -> Value {
             if members.get(key).is_some_and(|text| text == "") {
                 members.remove(key);
             }
+        }
+        if let Some(Value::Object(config)) = members.get_mut("Config") {
+            config.retain(|_, member| !member.is_null() && *member != "");
         }
     }
     value
@@ -282,7 +276,15 @@ pub(crate) fn network(request: &mut NetworkCreateRequest, version: ApiVersion) {
     request.check_duplicate = Some(true);
 }
 
-pub(crate) fn info(info: &mut Info, version: ApiVersion) {
+pub(crate) fn info(mut info: Info, version: ApiVersion) -> Value {
+    if !version.at_least(25) {
+        // They print the bare names.
+        for option in info.security_options.iter_mut() {
+            if let Some(name) = option.strip_prefix("name=") {
+                *option = name.split(',').next().unwrap_or_default().to_owned();
+            }
+        }
+    }
     if version.at_least(42) {
         info.kernel_memory = false;
         info.kernel_memory_tcp = false;
@@ -307,6 +309,12 @@ pub(crate) fn info(info: &mut Info, version: ApiVersion) {
     if !version.at_least(50) {
         info.discovered_devices = Default::default();
     }
+    let mut value = to_value(&info);
+    if let (Value::Object(members), false) = (&mut value, version.at_least(50)) {
+        members.insert("BridgeNfIptables".into(), json!(false));
+        members.insert("BridgeNfIp6tables".into(), json!(false));
+    }
+    value
 }
 
 pub(crate) fn event(event: &mut EventMessage, version: ApiVersion) {

@@ -286,6 +286,15 @@ pub fn drop_nulls(value: &mut serde_json::Value) {
     }
 }
 
+/// A number as Go writes it: without a fraction when there is none.
+pub fn float<S: Serializer>(value: &f32, to: S) -> Result<S::Ok, S::Error> {
+    if value.fract() == 0.0 && value.abs() < 1e9 {
+        to.serialize_i64(*value as i64)
+    } else {
+        to.serialize_f32(*value)
+    }
+}
+
 /// `strslice.StrSlice`: a list of strings, or one bare string for a list of one.
 pub mod str_slice {
     use super::Slice;

@@ -69,25 +69,20 @@ pub struct ImageInspect {
     pub manifests: Slice<serde_json::Value>,
 }
 
-/// An image's configuration as inspect shows it since API 1.50.
+/// An image's configuration as inspect shows it since API 1.50 (since 1.52 without what is empty).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct ImageConfig {
-    #[serde(skip_serializing_if = "empty")]
     pub user: String,
     #[serde(skip_serializing_if = "empty")]
     pub exposed_ports: Dict<Empty>,
-    #[serde(skip_serializing_if = "empty")]
     pub env: Slice<String>,
-    #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
+    #[serde(deserialize_with = "str_slice::deserialize")]
     pub entrypoint: Slice<String>,
-    #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
+    #[serde(deserialize_with = "str_slice::deserialize")]
     pub cmd: Slice<String>,
-    #[serde(skip_serializing_if = "empty")]
     pub volumes: Dict<Empty>,
-    #[serde(skip_serializing_if = "empty")]
     pub working_dir: String,
-    #[serde(skip_serializing_if = "empty")]
     pub labels: Dict<String>,
     #[serde(skip_serializing_if = "empty")]
     pub stop_signal: String,
@@ -95,7 +90,6 @@ pub struct ImageConfig {
     pub args_escaped: bool,
     #[serde(skip_serializing_if = "empty")]
     pub healthcheck: Option<HealthConfig>,
-    #[serde(skip_serializing_if = "empty")]
     pub on_build: Slice<String>,
     #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
     pub shell: Slice<String>,

@@ -239,8 +239,7 @@ pub struct ContainerdNamespaces {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DiskUsage {
-    /// Bytes; only when images were asked for.
-    #[serde(skip_serializing_if = "empty")]
+    /// Bytes; zero when images were not asked for.
     pub layers_size: i64,
     pub images: Slice<ImageSummary>,
     pub containers: Slice<ContainerSummary>,

@@ -36,6 +36,8 @@ pub struct Container {
     pub gated: Option<Child>,
     pub cgroup: Option<Cgroup>,
     pub oom: Option<OomWatch>,
+    /// Kills for memory that have been told of.
+    pub oom_kills: u64,
     pub seccomp: Option<Program>,
     /// Its pid namespace is its own: its end is the end of all its processes.
     pub own_pids: bool,
@@ -186,7 +188,8 @@ impl EventLoop {
             .cgroup
             .as_ref()
             .map_or(0, |group| group.oom_kills().unwrap_or(0));
-        if kills > 0 {
+        if kills > self.container.oom_kills {
+            self.container.oom_kills = kills;
             self.notify(&Notice::OutOfMemory);
         }
     }

@@ -84,6 +84,10 @@ impl EventLoop {
         }
         if let Some(group) = self.container.cgroup.take() {
             exit.oom_killed = group.oom_kills().unwrap_or(0) > 0;
+            if exit.oom_killed && self.container.oom_kills == 0 {
+                // The end came before the kernel's notice of its reason.
+                self.notify(&Notice::OutOfMemory);
+            }
             if let Err(error) = group.delete() {
                 eprintln!("shoal-shim: {error}");
             }
@@ -97,10 +101,11 @@ impl EventLoop {
             ));
             eprintln!("shoal-shim: {}", exit.error.as_deref().unwrap_or_default());
         }
-        self.notify(&Notice::Exited(exit));
+        // Whoever asks from now on reads the file.
         for name in [SOCKET_NAME, STATE_NAME] {
             let _ = std::fs::remove_file(self.container.run_dir.join(name));
         }
+        self.notify(&Notice::Exited(exit));
         self.over = Some(Instant::now());
     }
 

@@ -306,6 +306,7 @@ impl Begun {
             gated: launch.gate.then_some(self.child),
             cgroup: Some(group),
             oom,
+            oom_kills: 0,
             seccomp: self.seccomp,
             own_pids,
             ended: VecDeque::new(),

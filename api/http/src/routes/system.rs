@@ -52,8 +52,7 @@ async fn version(State(api): Api) -> Answer {
 async fn info(State(api): Api, Version(version): Version) -> Answer {
     let mut info = api.system.info().await?;
     info.swarm = api.swarm.info().await;
-    gates::info(&mut info, version);
-    Ok(reply::json(&info))
+    Ok(reply::json(&gates::info(info, version)))
 }
 
 async fn events(State(api): Api, Version(version): Version, params: Params, headers: HeaderMap) -> Answer {

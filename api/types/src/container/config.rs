@@ -43,7 +43,7 @@ pub struct Config {
     /// Deprecated since API 1.44 in favour of the endpoint's.
     #[serde(skip_serializing_if = "empty")]
     pub mac_address: String,
-    #[serde(skip_serializing_if = "empty")]
+    /// Written as null by engines before API 1.52, left out since.
     pub on_build: Slice<String>,
     pub labels: Dict<String>,
     #[serde(skip_serializing_if = "empty")]

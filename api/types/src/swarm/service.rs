@@ -89,6 +89,7 @@ pub struct UpdateConfig {
     #[serde(skip_serializing_if = "empty")]
     pub monitor: i64,
     /// Go keeps this as a 32-bit number.
+    #[serde(serialize_with = "crate::go::float")]
     pub max_failure_ratio: f32,
     /// `stop-first` or `start-first`.
     pub order: String,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::flights::Flights;
 use crate::image::Image;
 use crate::registry::RegistryConfig;
 use crate::store::{FaultHook, Store};
@@ -13,6 +14,7 @@ use crate::store::{FaultHook, Store};
 pub struct Images {
     pub(crate) store: Arc<Store>,
     pub(crate) registries: Arc<RegistryConfig>,
+    pub(crate) flights: Arc<Flights>,
 }
 
 impl Images {
@@ -31,6 +33,7 @@ impl Images {
         Ok(Images {
             store: Store::open(data_root, fault)?,
             registries: Arc::new(registries),
+            flights: Arc::default(),
         })
     }
 
@@ -55,9 +58,10 @@ impl Images {
                 .values()
                 .filter(|entry| entry.record.id.as_str() != image.id)
         };
-        let shared = image.layers.iter().filter(|&chain| {
-            others().any(|entry| entry.record.layers.iter().any(|layer| layer.chain == *chain))
-        });
+        let shared = image
+            .layers
+            .iter()
+            .filter(|&chain| others().any(|entry| entry.record.layers.contains(chain)));
         shared
             .filter_map(|chain| state.layers.get(chain))
             .map(|layer| layer.size)

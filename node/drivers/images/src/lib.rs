@@ -13,12 +13,18 @@
 //!
 //! Called by `node/engine`. Pushing is to come beside `pull`, over the same `registry` client.
 
+mod archive;
+mod bridge;
 mod config;
 mod digest;
 mod error;
+mod flights;
 mod history;
 mod image;
 mod images;
+mod import;
+mod install;
+mod load;
 mod lookup;
 mod manifest;
 mod platform;
@@ -26,6 +32,7 @@ mod progress;
 mod reference;
 mod registry;
 mod remove;
+mod save;
 mod snapshot;
 mod store;
 mod tag;

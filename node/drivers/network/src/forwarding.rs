@@ -1,6 +1,7 @@
 //! Whether the host forwards packets at all, and whether somebody else's rules stop them.
 
 mod foreign;
+mod legacy;
 
 use crate::error::{Error, Result};
 

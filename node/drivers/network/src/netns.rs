@@ -10,8 +10,8 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space}
 use crate::error::{Error, Result};
 use crate::netlink::{Family, Socket};
 
-/// The stack of the thread that makes or enters a namespace: it does a handful of system calls.
-const STACK_BYTES: usize = 128 * 1024;
+/// The stack of a thread that works inside a namespace.
+const STACK_BYTES: usize = 256 * 1024;
 
 /// The namespace lives as long as this, or a process in it, does.
 #[derive(Debug)]
@@ -24,8 +24,7 @@ pub struct Netns {
 impl Netns {
     /// A new, empty namespace (its loopback is down, and interfaces that come later have no IPv6).
     pub fn create() -> Result<Netns> {
-        // A thread of its own, which ends right after: a thread that moved must never do other work.
-        in_thread(make_here)
+        away(make_here)
     }
 
     pub fn of_pid(pid: i32) -> Result<Netns> {
@@ -39,9 +38,9 @@ impl Netns {
     }
 
     pub fn of_fd(fd: OwnedFd) -> Result<Netns> {
-        let (fd, socket) = in_thread(|| {
+        let socket = away(|| {
             enter(fd.as_fd())?;
-            Ok((fd, Socket::open(Family::Route)?))
+            Socket::open(Family::Route)
         })?;
         Ok(Netns {
             fd,
@@ -76,8 +75,8 @@ impl AsFd for Netns {
 }
 
 /// Moves the calling thread into a new namespace and holds it.
-pub(crate) fn make_here() -> Result<Netns> {
-    // SAFETY: only the network namespace of the calling thread changes, whose one purpose is this; descriptors of other
+fn make_here() -> Result<Netns> {
+    // SAFETY: only the network namespace of the calling thread changes, and `away` brings it back; descriptors of other
     // namespaces stay valid.
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
         .map_err(|e| Error::io("make network namespace", e))?;
@@ -95,6 +94,19 @@ pub(crate) fn make_here() -> Result<Netns> {
 fn enter(fd: BorrowedFd<'_>) -> Result<()> {
     move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))
         .map_err(|e| Error::io("enter network namespace", e))
+}
+
+/// Does something that moves the calling thread into another namespace, and brings it back. There is nothing between
+/// that could see the thread elsewhere; another thread for it would cost two waits for a processor.
+pub(crate) fn away<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let home =
+        File::open("/proc/thread-self/ns/net").map_err(|e| Error::io("open own network namespace", e))?;
+    let result = work();
+    // Only a lack of kernel memory can refuse this. The thread must not go on elsewhere, so it waits until it can return.
+    while enter(home.as_fd()).is_err() {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    result
 }
 
 fn in_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {

@@ -1,15 +1,13 @@
 //! Network namespaces made in advance: making one costs the kernel half a millisecond, which a container's start then
 //! does not wait for.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{Error, Result};
-use crate::netns::{Netns, make_here};
+use crate::netns::Netns;
 
 /// A few namespaces on stock, filled up by a thread of its own.
 #[derive(Debug)]
@@ -41,14 +39,12 @@ impl Spares {
             wanted: Condvar::new(),
             count: count.min(16),
         });
-        let home = File::open("/proc/thread-self/ns/net")
-            .map_err(|e| Error::io("open the host's network namespace", e))?;
         let thread = std::thread::Builder::new()
             .name("netns-spares".into())
             .stack_size(128 * 1024)
             .spawn({
                 let shared = shared.clone();
-                move || fill(&shared, &home)
+                move || fill(&shared)
             })
             .map_err(|e| Error::io("start a thread", e))?;
         Ok(Spares {
@@ -79,7 +75,7 @@ impl Drop for Spares {
     }
 }
 
-fn fill(shared: &Shared, home: &File) {
+fn fill(shared: &Shared) {
     loop {
         {
             let mut stock = shared.stock.lock();
@@ -90,14 +86,11 @@ fn fill(shared: &Shared, home: &File) {
                 return;
             }
         }
-        let made = make_here();
-        // Back home, or this thread would keep a namespace alive after its container.
-        let back =
-            move_into_link_name_space(std::os::fd::AsFd::as_fd(home), Some(LinkNameSpaceType::Network));
+        let made = Netns::create();
         let mut stock = shared.stock.lock();
-        match (made, back) {
-            (Ok(netns), Ok(())) => stock.ready.push(netns),
-            _ => stock.paused = true,
+        match made {
+            Ok(netns) => stock.ready.push(netns),
+            Err(_) => stock.paused = true,
         }
     }
 }

@@ -118,8 +118,9 @@ pub fn next(socket: BorrowedFd<'_>) -> Result<Report> {
             RecvFlags::CMSG_CLOEXEC,
         ) {
             Ok(received) => break received.bytes,
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => break 0,
+            // A child that ended with something unread resets the connection; that is told once, before what it
+            // had said itself.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(e) => return Err(doing("hear from the container's process")(e)),
         }
     };

@@ -123,7 +123,7 @@ impl Plan {
 
     fn settle(&mut self) -> Result<CString> {
         for (resource, limit) in &self.limits {
-            rustix::process::setrlimit(*resource, limit.clone())
+            rustix::process::setrlimit(*resource, *limit)
                 .map_err(|e| Error::os(format_args!("error setting rlimit type {resource:?}"), e))?;
         }
         if !self.env.iter().any(|v| v.starts_with("HOME=")) {

@@ -1,10 +1,20 @@
-//! Named volumes on the local disk: `root/<name>/_data` and, beside it, what is known of the volume.
+//! Named volumes of the `local` driver: a directory each, with its labels and options beside it.
 //!
-//! A volume is there once its metadata is on disk, durably; what was half made or half removed is cleared away at the
-//! next opening. Contents are copied by descriptor, never by path. It decides nothing about who may use a volume.
-//! Called by `node/engine`; calls block.
+//! ```text
+//! <data root>/volumes/<name>/volume.json   labels, options, when it was made
+//!                            _data/        what containers see
+//! ```
+//!
+//! A volume is there whole or not at all, also after a power cut. This crate never mounts anything, never counts
+//! who uses a volume and never looks inside one but to fill it from an image. Everything blocks.
+//!
+//! Called by `node/engine`.
 
-mod copy;
-mod store;
+mod copy_up;
+mod error;
+mod name;
+mod options;
+mod volumes;
 
-pub use store::{Error, Volume, Volumes};
+pub use error::{Error, Result};
+pub use volumes::{Volume, Volumes};

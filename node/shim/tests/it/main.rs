@@ -5,5 +5,6 @@ mod adopt;
 mod exec;
 mod inside;
 mod life;
+mod speed;
 mod streams;
 mod support;

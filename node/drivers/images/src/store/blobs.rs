@@ -38,9 +38,8 @@ impl Store {
 
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
         let mut writer = BlobWriter::new(self)?;
-        writer
-            .write_all(bytes)
-            .map_err(|e| Error::storage("write blob", &writer.path, e))?;
+        let written = writer.write_all(bytes);
+        written.map_err(|e| Error::storage("write blob", writer.path(), e))?;
         let (digest, _) = writer.store(self, None)?;
         Ok(digest)
     }
@@ -55,10 +54,9 @@ impl Store {
 #[derive(Debug)]
 pub(crate) struct BlobWriter {
     file: File,
-    path: PathBuf,
+    place: Aside,
     hash: Sha256,
     size: u64,
-    kept: bool,
 }
 
 impl BlobWriter {
@@ -72,10 +70,9 @@ impl BlobWriter {
         let file = file.map_err(|e| Error::storage("create", &path, e))?;
         Ok(BlobWriter {
             file,
-            path,
+            place: Aside(path),
             hash: Sha256::new(),
             size: 0,
-            kept: false,
         })
     }
 
@@ -84,7 +81,7 @@ impl BlobWriter {
     }
 
     pub fn path(&self) -> &std::path::Path {
-        &self.path
+        &self.place.0
     }
 
     /// Begins again with nothing.
@@ -101,32 +98,77 @@ impl BlobWriter {
     }
 
     /// Checks it against what was promised, syncs it and gives it its name.
-    pub fn store(mut self, store: &Store, promised: Option<&Descriptor>) -> Result<(Digest, u64)> {
-        let digest = self.digest();
+    pub fn store(self, store: &Store, promised: Option<&Descriptor>) -> Result<(Digest, u64)> {
         if let Some(promised) = promised {
-            if digest != promised.digest {
-                return Err(Error::Corrupt(format!(
-                    "filesystem layer verification failed for digest {}",
-                    promised.digest
-                )));
-            }
-            if self.size != promised.size {
-                return Err(Error::Corrupt(format!(
-                    "blob {digest} has {} bytes, {} were promised",
-                    self.size, promised.size
-                )));
+            self.check(promised)?;
+        }
+        self.finish().store(store)
+    }
+
+    fn check(&self, promised: &Descriptor) -> Result<()> {
+        let digest = self.digest();
+        if digest != promised.digest {
+            let promised = &promised.digest;
+            return Err(Error::Corrupt(format!(
+                "filesystem layer verification failed for digest {promised}"
+            )));
+        }
+        match self.size == promised.size {
+            true => Ok(()),
+            false => {
+                let (got, promised) = (self.size, promised.size);
+                Err(Error::Corrupt(format!(
+                    "blob {digest} has {got} bytes, {promised} were promised"
+                )))
             }
         }
-        self.file
+    }
+
+    /// Closes it; it may still become a blob.
+    pub fn finish(self) -> Spooled {
+        Spooled {
+            digest: self.digest(),
+            size: self.size,
+            place: self.place,
+        }
+    }
+}
+
+/// Content written aside whose digest is known.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    pub digest: Digest,
+    pub size: u64,
+    place: Aside,
+}
+
+impl Spooled {
+    pub fn open(&self) -> Result<File> {
+        File::open(&self.place.0).map_err(|e| Error::storage("open", &self.place.0, e))
+    }
+
+    /// Syncs it and gives it its name.
+    pub fn store(self, store: &Store) -> Result<(Digest, u64)> {
+        let aside = &self.place.0;
+        self.open()?
             .sync_all()
-            .map_err(|e| Error::storage("sync", &self.path, e))?;
+            .map_err(|e| Error::storage("sync", aside, e))?;
         store.step("blob-synced");
-        let place = store.paths.blob(&digest);
-        fs::rename(&self.path, &place).map_err(|e| Error::storage("store blob", &place, e))?;
-        self.kept = true;
-        store.state.lock().blobs.insert(digest.clone());
+        let name = store.paths.blob(&self.digest);
+        fs::rename(aside, &name).map_err(|e| Error::storage("store blob", &name, e))?;
+        store.state.lock().blobs.insert(self.digest.clone());
         store.step("blob-stored");
-        Ok((digest, self.size))
+        Ok((self.digest.clone(), self.size))
+    }
+}
+
+/// A file that is removed when dropped, if it is still there.
+#[derive(Debug)]
+struct Aside(PathBuf);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
     }
 }
 
@@ -140,13 +182,5 @@ impl Write for BlobWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl Drop for BlobWriter {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }

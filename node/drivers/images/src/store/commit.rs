@@ -87,6 +87,6 @@ impl Store {
     }
 }
 
-fn encode(value: &impl serde::Serialize, path: &std::path::Path) -> Result<Vec<u8>> {
+pub(super) fn encode(value: &impl serde::Serialize, path: &std::path::Path) -> Result<Vec<u8>> {
     serde_json::to_vec_pretty(value).map_err(|e| Error::storage("encode", path, std::io::Error::other(e)))
 }

@@ -21,17 +21,14 @@ impl Store {
             let record = &entry.record;
             blobs.extend([record.id.clone(), record.manifest.digest.clone()]);
             blobs.extend(record.index.iter().map(|index| index.digest.clone()));
-            blobs.extend(record.layers.iter().map(|layer| layer.blob.digest.clone()));
-            tops.push(record.layers.last().map(|layer| layer.chain.clone()));
+            tops.push(record.layers.last().cloned());
         }
         let mut layers = HashSet::new();
         for top in &tops {
-            layers.extend(
-                state
-                    .stack(top.as_ref())
-                    .into_iter()
-                    .map(|layer| layer.chain.clone()),
-            );
+            for layer in state.stack(top.as_ref()) {
+                layers.insert(layer.chain.clone());
+                blobs.insert(layer.blob.digest.clone());
+            }
         }
         let mut gone: Vec<LayerRecord> = state
             .layers

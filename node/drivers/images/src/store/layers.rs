@@ -6,67 +6,62 @@ use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::manifest::Descriptor;
 use crate::store::Store;
 use crate::store::atomic::{self, sync_directory, unique};
+use crate::store::commit::encode;
 use crate::store::records::{FORMAT, LayerRecord};
 use crate::unpack::{self, Limits};
-
-/// A layer unpacked aside but not part of the store yet; thrown away if it never becomes one.
-#[derive(Debug)]
-pub(crate) struct Unpacked {
-    directory: PathBuf,
-    record: LayerRecord,
-    trash: super::Trash,
-    kept: bool,
-}
 
 impl Store {
     pub fn has_layer(&self, chain: &Digest) -> bool {
         self.state.lock().layers.contains_key(chain)
     }
 
-    /// Unpacks a blob and checks it against its DiffID. `report` hears of bytes of the blob read.
-    pub fn unpack(
-        &self,
-        blob: &Digest,
-        diff_id: &Digest,
-        chain: &Digest,
-        parent: Option<&Digest>,
-        report: impl FnMut(u64) + Send,
-    ) -> Result<Unpacked> {
-        let file = self.open_blob(blob)?;
-        let mut unpacked = self.unpacked(chain, parent)?;
-        let applied = unpack::layer(file, &unpacked.directory.join("diff"), Limits::default(), report)?;
-        if applied.diff_id != *diff_id {
-            return Err(Error::Corrupt(format!(
-                "layer {blob} does not match its DiffID: expected {diff_id}, got {}",
-                applied.diff_id
-            )));
-        }
-        unpacked.fill(applied);
-        self.step("layer-unpacked");
-        Ok(unpacked)
+    /// The blob that a layer was unpacked from.
+    pub fn layer_blob(&self, chain: &Digest) -> Option<Descriptor> {
+        self.state
+            .lock()
+            .layers
+            .get(chain)
+            .map(|layer| layer.blob.clone())
     }
 
-    fn unpacked(&self, chain: &Digest, parent: Option<&Digest>) -> Result<Unpacked> {
-        let directory = self.paths.tmp.join(unique("layer"));
-        make(&directory, 0o710)?;
+    /// Unpacks a blob and checks it against its DiffID; without a place, as a lowest layer of whatever DiffID it
+    /// has. `report` hears of bytes of the blob read.
+    pub fn unpack(
+        &self,
+        blob: &Descriptor,
+        place: Option<&Place>,
+        report: impl FnMut(u64) + Send,
+    ) -> Result<Unpacked> {
+        let file = self.open_blob(&blob.digest)?;
+        let aside = Aside {
+            directory: self.paths.tmp.join(unique("layer")),
+            trash: self.trash.clone(),
+        };
+        make(&aside.directory, 0o710)?;
+        make(&aside.directory.join("diff"), 0o755)?;
+        let applied = unpack::layer(file, &aside.directory.join("diff"), Limits::default(), report)?;
+        if let Some(place) = place
+            && applied.diff_id != place.diff_id
+        {
+            return Err(Error::Corrupt(format!(
+                "layer {} does not match its DiffID: expected {}, got {}",
+                blob.digest, place.diff_id, applied.diff_id
+            )));
+        }
+        self.step("layer-unpacked");
         let record = LayerRecord {
             format: FORMAT,
-            chain: chain.clone(),
-            diff_id: chain.clone(),
-            parent: parent.cloned(),
-            size: 0,
-            root: None,
+            chain: place.map_or(&applied.diff_id, |place| &place.chain).clone(),
+            parent: place.and_then(|place| place.parent.clone()),
+            blob: blob.clone(),
+            size: applied.size,
+            root: applied.root,
+            diff_id: applied.diff_id,
         };
-        let unpacked = Unpacked {
-            directory,
-            record,
-            trash: self.trash.clone(),
-            kept: false,
-        };
-        make(&unpacked.directory.join("diff"), 0o755)?;
-        Ok(unpacked)
+        Ok(Unpacked { aside, record })
     }
 
     /// Makes unpacked layers part of the store, lowest first. One sync of the file system covers them all; only
@@ -79,40 +74,50 @@ impl Store {
         let synced = File::open(root).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?));
         synced.map_err(|e| Error::storage("sync file system of", root, e))?;
         self.step("layers-synced");
-        for mut layer in layers {
-            if self.has_layer(&layer.record.chain) {
+        let _writing = self.writing.lock();
+        for Unpacked { aside, record } in layers {
+            if self.has_layer(&record.chain) {
                 continue;
             }
-            let bytes = serde_json::to_vec_pretty(&layer.record).map_err(std::io::Error::other);
-            let bytes = bytes.map_err(|e| Error::storage("encode record of", &layer.directory, e))?;
-            atomic::write(&self.paths.tmp, &layer.directory.join("layer.json"), &bytes)?;
+            let bytes = encode(&record, &aside.directory)?;
+            atomic::write(&self.paths.tmp, &aside.directory.join("layer.json"), &bytes)?;
             self.step("layer-recorded");
-            let place = self.paths.layer(&layer.record.chain);
+            let place = self.paths.layer(&record.chain);
             // Something without a record may lie there: what an earlier crash left.
             self.trash.put(&place)?;
-            fs::rename(&layer.directory, &place).map_err(|e| Error::storage("store layer", &place, e))?;
-            layer.kept = true;
-            self.state
-                .lock()
-                .layers
-                .insert(layer.record.chain.clone(), layer.record.clone());
+            fs::rename(&aside.directory, &place).map_err(|e| Error::storage("store layer", &place, e))?;
+            self.state.lock().layers.insert(record.chain.clone(), record);
             self.step("layer-stored");
         }
         sync_directory(root)
     }
 }
 
-impl Unpacked {
-    fn fill(&mut self, applied: unpack::Applied) {
-        self.record.diff_id = applied.diff_id;
-        self.record.size = applied.size;
-        self.record.root = applied.root;
-    }
+/// Where a layer belongs.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub diff_id: Digest,
+    pub chain: Digest,
+    pub parent: Option<Digest>,
 }
 
-impl Drop for Unpacked {
+/// A layer unpacked but not part of the store yet; thrown away if it never becomes one.
+#[derive(Debug)]
+pub(crate) struct Unpacked {
+    aside: Aside,
+    pub record: LayerRecord,
+}
+
+/// A directory that goes to the trash when dropped, if it is still there.
+#[derive(Debug)]
+struct Aside {
+    directory: PathBuf,
+    trash: super::Trash,
+}
+
+impl Drop for Aside {
     fn drop(&mut self) {
-        if !self.kept {
+        if self.directory.exists() {
             let _ = self.trash.put(&self.directory);
             self.trash.sweep();
         }

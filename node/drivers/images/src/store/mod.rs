@@ -19,8 +19,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub(crate) use blobs::BlobWriter;
-pub(crate) use layers::Unpacked;
+pub(crate) use blobs::{BlobWriter, Spooled};
+pub(crate) use layers::{Place, Unpacked};
 pub(crate) use lease::Lease;
 use paths::Paths;
 use state::State;

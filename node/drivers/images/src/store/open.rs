@@ -139,9 +139,9 @@ impl Store {
         match record
             .layers
             .iter()
-            .find(|layer| !state.layers.contains_key(&layer.chain))
+            .find(|chain| !state.layers.contains_key(chain))
         {
-            Some(missing) => Err(Error::Corrupt(format!("layer {} is missing", missing.chain))),
+            Some(missing) => Err(Error::Corrupt(format!("layer {missing} is missing"))),
             None => Ok(Entry {
                 record,
                 config,

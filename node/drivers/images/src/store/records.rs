@@ -21,17 +21,10 @@ pub(crate) struct ImageRecord {
     /// The index through which it was pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
-    /// Bottom first.
-    pub layers: Vec<LayerUse>,
+    /// Chain ids, bottom first.
+    pub layers: Vec<Digest>,
     /// RFC 3339.
     pub added: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LayerUse {
-    pub chain: Digest,
-    /// The layer as it was received.
-    pub blob: Descriptor,
 }
 
 /// One unpacked layer. Written after everything in it is on disk: a layer with this record is whole.
@@ -41,6 +34,8 @@ pub(crate) struct LayerRecord {
     pub chain: Digest,
     pub diff_id: Digest,
     pub parent: Option<Digest>,
+    /// What it was unpacked from. Another image may have the same layer packed differently.
+    pub blob: Descriptor,
     /// Bytes of its files.
     pub size: u64,
     /// The root directory's attributes, if the layer says any.

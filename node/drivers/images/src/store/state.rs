@@ -56,7 +56,7 @@ impl State {
         let config = &entry.config;
         let id = &entry.record.id;
         let (tags, digests) = self.names(id);
-        let stack = self.stack(entry.record.layers.last().map(|layer| &layer.chain));
+        let stack = self.stack(entry.record.layers.last());
         let tagged = self.references.tags.values().filter(|tagged| tagged.id == *id);
         Image {
             id: id.to_string(),
@@ -65,12 +65,7 @@ impl State {
             created: config.created.clone().unwrap_or_default(),
             created_unix: config.created_unix(),
             size: stack.iter().map(|layer| layer.size).sum(),
-            layers: entry
-                .record
-                .layers
-                .iter()
-                .map(|layer| layer.chain.clone())
-                .collect(),
+            layers: entry.record.layers.clone(),
             os: config.os.clone(),
             architecture: config.architecture.clone(),
             variant: config.variant.clone(),

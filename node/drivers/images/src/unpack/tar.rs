@@ -9,6 +9,16 @@ use std::io::{self, ErrorKind, Read};
 use tar::{EntryType, Header};
 
 const BLOCK: u64 = 512;
+/// Where a header has mode, uid, gid, size, mtime, and the device's numbers.
+const NUMBERS: [std::ops::Range<usize>; 7] = [
+    100..108,
+    108..116,
+    116..124,
+    124..136,
+    136..148,
+    329..337,
+    337..345,
+];
 /// Bytes of one long name or of one PAX header.
 const EXTENSION_MAX: u64 = 1 << 20;
 /// Pieces of one sparse file.
@@ -216,6 +226,11 @@ impl<R: Read> Tar<R> {
         Ok(count)
     }
 
+    /// Reads what follows the end mark.
+    pub fn drain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buffer)
+    }
+
     fn enter(&mut self, size: u64) -> io::Result<()> {
         self.data = size;
         self.padding = (BLOCK - size % BLOCK) % BLOCK;
@@ -251,7 +266,8 @@ impl<R: Read> Tar<R> {
         if got < block.len() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        let header = Header::from_byte_slice(&block).clone();
+        let mut header = Header::from_byte_slice(&block).clone();
+
         let sum = |signed: bool| {
             block.iter().enumerate().fold(0i64, |sum, (at, &byte)| {
                 let byte = if (148..156).contains(&at) { b' ' } else { byte };
@@ -263,10 +279,17 @@ impl<R: Read> Tar<R> {
             })
         };
         let said = i64::from(header.cksum().map_err(|_| damaged("invalid tar header"))?);
-        match said == sum(false) || said == sum(true) {
-            true => Ok(Some(header)),
-            false => Err(damaged("invalid tar header")),
+        if said != sum(false) && said != sum(true) {
+            return Err(damaged("invalid tar header"));
         }
+        // A number left blank is zero, as other readers have it.
+        for field in NUMBERS {
+            let digits = &mut header.as_mut_bytes()[field];
+            if digits.iter().all(|b| matches!(b, 0 | b' ')) {
+                digits[0] = b'0';
+            }
+        }
+        Ok(Some(header))
     }
 
     fn extension(&mut self, size: u64) -> io::Result<Vec<u8>> {

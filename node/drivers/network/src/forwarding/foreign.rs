@@ -37,7 +37,7 @@ pub fn foreign_drop(own: &str) -> Result<Option<String>> {
             }
         }
     }
-    Ok(None)
+    Ok(super::legacy::drops_forwarded().then(|| "ip filter FORWARD (iptables-legacy)".to_owned()))
 }
 
 fn ends_in_drop(socket: &mut Socket, family: u8, table: &str, chain: &str) -> Result<bool> {

@@ -1,4 +1,4 @@
-use shoal_node_core_host::netplan::Bridge;
+use shoal_node_core_host::netplan::{Bridge, mac_of};
 
 use super::{Links, Shown, UP, check_name, link, link_head, parse, used};
 use crate::error::{Error, Result};
@@ -68,9 +68,12 @@ impl Links {
 fn create(socket: &mut Socket, bridge: &Bridge) -> Result<()> {
     let mut request = Request::new();
     request.begin(libc::RTM_NEWLINK, CREATE, &link_head(0, UP, UP));
+    // Without a hardware address of its own a bridge takes over one of its ports', and changes it as containers
+    // come and go: their neighbours would send to an address that nobody has any more.
     request
         .put_text(libc::IFLA_IFNAME, &bridge.name)
         .put_u32(libc::IFLA_MTU, bridge.mtu)
+        .put(libc::IFLA_ADDRESS, &mac_of(bridge.address.addr()))
         .nest(libc::IFLA_LINKINFO, |info| {
             info.put_text(libc::IFLA_INFO_KIND, "bridge");
         });

@@ -91,10 +91,13 @@ impl Links {
         let mut request = Request::new();
         let create = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
         request.begin(libc::RTM_NEWLINK, create, &link_head(0, UP, UP));
+        // One queue: the kernel would make one for each processor of the host, and a cable needs no locks between them.
         request
             .put_text(libc::IFLA_IFNAME, &cable.host_link)
             .put_u32(libc::IFLA_MTU, cable.mtu)
-            .put_u32(libc::IFLA_MASTER, bridge);
+            .put_u32(libc::IFLA_MASTER, bridge)
+            .put_u32(libc::IFLA_NUM_TX_QUEUES, 1)
+            .put_u32(libc::IFLA_NUM_RX_QUEUES, 1);
         let mac = cable.mac.unwrap_or_else(|| mac_of(cable.address.addr()));
         request.nest(libc::IFLA_LINKINFO, |info| {
             info.put_text(libc::IFLA_INFO_KIND, "veth");
@@ -105,6 +108,8 @@ impl Links {
                     peer.put_text(libc::IFLA_IFNAME, &cable.name)
                         .put_u32(libc::IFLA_MTU, cable.mtu)
                         .put(libc::IFLA_ADDRESS, &mac)
+                        .put_u32(libc::IFLA_NUM_TX_QUEUES, 1)
+                        .put_u32(libc::IFLA_NUM_RX_QUEUES, 1)
                         .put_u32(libc::IFLA_NET_NS_FD, netns.as_fd().as_raw_fd() as u32);
                 });
             });

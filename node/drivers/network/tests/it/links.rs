@@ -62,6 +62,11 @@ fn cable_connects_a_container() {
         let host = run("ip", &["-d", "link", "show", "svtest1"]);
         assert!(host.contains("master docker0") && host.contains("UP"), "{host}");
         assert_eq!(links.list_ours("sv").unwrap(), ["svtest1"]);
+        let own = run("ip", &["link", "show", "docker0"]);
+        assert!(
+            own.contains("link/ether 02:42:ac:11:00:01"),
+            "the bridge's address must not follow its ports: {own}"
+        );
         // Packets pass, and are counted from the container's side.
         netns
             .run(|| {

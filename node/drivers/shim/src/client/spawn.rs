@@ -112,9 +112,8 @@ impl Attributes {
             check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &set))?;
             libc::sigfillset(&mut set);
             check(libc::posix_spawnattr_setsigdefault(&mut attributes.0, &set))?;
-            let flags = libc::POSIX_SPAWN_SETSID as i32
-                | libc::POSIX_SPAWN_SETSIGMASK as i32
-                | libc::POSIX_SPAWN_SETSIGDEF as i32;
+            let flags =
+                libc::POSIX_SPAWN_SETSID as i32 | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
             check(libc::posix_spawnattr_setflags(
                 &mut attributes.0,
                 flags as libc::c_short,

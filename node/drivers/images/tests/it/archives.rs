@@ -1,0 +1,262 @@
+//! Import, save and load.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Cursor, Read, Write};
+
+use shoal_node_drivers_images::{Error, Images, Sink};
+use tokio::io::AsyncReadExt;
+
+use crate::{archive, directory, file, import, open, reference, symlink, told};
+
+fn root_fs() -> Vec<u8> {
+    archive(&[
+        directory("./"),
+        directory("bin/"),
+        file("bin/sh", b"#!shell"),
+        symlink("bin/ash", "sh"),
+        directory("etc/"),
+        file("etc/passwd", b"root:x:0:0:root:/:/bin/sh\n"),
+    ])
+}
+
+async fn save(images: &Images, names: &[&str]) -> Vec<u8> {
+    let names: Vec<_> = names.iter().map(|name| name.to_string()).collect();
+    let mut bytes = Vec::new();
+    images
+        .save(&names)
+        .expect("save")
+        .read_to_end(&mut bytes)
+        .await
+        .expect("read");
+    bytes
+}
+
+fn entries(tar: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut archive = tar::Archive::new(tar);
+    let entries = archive.entries().expect("tar").map(|entry| {
+        let mut entry = entry.expect("entry");
+        let mut data = Vec::new();
+        entry.read_to_end(&mut data).expect("data");
+        (entry.path().expect("path").display().to_string(), data)
+    });
+    entries.collect()
+}
+
+#[tokio::test]
+async fn import_gives_an_image() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    zipped.write_all(&root_fs()).expect("gzip");
+    let source = Cursor::new(zipped.finish().expect("gzip"));
+    let name = reference("tiny:1");
+    let (id, said) = told(async |sink| {
+        let change = |config: &mut shoal_node_drivers_images::ImageConfig| {
+            config.env = vec!["A=b".to_owned()].into();
+            config.cmd = vec!["/bin/sh".to_owned()].into();
+            Ok(())
+        };
+        images
+            .import(source, Some(&name), change, "hello", None, &sink)
+            .await
+            .expect("import")
+    })
+    .await;
+    assert_eq!(said.last().map(|p| p.status.clone()), Some(id.clone()));
+    let image = images.get("tiny:1").expect("image");
+    assert_eq!(image.id, id);
+    assert_eq!(image.repo_tags, ["tiny:1"]);
+    assert_eq!(
+        (image.os.as_str(), image.layers.len(), image.size),
+        ("linux", 1, 33)
+    );
+    assert_eq!(image.config.config.env[..], ["A=b"]);
+    assert_eq!(image.config.history[0].comment, "hello");
+    assert_eq!(fs::read(image.lower[0].join("bin/sh")).expect("file"), b"#!shell");
+    assert_eq!(images.history("tiny:1").expect("history")[0].size, 33);
+
+    // The same again from disk.
+    drop(images);
+    let again = open(root.path()).get(&id[7..19]).expect("image");
+    assert_eq!(
+        (again.id, again.repo_tags, again.raw_config),
+        (image.id, image.repo_tags, image.raw_config)
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_cannot_be_made_leaves_nothing() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let refuse = |_: &mut _| Err(Error::InvalidParameter("dockerfile parse error".into()));
+    let done = images
+        .import(Cursor::new(root_fs()), None, refuse, "", None, &Sink::none())
+        .await;
+    assert_eq!(done.expect_err("refused").to_string(), "dockerfile parse error");
+    assert!(images.list().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_saved_can_be_loaded() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let one = import(&images, root_fs(), "tiny:1").await;
+    images
+        .tag("tiny:1", &reference("localhost:5000/other"))
+        .await
+        .expect("tag");
+    let two = import(&images, archive(&[file("only", b"this")]), "tiny:2").await;
+    let tar = save(&images, &["tiny", "localhost:5000/other:latest"]).await;
+    let files = entries(&tar);
+    let table: serde_json::Value = serde_json::from_slice(&files["manifest.json"]).expect("manifest.json");
+    assert_eq!(
+        table[0]["RepoTags"],
+        serde_json::json!(["tiny:1", "localhost:5000/other:latest"])
+    );
+    assert_eq!(table[1]["RepoTags"], serde_json::json!(["tiny:2"]));
+    for name in ["oci-layout", "index.json", "repositories"] {
+        assert!(files.contains_key(name), "{name} is missing");
+    }
+
+    let manifest = images.get("tiny:1").expect("image").manifest;
+    // Once as it is, once compressed, once without Docker's tables: an OCI layout alone.
+    let zipped = zstd::encode_all(&tar[..], 1).expect("zstd");
+    let mut oci = tar::Builder::new(Vec::new());
+    for (path, data) in files
+        .iter()
+        .filter(|(path, _)| !matches!(path.as_str(), "manifest.json" | "repositories"))
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(data.len() as u64);
+        header.set_mode(0o644);
+        if !path.ends_with('/') {
+            oci.append_data(&mut header, path, &data[..]).expect("append");
+        }
+    }
+    for tar in [tar, zipped, oci.into_inner().expect("tar")] {
+        let root = tempfile::tempdir().expect("dir");
+        let images = open(root.path());
+        let (done, said) = told(async |sink| images.load(Cursor::new(tar), false, &sink).await).await;
+        done.expect("load");
+        let mut lines: Vec<_> = said
+            .iter()
+            .map(|p| p.stream.as_str())
+            .filter(|text| !text.is_empty())
+            .collect();
+        lines.sort();
+        assert_eq!(
+            lines,
+            [
+                "Loaded image: localhost:5000/other:latest\n",
+                "Loaded image: tiny:1\n",
+                "Loaded image: tiny:2\n"
+            ]
+        );
+        assert_eq!(images.get("tiny:1").expect("image").id, one);
+        assert_eq!(
+            images.get("tiny:1").expect("image").manifest.digest,
+            manifest.digest
+        );
+        assert_eq!(images.get("tiny:2").expect("image").id, two);
+        assert_eq!(images.get("localhost:5000/other").expect("image").id, one);
+    }
+}
+
+#[tokio::test]
+async fn an_old_archive_with_links_between_layers_loads() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let layer = archive(&[file("a", b"1")]);
+    let diff = shoal_node_drivers_images::Digest::of(&layer);
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {"Labels": null, "User": null, "Cmd": ["x"]},
+        "rootfs": {"type": "layers", "diff_ids": [diff, diff]},
+    })
+    .to_string();
+    let table = r#"[{"Config":"c.json","RepoTags":null,"Layers":["1/layer.tar","2/layer.tar"]}]"#;
+    let tar = archive(&[
+        directory("1"),
+        file("1/layer.tar", &layer),
+        symlink("2/layer.tar", "../1/layer.tar"),
+        file("c.json", config.as_bytes()),
+        file("manifest.json", table.as_bytes()),
+    ]);
+    let (done, said) = told(async |sink| images.load(Cursor::new(tar), true, &sink).await).await;
+    done.expect("load");
+    let image = &images.list()[0];
+    assert_eq!(
+        said.last().map(|p| p.stream.clone()),
+        Some(format!("Loaded image ID: {}\n", image.id))
+    );
+    assert_eq!(
+        (image.layers.len(), image.lower.len(), image.repo_tags.len()),
+        (2, 2, 0)
+    );
+}
+
+#[tokio::test]
+async fn damaged_archives_are_refused_and_leave_nothing() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let config = r#"{"os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:0000000000000000000000000000000000000000000000000000000000000000"]}}"#;
+    let windows = r#"{"os":"windows","rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let layer = archive(&[file("a", b"1")]);
+    let with = |table: &'static str, config: &'static str| {
+        archive(&[
+            file("l", &layer),
+            file("c", config.as_bytes()),
+            file("manifest.json", table.as_bytes()),
+        ])
+    };
+    let whole = with(r#"[{"Config":"c","Layers":["l"]}]"#, config);
+    for (tar, want) in [
+        (Vec::new(), "unrecognized image format"),
+        (b"no tar at all".repeat(50), "cannot read the archive"),
+        (whole[..1500].to_vec(), "cannot read the archive"),
+        (with("{", config), "invalid manifest.json"),
+        (
+            with(r#"[{"Config":"nope","Layers":["l"]}]"#, config),
+            "nope is missing",
+        ),
+        (
+            with(r#"[{"Config":"c","Layers":["nope"]}]"#, config),
+            "nope is missing",
+        ),
+        (
+            with(r#"[{"Config":"l","Layers":["l"]}]"#, config),
+            "invalid image configuration",
+        ),
+        (
+            with(r#"[{"Config":"c","Layers":[]}]"#, config),
+            "has 1 layers, its manifest 0",
+        ),
+        (
+            with(r#"[{"Config":"c","Layers":[]}]"#, windows),
+            "cannot be used on this platform",
+        ),
+        (
+            with(r#"[{"Config":"c","Layers":["c"]}]"#, config),
+            "failed to register layer",
+        ),
+        (whole, "does not match its DiffID"),
+    ] {
+        let error = images
+            .load(Cursor::new(tar), true, &Sink::none())
+            .await
+            .expect_err(want)
+            .to_string();
+        assert!(error.contains(want), "{error:?} does not say {want:?}");
+        assert!(images.list().is_empty());
+    }
+    drop(images);
+    let _again = open(root.path());
+    for place in ["layers", "images/blobs/sha256", "images/tmp", "images/records"] {
+        let left: Vec<_> = fs::read_dir(root.path().join(place))
+            .expect("dir")
+            .map(|entry| entry.expect("entry").file_name())
+            .filter(|name| name != "empty")
+            .collect();
+        assert!(left.is_empty(), "{place} has {left:?}");
+    }
+}

@@ -1,0 +1,90 @@
+//! How long the usual things take. The figures are printed (`--no-capture`); the bounds only catch a way that has
+//! become slower by an order of magnitude, on any machine and in any build.
+
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+fn median(mut all: Vec<Duration>) -> Duration {
+    all.sort();
+    all[all.len() / 2]
+}
+
+#[tokio::test]
+async fn start_exec_and_end() {
+    let world = World::new();
+    let rounds = 30;
+    let (mut started, mut ended, mut held, mut opened) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..rounds {
+        let mut launch = world.launch(&world.input(&["true"]));
+        launch.gate = false;
+        let begin = Instant::now();
+        let (shim, _) = world.launcher.launch(&launch, None).await.unwrap();
+        started.push(begin.elapsed());
+        within(shim.exited()).await;
+        ended.push(begin.elapsed());
+
+        launch.gate = true;
+        let begin = Instant::now();
+        let (shim, _) = world.launcher.launch(&launch, None).await.unwrap();
+        held.push(begin.elapsed());
+        let begin = Instant::now();
+        shim.start().await.unwrap();
+        opened.push(begin.elapsed());
+        within(shim.exited()).await;
+    }
+    let input = world.input(&["sleep", "1000"]);
+    let (shim, _) = world.idle(Some(input.clone())).await;
+    let (mut exec_started, mut exec_ended) = (vec![], vec![]);
+    for round in 0..rounds {
+        let exec = world.exec(&format!("e{round}"), &input, &["true"]);
+        let begin = Instant::now();
+        let handle = shim.exec(exec).await.unwrap();
+        exec_started.push(begin.elapsed());
+        within(handle.exited()).await;
+        exec_ended.push(begin.elapsed());
+    }
+    let pid = shim.pid();
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status
+        .lines()
+        .find_map(|l| l.strip_prefix("PPid:"))
+        .unwrap()
+        .trim()
+        .to_owned();
+    let rollup = std::fs::read_to_string(format!("/proc/{parent}/smaps_rollup")).unwrap();
+    let private: u64 = rollup
+        .lines()
+        .filter_map(|l| {
+            l.strip_prefix("Private_Dirty:")
+                .or_else(|| l.strip_prefix("Private_Clean:"))
+        })
+        .map(|l| l.trim().trim_end_matches(" kB").parse::<u64>().unwrap())
+        .sum();
+    let anonymous = rollup
+        .lines()
+        .find_map(|l| l.strip_prefix("Anonymous:"))
+        .unwrap()
+        .trim();
+    let begin = Instant::now();
+    shim.signal(libc::SIGKILL).await.unwrap();
+    within(shim.exited()).await;
+    let killed = begin.elapsed();
+    let figures = [
+        ("launch to exec", median(started), 200),
+        ("launch to exit seen of true", median(ended), 400),
+        ("launch to gate", median(held), 200),
+        ("gate to exec", median(opened), 50),
+        ("exec started", median(exec_started), 100),
+        ("exec to exit seen of true", median(exec_ended), 100),
+        ("kill to exit seen", killed, 400),
+    ];
+    for (what, time, _) in figures {
+        println!("{what}: {:.2} ms", time.as_secs_f64() * 1e3);
+    }
+    println!("shim: private {private} kB (shared with no other shim), anonymous {anonymous}");
+    for (what, time, limit_ms) in figures {
+        // An emulated machine is ten times slower still.
+        assert!(time < Duration::from_millis(limit_ms * 10), "{what}: {time:?}");
+    }
+}
