@@ -91,9 +91,10 @@ impl Sets {
     /// Without what this process could not hand on: capabilities that the kernel does not know or that are not in its
     /// own bounding set.
     pub fn available(self) -> Self {
+        let asked = self.bounding | self.effective | self.permitted | self.inheritable | self.ambient;
         let have = (0..64)
-            .map_while(|c| sys::prctl(libc::PR_CAPBSET_READ, c, 0).ok().map(|set| (c, set)))
-            .fold(0u64, |sum, (c, set)| sum | u64::from(set == 1) << c);
+            .filter(|c| asked & (1 << c) != 0 && sys::prctl(libc::PR_CAPBSET_READ, *c, 0) == Ok(1))
+            .fold(0u64, |sum, c| sum | 1 << c);
         Self {
             bounding: self.bounding & have,
             effective: self.effective & have,

@@ -264,3 +264,91 @@ async fn hostile_links_in_the_image_lead_nowhere() {
     let (_, text) = world.refused(&world.launch(&input)).await;
     assert!(text.ends_with("operation not permitted"), "{text}");
 }
+
+#[tokio::test]
+async fn a_user_namespace_of_its_own() {
+    use oci_spec::runtime::{LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType};
+    let world = World::new();
+    let input = world.input(&["sh", "-c", "id -u; cat /proc/self/uid_map; touch /new; ls -ln /new | cut -c1-10; echo x > /dev/null && mount -t tmpfs x /tmp; grep Seccomp: /proc/self/status"]);
+    let mut launch = world.launch(&input);
+    let mapping = LinuxIdMappingBuilder::default()
+        .host_id(100_000u32)
+        .container_id(0u32)
+        .size(65536u32)
+        .build()
+        .unwrap();
+    let linux = launch.spec.linux_mut().as_mut().unwrap();
+    linux
+        .set_uid_mappings(Some(vec![mapping]))
+        .set_gid_mappings(Some(vec![mapping]));
+    let mut user = LinuxNamespace::default();
+    user.set_typ(LinuxNamespaceType::User);
+    linux.namespaces_mut().as_mut().unwrap().push(user);
+    let shoal_node_drivers_shim::Rootfs::Overlay { upper, work, .. } = &launch.rootfs else {
+        unreachable!()
+    };
+    for dir in [upper, work] {
+        std::os::unix::fs::chown(dir, Some(100_000), Some(100_000)).unwrap();
+    }
+    let new = upper.join("new");
+    let output = world.run_launch(&launch).await;
+    let words: Vec<_> = output.stdout.split_whitespace().collect();
+    assert_eq!(
+        words,
+        ["0", "0", "100000", "65536", "-rw-r--r--", "Seccomp:", "2"],
+        "{}",
+        output.stderr
+    );
+    assert_eq!(
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(new).unwrap()),
+        100_000
+    );
+}
+
+#[tokio::test]
+async fn namespaces_that_are_given_or_shared() {
+    let world = World::new();
+    // A network namespace made elsewhere.
+    let netns = std::thread::spawn(|| {
+        // SAFETY: takes a number, concerns this thread only.
+        assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+        std::fs::File::open("/proc/thread-self/ns/net").unwrap()
+    })
+    .join()
+    .unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&netns.metadata().unwrap());
+    let mut launch = world.launch(&world.input(&["readlink", "/proc/self/ns/net"]));
+    launch.netns = shoal_node_drivers_shim::Netns::Given;
+    let (shim, _) = world.launcher.launch(&launch, Some(netns.into())).await.unwrap();
+    let stream = shim.attach(OUTPUT).await.unwrap();
+    shim.start().await.unwrap();
+    let output = collect(stream, false, shim.exited()).await;
+    assert_eq!(output.stdout, format!("net:[{inode}]\n"));
+    // The host's network, and its processes.
+    let mut input = world.input(&[
+        "sh",
+        "-c",
+        "readlink /proc/self/ns/net; readlink /proc/self/ns/pid; sleep 1000 & echo $!",
+    ]);
+    input.namespaces.network = shoal_node_core_host::ocispec::Ns::Host;
+    input.namespaces.pid = shoal_node_core_host::ocispec::Ns::Host;
+    let mut launch = world.launch(&input);
+    launch.netns = shoal_node_drivers_shim::Netns::Host;
+    let output = world.run_launch(&launch).await;
+    let mut lines = output.stdout.lines();
+    for kind in ["net", "pid"] {
+        let own = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+        assert_eq!(lines.next().unwrap(), own.to_str().unwrap());
+    }
+    // Without a pid namespace nothing dies by itself: the shim has cleared the control group.
+    let left: u32 = lines.next().unwrap().parse().unwrap();
+    eventually("the end of what was left", || !alive(left)).await;
+    // Another container's processes.
+    let (shim, _) = world.idle(None).await;
+    let mut input = world.input(&["cat", "/proc/1/comm"]);
+    input.namespaces.pid =
+        shoal_node_core_host::ocispec::Ns::Of(format!("/proc/{}/ns/pid", shim.pid()).into());
+    assert_eq!(world.run(&input).await.stdout, "sleep\n");
+    shim.signal(9).await.unwrap();
+    within(shim.exited()).await;
+}

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::*;
 
-fn median(mut all: Vec<Duration>) -> Duration {
+/// The best and the middle one: on a busy machine the first says more about this program.
+fn summary(mut all: Vec<Duration>) -> (Duration, Duration) {
     all.sort();
-    all[all.len() / 2]
+    (all[0], all[all.len() / 2])
 }
 
 #[tokio::test]
@@ -71,19 +72,23 @@ async fn start_exec_and_end() {
     within(shim.exited()).await;
     let killed = begin.elapsed();
     let figures = [
-        ("launch to exec", median(started), 200),
-        ("launch to exit seen of true", median(ended), 400),
-        ("launch to gate", median(held), 200),
-        ("gate to exec", median(opened), 50),
-        ("exec started", median(exec_started), 100),
-        ("exec to exit seen of true", median(exec_ended), 100),
-        ("kill to exit seen", killed, 400),
+        ("launch to exec", summary(started), 200),
+        ("launch to exit seen of true", summary(ended), 400),
+        ("launch to gate", summary(held), 200),
+        ("gate to exec", summary(opened), 50),
+        ("exec started", summary(exec_started), 100),
+        ("exec to exit seen of true", summary(exec_ended), 100),
+        ("kill to exit seen", (killed, killed), 400),
     ];
-    for (what, time, _) in figures {
-        println!("{what}: {:.2} ms", time.as_secs_f64() * 1e3);
+    for (what, (best, median), _) in figures {
+        println!(
+            "{what}: best {:.2} ms, median {:.2} ms",
+            best.as_secs_f64() * 1e3,
+            median.as_secs_f64() * 1e3
+        );
     }
     println!("shim: private {private} kB (shared with no other shim), anonymous {anonymous}");
-    for (what, time, limit_ms) in figures {
+    for (what, (_, time), limit_ms) in figures {
         // An emulated machine is ten times slower still.
         assert!(time < Duration::from_millis(limit_ms * 10), "{what}: {time:?}");
     }

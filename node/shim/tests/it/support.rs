@@ -91,6 +91,15 @@ impl World {
             },
             hostname: "boxed".into(),
             cgroup_v2: self.is_v2(),
+            namespaces: ocispec::Namespaces {
+                // Docker's default.
+                cgroup: if self.is_v2() {
+                    ocispec::Ns::Own
+                } else {
+                    ocispec::Ns::Host
+                },
+                ..Default::default()
+            },
             ..Input::default()
         }
     }

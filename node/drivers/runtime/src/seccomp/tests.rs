@@ -179,3 +179,93 @@ fn programs_are_cached_by_content_and_a_torn_file_is_made_again() {
     assert_eq!(cached(dir.path(), &one).unwrap(), path);
     assert_eq!(Program::load(&path).unwrap(), compile(&one).unwrap());
 }
+
+/// The default profile as the kernel would apply it: every number of the 6.1 header and every condition.
+#[test]
+fn docker_s_default_profile() {
+    use shoal_node_core_host::{caps, seccomp};
+    let caps = caps::resolve(&[], &[], false, 40).unwrap();
+    let profile = seccomp::resolve(
+        seccomp::DEFAULT,
+        seccomp::Host {
+            caps: &caps,
+            kernel: (6, 1),
+        },
+    )
+    .unwrap();
+    let program = compile(&profile).unwrap();
+    assert!(program.code.len() < 2000, "{} instructions", program.code.len());
+    let rules: Vec<_> = profile.syscalls().iter().flatten().collect();
+    let header = || {
+        table::X86_64
+            .iter()
+            .filter(|e| e.1 <= 450 && e.0 != "uprobe" && e.0 != "uretprobe")
+    };
+    assert_eq!(header().count(), 362);
+    let mut possible = 0;
+    for &(name, nr) in header() {
+        let mine: Vec<_> = rules
+            .iter()
+            .filter(|r| r.names().iter().any(|n| n == name))
+            .collect();
+        let allowed = mine
+            .iter()
+            .any(|r| r.action() == oci_spec::runtime::LinuxSeccompAction::ScmpActAllow);
+        let unconditional = mine.iter().any(|r| r.args().is_none());
+        possible += u32::from(allowed);
+        if mine.is_empty() {
+            assert_eq!(decide(&program, nr, 0), errno(1), "{name}");
+        } else if unconditional && allowed {
+            assert_eq!(decide(&program, nr, u64::MAX), ALLOW, "{name}");
+        }
+    }
+    assert_eq!((possible, header().count() as u32 - possible), (295, 67));
+    assert_eq!(decide(&program, 435, 0), errno(38), "clone3");
+    for (arg, allowed) in [
+        (0, true),
+        (8, true),
+        (0x20000, true),
+        (0x20008, true),
+        (0xffff_ffff, true),
+        (9, false),
+    ] {
+        assert_eq!(
+            decide(&program, 135, arg) == ALLOW,
+            allowed,
+            "personality {arg:#x}"
+        );
+    }
+    for bit in 0..32 {
+        let flag = 1u64 << bit;
+        assert_eq!(
+            decide(&program, 56, flag) == ALLOW,
+            flag & 0x7e02_0000 == 0,
+            "clone {flag:#x}"
+        );
+    }
+    for family in 0..46 {
+        assert_eq!(
+            decide(&program, 41, family) == ALLOW,
+            family != 38 && family != 40,
+            "family {family}"
+        );
+    }
+    for name in [
+        "io_uring_setup",
+        "userfaultfd",
+        "keyctl",
+        "add_key",
+        "kexec_load",
+        "move_pages",
+        "mount",
+        "bpf",
+    ] {
+        let nr = table::number(table::X86_64, name).unwrap();
+        assert_eq!(decide(&program, nr, 0), errno(1), "{name}");
+    }
+    assert_eq!(
+        run(&program.code, I386, 102, [0; 6]),
+        ALLOW,
+        "socketcall of 32-bit programs"
+    );
+}

@@ -100,7 +100,8 @@ impl Drop for Actions {
 struct Attributes(libc::posix_spawnattr_t);
 
 impl Attributes {
-    /// A new session, no blocked signal, every signal at its default.
+    /// A new session, no blocked signal. Handlers go with the exec, and the shim sets its own where it matters; only an
+    /// ignored SIGCHLD would harm it.
     fn new() -> io::Result<Self> {
         let mut attributes = std::mem::MaybeUninit::uninit();
         // SAFETY: init fills the object; the setters only read the sets, which are filled before.
@@ -110,7 +111,7 @@ impl Attributes {
             let mut set = std::mem::zeroed::<libc::sigset_t>();
             libc::sigemptyset(&mut set);
             check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &set))?;
-            libc::sigfillset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGCHLD);
             check(libc::posix_spawnattr_setsigdefault(&mut attributes.0, &set))?;
             let flags =
                 libc::POSIX_SPAWN_SETSID as i32 | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
