@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
+
 use crate::error::{Error, Result};
 use crate::flights::Flights;
 use crate::image::Image;
@@ -14,7 +16,11 @@ use crate::store::{FaultHook, Store};
 pub struct Images {
     pub(crate) store: Arc<Store>,
     pub(crate) registries: Arc<RegistryConfig>,
+    /// Layers being made part of the store, by chain id.
     pub(crate) flights: Arc<Flights>,
+    /// Blobs being downloaded, by digest.
+    pub(crate) fetches: Arc<Flights>,
+    pub(crate) downloads: Arc<Semaphore>,
 }
 
 impl Images {
@@ -32,8 +38,10 @@ impl Images {
     ) -> Result<Images> {
         Ok(Images {
             store: Store::open(data_root, fault)?,
+            downloads: Arc::new(Semaphore::new(registries.downloads_max.max(1))),
             registries: Arc::new(registries),
             flights: Arc::default(),
+            fetches: Arc::default(),
         })
     }
 

@@ -29,6 +29,7 @@ mod lookup;
 mod manifest;
 mod platform;
 mod progress;
+mod pull;
 mod reference;
 mod registry;
 mod remove;

@@ -69,7 +69,9 @@ impl Removal<'_> {
         for name in self.names(&id) {
             self.untag(&name)?;
         }
-        self.store.forget(&id)?;
+        if !self.store.forget(&id)? {
+            return Ok(self.done);
+        }
         self.done.push(Deleted::Deleted(id.to_string()));
         let layers = self.store.collect()?;
         self.done.extend(

@@ -51,6 +51,10 @@ impl Store {
     /// Gives an image names; a tag moves from the image that had it, whose id is returned.
     pub fn name(&self, id: &Digest, names: &[Reference]) -> Result<Vec<(Reference, Digest)>> {
         self.rename(|references| {
+            // Forgetting takes the same lock as this does.
+            if !self.state.lock().images.contains_key(id) {
+                return Err(Error::no_such_image(id));
+            }
             let mut moved = Vec::new();
             for name in names {
                 match name.digest() {
@@ -75,15 +79,25 @@ impl Store {
         })
     }
 
-    /// Takes an image's record away; its content goes with the next collection.
-    pub fn forget(&self, id: &Digest) -> Result<()> {
+    /// Takes the record of an image without names away; its content goes with the next collection. False if it
+    /// was given a name meanwhile.
+    pub fn forget(&self, id: &Digest) -> Result<bool> {
         let _writing = self.writing.lock();
+        let (tags, digests) = self.state.lock().names(id);
+        if !tags.is_empty() || !digests.is_empty() {
+            return Ok(false);
+        }
         let path = self.paths.record(id);
-        fs::remove_file(&path).map_err(|e| Error::storage("remove", &path, e))?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::storage("remove", &path, error));
+            }
+            _ => {}
+        }
         self.step("record-removed");
         sync_directory(&self.paths.records)?;
         self.state.lock().images.remove(id);
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The store as the engine uses it, on a real file system and as root.
 
 mod archives;
+mod pull;
+mod registry;
 mod snapshots;
 
 use std::path::Path;
