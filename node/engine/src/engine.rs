@@ -59,12 +59,7 @@ impl Engine {
         containers.recover().await?;
         let table = kit.networks.clone();
         blocking(move || networks::settle(&table).and_then(|()| networks::tend(&table))).await?;
-        let images = ImagesService::new(
-            kit.images.clone(),
-            kit.registry.clone(),
-            events.clone(),
-            kit.home_tmp.clone(),
-        );
+        let images = ImagesService::new(kit.images.clone(), kit.registry.clone(), events.clone());
         let volumes = Volumes::new(kit.volumes.clone(), kit.registry.clone());
         let system = System::new(
             kit.clone(),

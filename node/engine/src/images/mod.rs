@@ -1,5 +1,6 @@
 //! Images of this node: the driver's store, in the API's words.
 
+mod changes;
 mod streams;
 mod verbs;
 
@@ -17,21 +18,14 @@ pub struct ImagesService {
     store: Store,
     registry: crate::containers::Registry,
     events: Events,
-    tmp: std::path::PathBuf,
 }
 
 impl ImagesService {
-    pub(crate) fn new(
-        store: Store,
-        registry: crate::containers::Registry,
-        events: Events,
-        tmp: std::path::PathBuf,
-    ) -> Self {
+    pub(crate) fn new(store: Store, registry: crate::containers::Registry, events: Events) -> Self {
         ImagesService {
             store,
             registry,
             events,
-            tmp,
         }
     }
 

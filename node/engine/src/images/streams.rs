@@ -1,31 +1,209 @@
-//! Pulling, loading, saving, importing: work that says how it goes while it goes.
+//! Pulling, loading, saving, importing: work that says how it goes while it goes. Dropping the stream ends the work.
 
-use super::ImagesService;
-use crate::error::{Result, not_implemented};
+use super::{ImagesService, changes, error};
+use crate::error::{Result, invalid, not_implemented};
+use futures_util::StreamExt;
 use shoal_api_backend::{BoxStream, Bytes, ImportImage, PullImage};
-use shoal_api_types::message::JsonMessage;
+use shoal_api_types::message::{JsonMessage, ProgressDetail};
+use shoal_node_drivers_images::{self as driver, Platform, Progress, Reference, Sink};
+use std::future::Future;
+use std::io;
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+
+/// Lines between the work and the client.
+const LINES_MAX: usize = 64;
 
 impl ImagesService {
-    pub(super) async fn pull_stream(&self, _request: PullImage) -> Result<BoxStream<Result<JsonMessage>>> {
-        Err(not_implemented("pulling an image is not implemented"))
-    }
-
-    pub(super) async fn import_stream(
-        &self,
-        _request: ImportImage,
-    ) -> Result<BoxStream<Result<JsonMessage>>> {
-        Err(not_implemented("importing an image is not implemented"))
+    pub(super) async fn import_stream(&self, request: ImportImage) -> Result<BoxStream<Result<JsonMessage>>> {
+        if request.source != "-" {
+            return Err(not_implemented(
+                "importing an image from a URL is not implemented",
+            ));
+        }
+        let name = match (request.repo.as_str(), request.tag.as_str()) {
+            ("", _) => None,
+            (repo, "") => Some(Reference::parse(repo).map_err(error)?.or_latest()),
+            (repo, tag) => Some(Reference::parse(&format!("{repo}:{tag}")).map_err(error)?),
+        };
+        // What is wrong with the changes is said before anything is read.
+        changes::apply(&mut Default::default(), &request.changes)?;
+        let platform = request.platform.map(|p| Platform {
+            os: p.os,
+            architecture: p.architecture,
+            variant: p.variant,
+        });
+        let platform = platform.filter(|p| !p.os.is_empty() || !p.architecture.is_empty());
+        let source = reader(request.body);
+        let this = self.clone();
+        Ok(progress(move |sink| async move {
+            let list = request.changes;
+            let configure = move |config: &mut driver::ImageConfig| {
+                changes::apply(config, &list).map_err(|e| driver::Error::InvalidParameter(e.message))
+            };
+            let id = this
+                .store
+                .import(
+                    source,
+                    name.as_ref(),
+                    configure,
+                    &request.message,
+                    platform,
+                    &sink,
+                )
+                .await?;
+            this.emit("import", &id, &name.map_or_else(|| id.clone(), |n| n.familiar()));
+            Ok(())
+        }))
     }
 
     pub(super) async fn load_stream(
         &self,
-        _tar: BoxStream<Result<Bytes>>,
-        _quiet: bool,
+        tar: BoxStream<Result<Bytes>>,
+        quiet: bool,
     ) -> Result<BoxStream<Result<JsonMessage>>> {
-        Err(not_implemented("loading images is not implemented"))
+        let this = self.clone();
+        let source = reader(tar);
+        Ok(progress(move |sink| async move {
+            this.store.load(source, quiet, &sink).await
+        }))
     }
 
-    pub(super) async fn save_stream(&self, _names: Vec<String>) -> Result<BoxStream<Result<Bytes>>> {
-        Err(not_implemented("saving images is not implemented"))
+    pub(super) async fn save_stream(&self, names: Vec<String>) -> Result<BoxStream<Result<Bytes>>> {
+        if names.is_empty() {
+            return Err(invalid("at least one image must be named"));
+        }
+        let tar = self.store.save(&names).map_err(error)?;
+        for name in &names {
+            if let Ok(image) = self.find(name) {
+                self.emit("save", &image.id, name);
+            }
+        }
+        let pieces = tokio_util::io::ReaderStream::with_capacity(tar, 128 << 10);
+        Ok(Box::pin(pieces.map(|piece| {
+            piece.map_err(|e| crate::error::system(e.to_string()))
+        })))
+    }
+
+    pub(super) async fn pull_stream(&self, request: PullImage) -> Result<BoxStream<Result<JsonMessage>>> {
+        let _ = Reference::parse(&request.name).map_err(error)?;
+        Err(not_implemented("pulling an image is not implemented"))
+    }
+}
+
+fn reader(body: BoxStream<Result<Bytes>>) -> impl AsyncRead + Send + Unpin + 'static {
+    tokio_util::io::StreamReader::new(body.map(|piece| piece.map_err(io::Error::other)))
+}
+
+/// Runs work that reports to a sink; its error is the stream's last item.
+fn progress<F>(work: impl FnOnce(Sink) -> F) -> BoxStream<Result<JsonMessage>>
+where
+    F: Future<Output = driver::Result<()>> + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel::<Progress>(LINES_MAX);
+    let mut work = Box::pin(work(Sink::new(sender)));
+    let mut receiver = Some(receiver);
+    let mut ended = None;
+    Box::pin(futures_util::stream::poll_fn(move |cx| {
+        use std::task::Poll;
+        if ended.is_none()
+            && let Poll::Ready(result) = work.as_mut().poll(cx)
+        {
+            ended = Some(result);
+        }
+        let Some(lines) = receiver.as_mut() else {
+            return Poll::Ready(None);
+        };
+        match lines.poll_recv(cx) {
+            Poll::Ready(Some(line)) => return Poll::Ready(Some(Ok(message(line)))),
+            Poll::Ready(None) => {}
+            // The work is over, and what it said is read: its sender may still be alive inside it.
+            Poll::Pending if ended.is_some() => {}
+            Poll::Pending => return Poll::Pending,
+        }
+        if ended.is_none() {
+            return Poll::Pending;
+        }
+        receiver = None;
+        match ended.take() {
+            Some(Err(e)) => Poll::Ready(Some(Err(error(e)))),
+            _ => Poll::Ready(None),
+        }
+    }))
+}
+
+fn message(line: Progress) -> JsonMessage {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let detail = match (line.current, line.total) {
+        (None, None) => None,
+        (current, total) => Some(ProgressDetail {
+            current: current.map_or(0, signed),
+            total: total.map_or(0, signed),
+            ..ProgressDetail::default()
+        }),
+    };
+    let shown = detail.as_ref().map(bar).unwrap_or_default();
+    JsonMessage {
+        id: line.id,
+        status: line.status,
+        stream: line.stream,
+        progress_detail: detail,
+        progress: shown,
+        aux: line.aux,
+        ..JsonMessage::default()
+    }
+}
+
+/// The line that old clients print: `[====>      ]  1.2MB/3.4MB`.
+fn bar(detail: &ProgressDetail) -> String {
+    const WIDTH: i64 = 50;
+    let size = |n: i64| {
+        let mut value = n as f64;
+        let mut unit = "B";
+        for next in ["kB", "MB", "GB", "TB"] {
+            if value < 1000.0 {
+                break;
+            }
+            value /= 1000.0;
+            unit = next;
+        }
+        let text = format!("{value:.4}");
+        let text = text
+            .get(..5)
+            .unwrap_or(&text)
+            .trim_end_matches('0')
+            .trim_end_matches('.');
+        format!("{text}{unit}")
+    };
+    if detail.total <= 0 {
+        return size(detail.current);
+    }
+    let done = (detail.current.clamp(0, detail.total) * WIDTH / detail.total) as usize;
+    let rest = WIDTH as usize - done;
+    let arrow = if rest > 0 { ">" } else { "" };
+    let line = format!(
+        "[{}{arrow}{}]",
+        "=".repeat(done),
+        " ".repeat(rest.saturating_sub(arrow.len()))
+    );
+    format!("{line} {:>7}/{}", size(detail.current), size(detail.total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_fill() {
+        let at = |current, total| {
+            bar(&ProgressDetail {
+                current,
+                total,
+                ..ProgressDetail::default()
+            })
+        };
+        assert!(at(0, 100).starts_with("[>  "));
+        assert!(at(100, 100).starts_with(&format!("[{}]", "=".repeat(50))));
+        assert_eq!(at(1500, 0), "1.5kB");
     }
 }

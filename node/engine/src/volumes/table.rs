@@ -11,6 +11,7 @@ use shoal_node_core_host::binds;
 use shoal_node_drivers_shim::Rootfs;
 use shoal_node_drivers_volumes::{Volume, Volumes as Driver};
 use std::collections::BTreeMap;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Mutex;
@@ -49,13 +50,11 @@ impl VolumeTable {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.driver.path(name)
+        self.driver.path(name).unwrap_or_default()
     }
 
     pub fn get(&self, name: &str) -> Result<Volume> {
-        self.driver
-            .get(name)
-            .ok_or_else(|| not_found(format!("get {name}: no such volume")))
+        self.driver.get(name).map_err(error)
     }
 
     /// Makes it, or answers the one that is there and whether it is new.
@@ -67,16 +66,11 @@ impl VolumeTable {
     ) -> Result<(Volume, bool)> {
         binds::volume_name(name).map_err(|e| invalid(format!("create {name}: {e}")))?;
         let _turn = self.changing.lock().await;
-        if let Some(volume) = self.driver.get(name) {
+        if let Ok(volume) = self.driver.get(name) {
             return Ok((volume, false));
         }
         let (driver, owned) = (self.driver.clone(), name.to_string());
-        let volume = blocking(move || {
-            driver
-                .create(&owned, labels, options)
-                .map_err(|e| system(format!("create {owned}: {e}")))
-        })
-        .await?;
+        let volume = blocking(move || driver.create(&owned, labels, options).map_err(error)).await?;
         self.emit("create", name);
         Ok((volume, true))
     }
@@ -127,12 +121,7 @@ impl VolumeTable {
         }
         self.get(name)?;
         let (driver, owned) = (self.driver.clone(), name.to_string());
-        blocking(move || {
-            driver
-                .remove(&owned)
-                .map_err(|e| system(format!("remove {owned}: {e}")))
-        })
-        .await?;
+        blocking(move || driver.remove(&owned).map_err(error)).await?;
         self.emit("destroy", name);
         Ok(())
     }
@@ -171,7 +160,7 @@ impl VolumeTable {
                 )
                 .map_err(|e| system(format!("open {path} of the image: {e}")))?;
                 driver
-                    .copy_up(&from, &name)
+                    .copy_up(from.as_fd(), &name)
                     .map_err(|e| system(format!("fill volume {name} from {path}: {e}")))?;
             }
             Ok(())
@@ -182,5 +171,15 @@ impl VolumeTable {
     pub(crate) fn emit(&self, action: &str, name: &str) {
         let attributes = BTreeMap::from([("driver".to_string(), "local".to_string())]);
         self.events.publish("volume", action, name, attributes);
+    }
+}
+
+/// The driver's error in the API's classes.
+pub(super) fn error(e: shoal_node_drivers_volumes::Error) -> crate::error::Error {
+    use shoal_node_drivers_volumes::Error as E;
+    match &e {
+        E::NotFound(_) => not_found(e.to_string()),
+        E::InvalidParameter(_) => invalid(e.to_string()),
+        E::Storage { .. } => system(e.to_string()),
     }
 }

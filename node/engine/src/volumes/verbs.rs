@@ -30,7 +30,7 @@ impl Volumes {
             } else {
                 volume.labels.clone().into()
             },
-            mountpoint: self.table.path(&volume.name).to_string_lossy().into_owned(),
+            mountpoint: volume.mountpoint.to_string_lossy().into_owned(),
             name: volume.name.clone(),
             options: if volume.options.is_empty() {
                 Dict::nil()
@@ -62,29 +62,12 @@ impl Volumes {
             let mut shown = self.show(&volume);
             shown.usage_data = Some(VolumeUsage {
                 ref_count: signed(self.users(&volume.name) as u64),
-                size: signed(size(&self.table.path(&volume.name))),
+                size: signed(self.table.driver().usage(&volume.name).unwrap_or(0)),
             });
             out.push(shown);
         }
         out
     }
-}
-
-/// Bytes on disk; files that vanish meanwhile count nothing.
-fn size(dir: &std::path::Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut total = 0;
-    let mut todo = vec![dir.to_owned()];
-    while let Some(dir) = todo.pop() {
-        for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            total += metadata.blocks() * 512;
-            if metadata.is_dir() {
-                todo.push(entry.path());
-            }
-        }
-    }
-    total
 }
 
 #[async_trait]
@@ -127,12 +110,6 @@ impl api::Volumes for Volumes {
             return Err(not_found(format!(
                 "create {}: error looking up volume plugin {1}: plugin {1:?} not found",
                 request.name, request.driver
-            )));
-        }
-        if let Some(option) = request.driver_opts.keys().next() {
-            return Err(invalid(format!(
-                "create {}: invalid option: {option:?}",
-                request.name
             )));
         }
         let mut labels = request.labels.into_map();
@@ -178,8 +155,8 @@ impl api::Volumes for Volumes {
             {
                 continue;
             }
-            let path = self.table.path(&volume.name);
-            let bytes = crate::launch::blocking(move || Ok(size(&path)))
+            let (driver, name) = (self.table.driver().clone(), volume.name.clone());
+            let bytes = crate::launch::blocking(move || Ok(driver.usage(&name).unwrap_or(0)))
                 .await
                 .unwrap_or(0);
             if self.table.remove_unused(&volume.name, "").await.is_ok() {
