@@ -37,10 +37,7 @@ fn cgroup_parent(config: &Config, hierarchy: &Hierarchy, sid: &str) -> String {
     if !config.cgroup_parent.is_empty() {
         return config.cgroup_parent.clone();
     }
-    match hierarchy.delegated_root() {
-        Some(root) => format!("{}/shoal-{sid}", root.trim_end_matches('/')),
-        None => format!("/shoal-{sid}"),
-    }
+    hierarchy.parent_for(sid)
 }
 
 impl Engine {

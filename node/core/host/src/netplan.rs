@@ -207,10 +207,10 @@ pub fn link_prefix(sid: &str) -> String {
     format!("sv{}", sid.get(..4).unwrap_or(sid))
 }
 
-/// The host end of the cable between a container and a network: always the same for the same two.
-pub fn host_link(sid: &str, container: &str, network: &str) -> String {
+/// The host end of the cable of a container's endpoint; each start makes a new endpoint, and so a new name.
+pub fn host_link(sid: &str, container: &str, endpoint: &str) -> String {
     let mut hash = Sha256::new();
-    for part in [container, "\0", network] {
+    for part in [container, "\0", endpoint] {
         hash.update(part.as_bytes());
     }
     let mut name = link_prefix(sid) + &hex::encode(hash.finalize());

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod open;
+mod pull;
 mod record;
 mod table;
 mod verbs;

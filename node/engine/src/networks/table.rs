@@ -2,6 +2,7 @@
 //! given back here, in memory, at once; cables that are no longer needed are pulled in the background.
 
 use super::endpoint::{Endpoint, Published};
+use super::pull;
 use super::record::Record;
 use crate::containers::Record as Container;
 use crate::error::{Result, conflict, invalid, not_found, system};
@@ -17,7 +18,7 @@ use shoal_node_drivers_network::{
     Cable, Error as DriverError, HostPort, Links, Netns, Nft, PortGuard, Ports,
 };
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -77,28 +78,18 @@ impl NetworkTable {
             converging: Mutex::new(()),
             pulled,
         });
-        let weak = Arc::downgrade(&inner);
-        // Pulling a cable waits for the kernel's grace periods; nobody who stops a container has to.
-        let puller = move || {
-            while let Ok(endpoints) = to_pull.recv() {
-                let Some(inner) = weak.upgrade() else { return };
-                for endpoint in &endpoints {
-                    if let Err(error) = inner.links.unplug(&endpoint.host_link) {
-                        tracing::warn!(link = %endpoint.host_link, %error, "a cable could not be pulled");
-                    }
-                }
-                let mut state = inner.state.lock();
-                for endpoint in &endpoints {
-                    give_back(&mut state, endpoint);
-                }
-            }
-        };
-        std::thread::Builder::new()
-            .name("cables".into())
-            .stack_size(256 << 10)
-            .spawn(puller)
-            .map_err(|e| system(format!("start the thread that pulls cables: {e}")))?;
+        pull::start(&inner, to_pull)?;
         Ok(NetworkTable { inner })
+    }
+
+    /// Whether a container is plugged in by this cable.
+    pub(super) fn is_held(&self, link: &str) -> bool {
+        let state = self.inner.state.lock();
+        state
+            .held
+            .values()
+            .flat_map(|h| &h.endpoints)
+            .any(|e| e.host_link == link)
     }
 
     pub fn exists(&self, reference: &str) -> bool {
@@ -229,12 +220,14 @@ impl NetworkTable {
             pool.take(address).map_err(bad)?;
             address
         };
+        let endpoint_id = ids::new();
         Ok(Endpoint {
             network: record.name.clone(),
             network_id: record.id.clone(),
-            endpoint_id: ids::new(),
+            // Of this start: the last one's cable may not be gone yet.
+            host_link: netplan::host_link(&self.inner.sid, &c.id, &endpoint_id),
+            endpoint_id,
             bridge: record.bridge.clone(),
-            host_link: netplan::host_link(&self.inner.sid, &c.id, &record.id),
             name: format!("eth{index}"),
             address,
             prefix_len: pool.subnet().prefix_len(),
@@ -265,7 +258,9 @@ impl NetworkTable {
             for (container_port, protocol, host_ip, first, last) in asked {
                 let ip = host_ip.parse().unwrap_or(Ipv4Addr::UNSPECIFIED);
                 let Some(kind) = Protocol::parse(&protocol) else { continue };
-                let guard = self.inner.ports.reserve(HostPort { ip, first, last, protocol: kind }).map_err(|e| {
+                let target = SocketAddrV4::new(endpoint.address, container_port);
+                let wanted = HostPort { ip, first, last, protocol: kind };
+                let guard = self.inner.ports.reserve_for(wanted, target).map_err(|e| {
                     system(format!(
                         "failed to set up container networking: driver failed programming external connectivity on endpoint {} ({}): {e}",
                         c.name, endpoint.endpoint_id
@@ -305,9 +300,17 @@ impl NetworkTable {
         Ok(())
     }
 
-    /// Gives back what a container held; its ports are free at once.
+    /// Gives back what a container held; its addresses and ports are free at once.
     pub fn release(&self, container: &str, endpoints: &[Endpoint]) {
-        let held = self.inner.state.lock().held.remove(container);
+        let held = {
+            let mut state = self.inner.state.lock();
+            let held = state.held.remove(container);
+            // Once only: what was given back may be another container's by now.
+            held.iter()
+                .flat_map(|h| &h.endpoints)
+                .for_each(|e| give_back(&mut state, e));
+            held
+        };
         drop(held);
         if endpoints.iter().any(|e| !e.published.is_empty())
             && let Err(error) = self.converge(false)
