@@ -278,6 +278,8 @@ async fn a_user_namespace_of_its_own() {
         .build()
         .unwrap();
     let linux = launch.spec.linux_mut().as_mut().unwrap();
+    // The default for ping names a group that is not mapped.
+    linux.set_sysctl(None);
     linux
         .set_uid_mappings(Some(vec![mapping]))
         .set_gid_mappings(Some(vec![mapping]));
