@@ -5,7 +5,7 @@ use crate::ids::{Ids, now};
 use crate::manager::Manager;
 use shoal_node_core_cluster::{Memory, step};
 use shoal_raft_consensus::{Change, ProposeError, State, Watcher};
-use shoal_raft_objects::Time;
+use shoal_raft_objects::{Proposal, Time};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +13,14 @@ use tokio_util::sync::CancellationToken;
 const SCAN_EVERY: Duration = Duration::from_secs(30);
 /// After a refusal the view is a moment old at most; the pause only keeps a bug from burning a core.
 const REFUSED_PAUSE: Duration = Duration::from_millis(5);
+/// Between two attempts to get an entry through.
+const UNSETTLED_PAUSE: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(manager: &Manager, over: CancellationToken) {
     let consensus = manager.ledger.consensus();
+    if !settle(manager, &over).await {
+        return;
+    }
     let (_, mut watcher) = consensus.watch();
     let mut memory = Memory::new(now());
     let mut scan = tokio::time::interval(SCAN_EVERY);
@@ -40,7 +45,7 @@ pub(crate) async fn run(manager: &Manager, over: CancellationToken) {
             () = over.cancelled() => return,
             outcomes = futures_util::future::join_all(proposed) => outcomes,
         };
-        let mut refused = false;
+        let (mut refused, mut unknown) = (false, false);
         for outcome in outcomes {
             match outcome {
                 Ok(_) => memory.applied(),
@@ -52,13 +57,34 @@ pub(crate) async fn run(manager: &Manager, over: CancellationToken) {
                 Err(error) => {
                     tracing::debug!(%error, "a decision could not be written");
                     memory.rescan();
-                    refused = true;
+                    unknown = true;
                 }
             }
+        }
+        if unknown && !settle(manager, &over).await {
+            return;
         }
         if refused {
             tokio::time::sleep(REFUSED_PAUSE).await;
         }
+    }
+}
+
+/// Waits until everything that may have been proposed before is decided: entries of an earlier leader, and proposals of
+/// ours whose outcome was not learned. A step that does not see them would decide the same things twice. False if the
+/// leadership is over.
+async fn settle(manager: &Manager, over: &CancellationToken) -> bool {
+    loop {
+        // An empty entry lies behind them all in the log; once it is applied, so is whatever there is of them.
+        let empty = Proposal::default();
+        tokio::select! {
+            () = over.cancelled() => return false,
+            outcome = manager.ledger.consensus().propose(&empty) => match outcome {
+                Ok(_) => return true,
+                Err(error) => tracing::debug!(%error, "the log does not move yet"),
+            }
+        }
+        tokio::time::sleep(UNSETTLED_PAUSE).await;
     }
 }
 

@@ -1,2 +1,1 @@
-mod random;
-mod stories;
+mod plane;

@@ -76,11 +76,8 @@ fn quantities(resources: &Resources) -> Result<(), Invalid> {
             ));
         }
     }
-    let generic = resources.reservations.iter().flat_map(|r| &r.generic_resources);
-    match generic
-        .filter(|value: &&Value| resources::generic(value).is_none())
-        .next()
-    {
+    let mut generic = resources.reservations.iter().flat_map(|r| &r.generic_resources);
+    match generic.find(|value: &&Value| resources::generic(value).is_none()) {
         Some(value) => invalid(format!("invalid generic resource: {value}")),
         None => Ok(()),
     }

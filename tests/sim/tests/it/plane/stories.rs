@@ -1,6 +1,6 @@
 //! Every file in `stories/` says what really happens. `SHOAL_STORIES=write` writes down what happens now instead.
 
-use shoal_tests_sim::story;
+use shoal_tests_sim::plane::story;
 use std::path::Path;
 
 #[test]

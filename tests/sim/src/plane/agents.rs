@@ -4,7 +4,7 @@
 //! as soon as it runs, `crash:SECONDS` fails after so long, `once` (and `once:SECONDS`) ends well after so long,
 //! `flaky` fails by chance, `slow` takes ten seconds to prepare.
 
-use crate::dice::Dice;
+use crate::plane::dice::Dice;
 use shoal_node_core_cluster::assignments::Change;
 use shoal_raft_objects::{NodeId, Task, TaskId, TaskState, TaskStatus, Time};
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 
 use shoal_raft_objects::node::Role;
 use shoal_raft_objects::{Availability, NodeState, ServiceSpec, TaskState};
-use shoal_tests_sim::control::World;
+use shoal_tests_sim::plane::world::World;
 use std::time::Duration;
 
 fn spec(value: serde_json::Value) -> ServiceSpec {

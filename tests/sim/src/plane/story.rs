@@ -2,7 +2,7 @@
 //!
 //! A story file holds blocks of commands, each followed by `----` and by what they print, up to an empty line.
 
-use crate::control::World;
+use crate::plane::world::World;
 use serde_json::{Value, json};
 use shoal_raft_objects::node::{GenericResource, Role};
 use shoal_raft_objects::{Availability, Node, ServiceSpec, Task, TaskState};

@@ -3,9 +3,9 @@
 //! Everything that can change the order of things is drawn from the seed: how long tasks take, whether a report is
 //! applied between a decision and its proposals (which then may be stale), when the leader changes.
 
-use crate::agents::Agent;
-use crate::dice::Dice;
-use crate::invariants;
+use crate::plane::agents::Agent;
+use crate::plane::dice::Dice;
+use crate::plane::invariants;
 use shoal_node_core_cluster::reports::Batch;
 use shoal_node_core_cluster::{Memory, assignments, step};
 use shoal_raft_objects::node::Role;
