@@ -1,29 +1,17 @@
-//! A client of the Docker Engine API: typed calls over a unix socket, TCP, TLS or ssh, with streams and takeovers.
+//! A typed client of the Docker Engine API, for `shoal` and for tools.
 //!
-//! [`Endpoint::resolve`] finds the engine as docker's own client does (`-H`, `DOCKER_HOST`, contexts); [`Client`] has one
-//! method per call. It keeps no state but the negotiated version and opens one connection per call. It knows nothing of
-//! Shoal's inside and works against any engine. Called by the command line and by tests.
+//! [`Target`] says where a daemon is (unix socket, TCP, TCP with TLS, ssh) as DOCKER_HOST and contexts name it; a
+//! [`Client`] speaks to it: JSON calls, streams and taken-over connections. It knows the wire, not the commands, and it
+//! never retries: a caller decides what a failure means.
 
-mod call;
 mod connect;
-mod containers;
 mod context;
-mod endpoint;
 mod error;
-mod hijack;
-mod images;
-mod networks;
-mod stream;
-mod swarm;
-mod system;
-mod tls;
-mod volumes;
+mod request;
+mod target;
 
-pub use call::{Client, Query};
-pub use containers::{AttachOptions, LogOptions};
-pub use context::{Context, Contexts};
-pub use endpoint::{Choice, Endpoint, TlsMaterial};
+pub use connect::Duplex;
+pub use context::resolve;
 pub use error::{Error, Result};
-pub use hijack::Hijacked;
-pub use images::encode_auth;
-pub use stream::{Bytes, Frame, Frames, JsonStream};
+pub use request::{Body, Client, query};
+pub use target::{Target, TlsFiles};
