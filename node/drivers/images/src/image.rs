@@ -34,27 +34,6 @@ pub struct Image {
     pub lower: Vec<PathBuf>,
     /// When one of its tags was last set here, RFC 3339.
     pub last_tagged: Option<String>,
-    /// Owner and mode of the root directory.
-    pub(crate) root: RootAttributes,
-}
-
-/// What overlayfs takes from the upper directory alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct RootAttributes {
-    pub uid: u32,
-    pub gid: u32,
-    /// Permission bits.
-    pub mode: u32,
-}
-
-impl Default for RootAttributes {
-    fn default() -> RootAttributes {
-        RootAttributes {
-            uid: 0,
-            gid: 0,
-            mode: 0o755,
-        }
-    }
 }
 
 /// A container's root file system, ready to be mounted as an overlay.

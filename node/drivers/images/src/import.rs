@@ -1,6 +1,6 @@
 //! An image from a tar of a root file system.
 
-use std::io::{self, Read};
+use std::io::{Read, Write};
 
 use tokio::io::AsyncRead;
 
@@ -100,8 +100,21 @@ impl Images {
 /// Stores a layer as it comes and says what it is.
 fn spool(store: &Store, lease: &mut Lease, mut source: impl Read) -> Result<Descriptor> {
     let mut blob = BlobWriter::new(store)?;
-    let failed = |e: io::Error| Error::InvalidParameter(format!("cannot read the archive: {e}"));
-    let size = io::copy(&mut source, &mut blob).map_err(failed)?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        let count = match source.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) => {
+                return Err(Error::InvalidParameter(format!(
+                    "cannot read the archive: {error}"
+                )));
+            }
+        };
+        let written = blob.write_all(&buffer[..count]);
+        written.map_err(|e| Error::storage("write", blob.path(), e))?;
+    }
+    let size = blob.size();
     let digest = blob.digest();
     lease.pin(&digest);
     blob.store(store, None)?;

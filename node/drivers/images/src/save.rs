@@ -252,7 +252,9 @@ fn append(
     } else {
         0o644
     });
-    (header.set_uid(0), header.set_gid(0), header.set_mtime(0));
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     archive
         .append_data(&mut header, path, source.take(size))
         .map_err(broken)

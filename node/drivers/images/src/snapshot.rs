@@ -3,14 +3,19 @@
 //! Nothing here is synced: what a container writes is promised to survive the daemon, not the power. After a cut
 //! `prepare` makes again what is missing.
 
+use std::collections::HashSet;
+use std::ffi::CString;
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::image::{Image, RootAttributes, Rootfs};
+use crate::image::{Image, Rootfs};
 use crate::images::Images;
 use crate::store::Store;
 use crate::store::state::lower;
@@ -19,7 +24,7 @@ impl Images {
     /// Makes the directories for `key` (a container id) over an image, or finds them there. Fast: three
     /// directories and a link.
     pub async fn prepare(&self, key: &str, image: &Image) -> Result<Rootfs> {
-        let (key, top, root) = (checked(key)?.to_owned(), image.layers.last().cloned(), image.root);
+        let (key, top) = (checked(key)?.to_owned(), image.layers.last().cloned());
         let id = image.id.clone();
         self.blocking(move |store| {
             {
@@ -30,7 +35,7 @@ impl Images {
                 // From here on the layers are kept.
                 state.snapshots.insert(key.clone(), top.clone());
             }
-            let made = make(&store.paths.snapshots.join(&key), top.as_ref(), root);
+            let made = make(&store.paths.snapshots.join(&key), top.as_ref());
             if made.is_err() {
                 store.state.lock().snapshots.remove(&key);
                 let _ = store.discard(&store.paths.snapshots.join(&key));
@@ -91,23 +96,12 @@ fn checked(key: &str) -> Result<&str> {
     }
 }
 
-fn make(directory: &Path, top: Option<&Digest>, root: RootAttributes) -> Result<()> {
-    directory_of(
-        directory,
-        RootAttributes {
-            mode: 0o710,
-            ..RootAttributes::default()
-        },
-    )?;
-    // overlayfs shows the upper directory's attributes as the root's.
-    directory_of(&directory.join("diff"), root)?;
-    directory_of(
-        &directory.join("work"),
-        RootAttributes {
-            mode: 0o700,
-            ..RootAttributes::default()
-        },
-    )?;
+fn make(directory: &Path, top: Option<&Digest>) -> Result<()> {
+    directory_of(directory, 0o710)?;
+    // overlayfs shows the upper directory's attributes as the root's. This is what Docker gives every container,
+    // whatever the image's own root directory is like.
+    directory_of(&directory.join("diff"), 0o755)?;
+    directory_of(&directory.join("work"), 0o700)?;
     let base = directory.join("base");
     match symlink(top.map_or("none", Digest::as_str), &base) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(Error::storage("create", &base, error)),
@@ -116,13 +110,8 @@ fn make(directory: &Path, top: Option<&Digest>, root: RootAttributes) -> Result<
 }
 
 /// One that exists is left as it is: the container may have changed it.
-fn directory_of(path: &Path, attributes: RootAttributes) -> Result<()> {
-    let made = fs::create_dir(path).and_then(|()| {
-        if (attributes.uid, attributes.gid) != (0, 0) {
-            chown(path, Some(attributes.uid), Some(attributes.gid))?;
-        }
-        fs::set_permissions(path, Permissions::from_mode(attributes.mode))
-    });
+fn directory_of(path: &Path, mode: u32) -> Result<()> {
+    let made = fs::create_dir(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)));
     match made {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(Error::storage("create directory", path, error))
@@ -131,21 +120,54 @@ fn directory_of(path: &Path, attributes: RootAttributes) -> Result<()> {
     }
 }
 
-/// Sizes of everything below, a file with several names once, without following links. A container may be
-/// changing it: what vanishes meanwhile counts nothing.
+/// Sizes of everything below, a file with several names once. By descriptor and without following links: a
+/// container may be changing it, and what vanishes meanwhile counts nothing.
 fn walk(root: &Path) -> Result<u64> {
-    let mut directories: Vec<PathBuf> = vec![root.to_owned()];
-    let mut seen = std::collections::HashSet::new();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let failed = |e| Error::storage("measure", root, e);
+    let mut levels = vec![Level::open(
+        rustix::fs::open(root, flags, Mode::empty()).map_err(failed)?,
+    )];
+    let mut seen = HashSet::new();
     let mut sum = 0;
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() {
-                directories.push(entry.path());
-            } else if meta.is_file() && (meta.nlink() == 1 || seen.insert(meta.ino())) {
-                sum += meta.len();
+    while let Some(level) = levels.last_mut() {
+        let Some(name) = level.names.pop() else {
+            levels.pop();
+            continue;
+        };
+        let Ok(stat) = statat(&level.directory, &*name, AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if levels.len() < DEPTH_MAX => {
+                let level = &levels[levels.len() - 1];
+                let below = openat(&level.directory, &*name, flags, Mode::empty());
+                levels.extend(below.ok().map(Level::open));
             }
+            FileType::RegularFile if stat.st_nlink == 1 || seen.insert(stat.st_ino) => {
+                sum += stat.st_size as u64
+            }
+            _ => {}
         }
     }
     Ok(sum)
+}
+
+/// Directories open at a time; what is nested deeper is not counted.
+const DEPTH_MAX: usize = 256;
+
+struct Level {
+    directory: OwnedFd,
+    names: Vec<CString>,
+}
+
+impl Level {
+    fn open(directory: OwnedFd) -> Level {
+        let entries = Dir::read_from(&directory).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_owned());
+        let names = names
+            .filter(|name| !matches!(name.to_bytes(), b"." | b".."))
+            .collect();
+        Level { directory, names }
+    }
 }

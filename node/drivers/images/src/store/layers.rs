@@ -58,7 +58,6 @@ impl Store {
             parent: place.and_then(|place| place.parent.clone()),
             blob: blob.clone(),
             size: applied.size,
-            root: applied.root,
             diff_id: applied.diff_id,
         };
         Ok(Unpacked { aside, record })

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::image::RootAttributes;
 use crate::manifest::Descriptor;
 
 /// Raised when an older version could not read what this one writes.
@@ -38,8 +37,6 @@ pub(crate) struct LayerRecord {
     pub blob: Descriptor,
     /// Bytes of its files.
     pub size: u64,
-    /// The root directory's attributes, if the layer says any.
-    pub root: Option<RootAttributes>,
 }
 
 /// All names.

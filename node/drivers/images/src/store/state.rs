@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::ConfigFile;
 use crate::digest::Digest;
-use crate::image::{Image, RootAttributes};
+use crate::image::Image;
 use crate::reference::Reference;
 use crate::store::paths::Paths;
 use crate::store::records::{ImageRecord, LayerRecord, References};
@@ -72,7 +72,6 @@ impl State {
             manifest: entry.record.manifest.clone(),
             lower: lower(paths, &stack),
             last_tagged: tagged.map(|tagged| tagged.at.clone()).max(),
-            root: root(&stack),
             config: config.clone(),
             raw_config: entry.raw.clone(),
         }
@@ -85,9 +84,4 @@ pub(crate) fn lower(paths: &Paths, stack: &[&LayerRecord]) -> Vec<std::path::Pat
         [] => vec![paths.nothing()],
         stack => stack.iter().map(|layer| paths.diff(&layer.chain)).collect(),
     }
-}
-
-/// The root directory's attributes: those of the topmost layer that says any.
-pub(crate) fn root(stack: &[&LayerRecord]) -> RootAttributes {
-    stack.iter().find_map(|layer| layer.root).unwrap_or_default()
 }

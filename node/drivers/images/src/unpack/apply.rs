@@ -13,7 +13,6 @@ use rustix::fs::{
 
 use super::tar::{Kind, Member, Tar, damaged};
 use super::{Limits, at, xattrs};
-use crate::image::RootAttributes;
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
@@ -23,12 +22,8 @@ const COPY_BUFFER: usize = 256 * 1024;
 /// Bytes of names kept to set directories' times at the end.
 const LATER_MAX: usize = 16 << 20;
 
-/// Unpacks everything; returns the bytes of its files and what it says about the root directory.
-pub(super) fn archive(
-    source: impl Read,
-    target: &Path,
-    limits: Limits,
-) -> io::Result<(u64, Option<RootAttributes>)> {
+/// Unpacks everything; returns the bytes of its files.
+pub(super) fn archive(source: impl Read, target: &Path, limits: Limits) -> io::Result<u64> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(target, flags, Mode::empty())?;
     let mut tar = Tar::new(source);
@@ -38,7 +33,6 @@ pub(super) fn archive(
         later: Later::default(),
         buffer: vec![0; COPY_BUFFER],
         size: 0,
-        attributes: None,
     };
     let mut count = 0;
     while let Some(member) = tar.next()? {
@@ -49,7 +43,7 @@ pub(super) fn archive(
         applier.apply(&mut tar, &member)?;
     }
     applier.set_directory_times();
-    Ok((applier.size, applier.attributes))
+    Ok(applier.size)
 }
 
 struct Applier {
@@ -59,7 +53,6 @@ struct Applier {
     later: Later,
     buffer: Vec<u8>,
     size: u64,
-    attributes: Option<RootAttributes>,
 }
 
 /// Times of directories, which change again while they are filled.
@@ -178,11 +171,6 @@ impl Applier {
         if member.kind != Kind::Directory {
             return Err(damaged("the root of the layer is not a directory"));
         }
-        self.attributes = Some(RootAttributes {
-            uid: member.uid,
-            gid: member.gid,
-            mode: member.mode,
-        });
         fchown(
             &self.root,
             Some(Uid::from_raw(member.uid)),

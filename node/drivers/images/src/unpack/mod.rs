@@ -13,7 +13,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::image::RootAttributes;
 
 pub(crate) use compression::{Compression, decompress};
 pub(crate) use tar::{Kind, Tar};
@@ -42,7 +41,6 @@ pub(crate) struct Applied {
     pub diff_id: Digest,
     /// Bytes of its files.
     pub size: u64,
-    pub root: Option<RootAttributes>,
 }
 
 /// Unpacks `source`, plain, gzip or zstd, into the empty directory `target`. `report` hears how much of the
@@ -64,13 +62,12 @@ pub(crate) fn layer(
         hash: Sha256::new(),
         left: limits.bytes,
     };
-    let (size, root) = apply::archive(&mut hashed, target, limits).map_err(|e| refused(e, target))?;
+    let size = apply::archive(&mut hashed, target, limits).map_err(|e| refused(e, target))?;
     // The DiffID covers what follows the archive's end mark too.
     io::copy(&mut hashed, &mut io::sink()).map_err(|e| refused(e, target))?;
     Ok(Applied {
         diff_id: Digest::finish(hashed.hash),
         size,
-        root,
     })
 }
 

@@ -187,8 +187,8 @@ impl<R: Read> Tar<R> {
             };
             member.size = 0;
         }
-        // An old archive's file with a slash at its end is a directory.
-        if kind == Kind::File && header.as_ustar().is_none() && member.path.ends_with(b"/") {
+        // A very old archive's file with a slash at its end is a directory.
+        if header.as_bytes()[156] == 0 && member.path.ends_with(b"/") {
             member.kind = Kind::Directory;
         }
         let old_sparse = match header.entry_type() == EntryType::GNUSparse {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 
 use shoal_node_drivers_images::{Error, Images, Sink};
 use tokio::io::AsyncReadExt;
@@ -259,4 +260,42 @@ async fn damaged_archives_are_refused_and_leave_nothing() {
             .collect();
         assert!(left.is_empty(), "{place} has {left:?}");
     }
+}
+
+/// Made by `docker save` of Docker 28.5 from a classic build with two layers.
+#[tokio::test]
+async fn what_docker_saved_loads_with_all_its_configuration() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let tar = Cursor::new(&include_bytes!("fixtures/docker-28.5-save.tar.gz")[..]);
+    images.load(tar, true, &Sink::none()).await.expect("load");
+    let image = images.get("images-fixture:1").expect("image");
+    assert_eq!(
+        image.id,
+        "sha256:1b0db6965fdefbf400aee164b0a9528581011a00715f7100ede774d64cd9d373"
+    );
+    let config = &image.config.config;
+    assert_eq!(config.cmd[..], ["/two"]);
+    assert_eq!(config.on_build[..], ["RUN x"]);
+    assert_eq!(
+        config.healthcheck.as_ref().map(|h| h.test[..].to_vec()),
+        Some(vec!["CMD-SHELL".into(), "true".into()])
+    );
+    assert_eq!(fs::read(image.lower[1].join("d/one")).expect("file"), b"one\n");
+    assert_eq!(
+        fs::metadata(image.lower[0].join("two"))
+            .expect("file")
+            .permissions()
+            .mode()
+            & 0o7777,
+        0o711
+    );
+    let steps = images.history("images-fixture:1").expect("history");
+    assert_eq!(
+        steps.iter().map(|step| step.size).collect::<Vec<_>>(),
+        [0, 0, 0, 0, 0, 0, 4, 4]
+    );
+    // The manifest of the archive's OCI side is kept.
+    let again = entries(&save(&images, &["images-fixture"]).await);
+    assert!(again.contains_key(&format!("blobs/sha256/{}", image.manifest.digest.hex())));
 }

@@ -1,6 +1,8 @@
 //! The store as the engine uses it, on a real file system and as root.
 
 mod archives;
+mod crashes;
+mod hostile;
 mod pull;
 mod registry;
 mod snapshots;
@@ -47,11 +49,9 @@ fn header(entry: &Entry) -> tar::Header {
     } else {
         0o644
     });
-    (
-        header.set_uid(0),
-        header.set_gid(0),
-        header.set_mtime(1_700_000_000),
-    );
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(1_700_000_000);
     let old = header.as_old_mut();
     old.name[..entry.1.len()].copy_from_slice(entry.1.as_bytes());
     old.linkname[..entry.2.len()].copy_from_slice(entry.2.as_bytes());

@@ -1,7 +1,7 @@
 //! Containers' root file systems, and removing.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::time::Duration;
 
 use shoal_node_drivers_images::{Deleted, Error, InUse};
@@ -12,22 +12,26 @@ use crate::{Entry, archive, file, import, open, reference};
 async fn prepare_is_idempotent_and_survives_a_restart() {
     let root = tempfile::tempdir().expect("dir");
     let images = open(root.path());
-    let mut tar = Vec::new();
     let mut top = crate::header(&Entry(tar::EntryType::Directory, "./", "", b""));
-    top.set_mode(0o1751);
+    top.set_mode(0o700);
     top.set_uid(7);
     top.set_cksum();
-    crate::append(&mut tar, &top, b"");
+    let mut tar = top.as_bytes().to_vec();
     tar.extend(archive(&[file("a", b"1")]));
     import(&images, tar, "a").await;
     let image = images.get("a").expect("image");
     let first = images.prepare("c1", &image).await.expect("prepare");
+    // Docker's containers have this root directory whatever the image says.
     let meta = fs::metadata(&first.upper).expect("upper");
-    assert_eq!((meta.permissions().mode() & 0o7777, meta.uid()), (0o1751, 7));
+    assert_eq!((meta.permissions().mode() & 0o7777, meta.uid()), (0o755, 0));
     assert_eq!(first.lower, image.lower);
     fs::write(first.upper.join("written"), b"12345").expect("write");
+    fs::hard_link(first.upper.join("written"), first.upper.join("again")).expect("link");
+    fs::create_dir(first.upper.join("sub")).expect("directory");
+    fs::write(first.upper.join("sub/more"), b"67").expect("write");
+    symlink("/", first.upper.join("sub/out")).expect("link");
     assert_eq!(images.prepare("c1", &image).await.expect("prepare"), first);
-    assert_eq!(images.usage("c1").await.expect("usage"), 5);
+    assert_eq!(images.usage("c1").await.expect("usage"), 7);
     drop(images);
 
     let images = open(root.path());
