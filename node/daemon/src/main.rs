@@ -1,7 +1,60 @@
-//! `shoald`
+//! `shoald`: one host's daemon. Options, assembly, shutdown; the only place that knows every room.
+//!
+//! It reads its configuration, opens the engine (which recovers whatever an earlier life left), joins its cluster again
+//! if it is in one, serves the Docker API on its sockets, and waits for signals. It decides nothing itself.
+
 mod args;
+mod assemble;
 mod config;
+mod executor;
+mod host;
+mod listen;
+mod logging;
 mod options;
-fn main() {
-    let _ = (args::command(), config::load as fn(_) -> _);
+mod pidfile;
+mod signals;
+
+use config::Loaded;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = args::command().get_matches();
+    let loaded = match args::read(&matches).map_err(anyhow::Error::msg).and_then(|args| {
+        let validate = args.validate;
+        let loaded = config::load(&args)?;
+        Ok((loaded, validate))
+    }) {
+        Ok((_, true)) => {
+            println!("configuration OK");
+            return ExitCode::SUCCESS;
+        }
+        Ok((loaded, false)) => loaded,
+        Err(e) => {
+            eprintln!("{e:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    logging::start(&loaded.config);
+    match start(loaded) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            tracing::error!("failed to start daemon: {e:#}");
+            eprintln!("failed to start daemon: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(loaded: Loaded) -> anyhow::Result<()> {
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    // Before anything is touched: a wrong socket must not leave a half-started daemon.
+    let plan = listen::plan(&loaded.config)?;
+    let _pidfile = pidfile::take(&loaded.config.pidfile)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("shoald").build()?;
+    let result = runtime.block_on(assemble::run(loaded, plan));
+    // Blocking work that is still under way belongs to requests that were cut off.
+    runtime.shutdown_background();
+    result
 }
