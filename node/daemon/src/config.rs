@@ -106,8 +106,8 @@ impl Default for Config {
 #[derive(Debug)]
 pub struct Loaded {
     pub config: Config,
-    /// The file that was read, if there was one.
-    pub file: Option<PathBuf>,
+    /// What the command line said, for reading the file again.
+    pub args: Args,
     pub warnings: Vec<String>,
 }
 
@@ -126,9 +126,13 @@ pub fn load(args: &Args) -> Result<Loaded, Error> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => None,
         Err(e) => return Err(Error::File { file: path, reason: e.to_string() }),
     };
-    let mut loaded = merge(args, text.as_deref().map(|t| (path.as_path(), t)))?;
-    loaded.file = text.map(|_| path);
-    Ok(loaded)
+    merge(args, text.as_deref().map(|t| (path.as_path(), t)))
+}
+
+/// The file as it is now, with the same command line. Only what may change while the daemon runs is taken over by its
+/// users; a file that has become wrong changes nothing.
+pub fn reload(loaded: &Loaded) -> Result<Config, Error> {
+    Ok(load(&loaded.args)?.config)
 }
 
 fn read_bounded(path: &Path) -> std::io::Result<String> {
@@ -136,6 +140,61 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
     Ok(text)
+}
+
+impl Config {
+    /// `default-shm-size`: bytes, or a size with a unit.
+    pub fn shm_bytes(&self) -> Result<i64, Error> {
+        let bad = || Error::Invalid(format!("invalid default-shm-size: {:?}", self.default_shm_size));
+        match &self.default_shm_size {
+            None => Ok(64 << 20),
+            Some(Value::Number(n)) => n.as_i64().ok_or_else(bad),
+            Some(Value::String(text)) => size(text).ok_or_else(bad),
+            Some(_) => Err(bad()),
+        }
+    }
+
+    /// `default-ulimits`: (name, soft, hard), from the file's objects or the flag's `name=soft:hard`.
+    pub fn ulimits(&self) -> Result<Vec<(String, i64, i64)>, Error> {
+        let bad = |what: &dyn std::fmt::Debug| Error::Invalid(format!("invalid default-ulimits: {what:?}"));
+        let mut limits = Vec::new();
+        match &self.default_ulimits {
+            Value::Object(map) => {
+                for (name, limit) in map {
+                    let (soft, hard) = (limit["Soft"].as_i64(), limit["Hard"].as_i64());
+                    let (Some(soft), Some(hard)) = (soft, hard) else { return Err(bad(limit)) };
+                    limits.push((name.clone(), soft, hard));
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    let parsed = item.as_str().and_then(|text| {
+                        let (name, values) = text.split_once('=')?;
+                        let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+                        Some((name.to_owned(), soft.parse().ok()?, hard.parse().ok()?))
+                    });
+                    limits.push(parsed.ok_or_else(|| bad(item))?);
+                }
+            }
+            _ => {}
+        }
+        Ok(limits)
+    }
+}
+
+/// `64m`, `1g`, `512k`, `1024`.
+fn size(text: &str) -> Option<i64> {
+    let lower = text.trim().to_lowercase();
+    let digits = lower.find(|c: char| !c.is_ascii_digit()).unwrap_or(lower.len());
+    let number: i64 = lower[..digits].parse().ok()?;
+    let shift = match lower[digits..].trim_end_matches("ib").trim_end_matches('b') {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        _ => return None,
+    };
+    number.checked_mul(1 << shift)
 }
 
 /// The merge itself, without a file system: flags and the file's text in, a configuration out. A setting given in both
@@ -185,7 +244,7 @@ pub fn merge(args: &Args, file: Option<(&Path, &str)>) -> Result<Loaded, Error> 
         None => Error::Invalid(e.to_string()),
     })?;
     check(&config)?;
-    Ok(Loaded { config, file: None, warnings })
+    Ok(Loaded { config, args: args.clone(), warnings })
 }
 
 /// Values as Go prints them in that message: strings bare, the rest as JSON.

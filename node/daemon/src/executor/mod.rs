@@ -1,0 +1,208 @@
+//! Runs the agent's tasks on this host's engine, through the same traits that serve the API.
+//!
+//! A task is a container with Docker's name and labels; by its label it is found again, so nothing about tasks is kept
+//! here and every act may be asked for twice.
+
+mod health;
+mod image;
+mod logs;
+mod spec;
+mod template;
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use shoal_api_backend::{
+    Class, Containers, CreateContainer, Images, ListContainers, RemoveContainer, StopContainer, System, WaitCondition,
+};
+use shoal_api_types::Filters;
+use shoal_api_types::container::ContainerInspect;
+use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Started, TaskError};
+use shoal_raft_objects::service::PortConfig;
+use shoal_raft_objects::task::ContainerStatus;
+use shoal_raft_objects::{NodeDescription, Task, TaskId};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+pub const TASK_ID: &str = "com.docker.swarm.task.id";
+
+/// The engine as tasks need it.
+#[derive(Clone)]
+pub struct TaskRunner {
+    pub containers: Arc<dyn Containers>,
+    pub images: Arc<dyn Images>,
+    pub system: Arc<dyn System>,
+}
+
+fn fatal(e: impl std::fmt::Display) -> TaskError {
+    TaskError::Fatal(e.to_string())
+}
+
+impl TaskRunner {
+    /// The ids of the task's containers; more than one only if a creation was cut off and repeated.
+    async fn containers_of(&self, task: &TaskId) -> Result<Vec<String>, TaskError> {
+        let mut filters = Filters::new();
+        filters.add("label", format!("{TASK_ID}={task}"));
+        let options = ListContainers { all: true, filters, ..ListContainers::default() };
+        let found = self.containers.list(options).await.map_err(|e| TaskError::Temporary(e.to_string()))?;
+        Ok(found.into_iter().map(|c| c.id).collect())
+    }
+
+    /// By name: one look-up instead of a list, on the path that every start takes.
+    async fn inspect(&self, task: &Task) -> Result<ContainerInspect, TaskError> {
+        self.containers.inspect(&task.name(), false).await.map_err(fatal)
+    }
+}
+
+fn status_of(container: &ContainerInspect) -> ContainerStatus {
+    ContainerStatus {
+        container_id: container.id.clone(),
+        pid: i32::try_from(container.state.pid).unwrap_or(0),
+        exit_code: i32::try_from(container.state.exit_code).unwrap_or(-1),
+    }
+}
+
+#[async_trait]
+impl Executor for TaskRunner {
+    async fn describe(&self) -> NodeDescription {
+        let info = self.system.info().await.unwrap_or_default();
+        let labels = info.labels.0.clone().unwrap_or_default();
+        let pair = |l: &String| l.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let plugins = ["bridge", "host", "null"].iter().map(|n| ("Network".to_owned(), (*n).to_owned()));
+        let logs = info.plugins.log.0.clone().unwrap_or_default().into_iter().map(|n| ("Log".to_owned(), n));
+        NodeDescription {
+            hostname: info.name,
+            os: info.os_type,
+            architecture: info.architecture,
+            nano_cpus: info.n_cpu.saturating_mul(1_000_000_000),
+            memory_bytes: info.mem_total,
+            engine_version: info.server_version,
+            engine_labels: labels.iter().filter_map(pair).collect(),
+            plugins: logs.chain(plugins).chain([("Volume".to_owned(), "local".to_owned())]).collect(),
+            ..NodeDescription::default()
+        }
+    }
+
+    async fn prepare(&self, task: &Task, material: &Material) -> Result<(), TaskError> {
+        if !material.secrets.is_empty() || !material.configs.is_empty() {
+            return Err(fatal("secrets and configs are not available on this node"));
+        }
+        if self.containers.inspect(&task.name(), false).await.is_ok() {
+            return Ok(());
+        }
+        let request = spec::request(task).map_err(fatal)?;
+        image::ensure(self.images.as_ref(), task).await?;
+        let create = CreateContainer { name: task.name(), platform: None, request };
+        match self.containers.create(create).await {
+            Ok(_) => Ok(()),
+            // Made by an earlier attempt whose answer was cut off.
+            Err(e) if e.class == Class::Conflict && self.inspect(task).await.is_ok() => Ok(()),
+            Err(e) => Err(fatal(e)),
+        }
+    }
+
+    async fn start(&self, task: &Task) -> Result<Started, TaskError> {
+        let checked = spec::has_health_check(task);
+        let health = match checked {
+            true => Some(health::watch(self.system.as_ref(), &task.name()).await?),
+            false => None,
+        };
+        match self.containers.start(&task.name()).await {
+            Ok(()) => {}
+            Err(e) if e.class == Class::NotModified => {}
+            Err(e) => return Err(fatal(e)),
+        }
+        if let Some(health) = health {
+            health::await_healthy(self.containers.as_ref(), &task.name(), health).await?;
+        }
+        let container = self.inspect(task).await?;
+        Ok(Started { container: status_of(&container), ports: ports(&container) })
+    }
+
+    async fn wait(&self, task: &Task) -> Result<Exit, TaskError> {
+        let name = task.name();
+        let mut end = self.containers.wait(&name, WaitCondition::NotRunning).await.map_err(fatal)?;
+        let unhealthy = async {
+            if spec::has_health_check(task) {
+                health::await_unhealthy(self.system.as_ref(), self.containers.as_ref(), &name).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        let sick = tokio::select! {
+            _ = end.next() => false,
+            () = unhealthy => true,
+        };
+        if sick {
+            self.shutdown(task).await?;
+        }
+        let container = self.inspect(task).await?;
+        let status = status_of(&container);
+        let error = match sick {
+            true => Some("unhealthy container".to_owned()),
+            false => Some(container.state.error.clone()).filter(|e| !e.is_empty()),
+        };
+        Ok(Exit { code: status.exit_code, error, container: status })
+    }
+
+    async fn shutdown(&self, task: &Task) -> Result<(), TaskError> {
+        let options = StopContainer { signal: None, timeout: Some(spec::grace_seconds(task)) };
+        match self.containers.stop(&task.name(), options).await {
+            Ok(()) => Ok(()),
+            Err(e) if matches!(e.class, Class::NotFound | Class::NotModified) => Ok(()),
+            Err(e) => Err(TaskError::Temporary(e.to_string())),
+        }
+    }
+
+    async fn remove(&self, task: &TaskId) -> Result<(), TaskError> {
+        for id in self.containers_of(task).await? {
+            let options = RemoveContainer { volumes: true, force: true, link: false };
+            match self.containers.remove(&id, options).await {
+                Ok(()) => {}
+                // Gone, or going by somebody else's hand.
+                Err(e) if matches!(e.class, Class::NotFound | Class::Conflict) => {}
+                Err(e) => return Err(TaskError::Temporary(e.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    async fn tasks(&self) -> Result<Vec<TaskId>, TaskError> {
+        let mut filters = Filters::new();
+        filters.add("label", TASK_ID);
+        let options = ListContainers { all: true, filters, ..ListContainers::default() };
+        let found = self.containers.list(options).await.map_err(|e| TaskError::Temporary(e.to_string()))?;
+        let id = |labels: &std::collections::BTreeMap<String, String>| labels.get(TASK_ID).map(|id| TaskId::from(id.as_str()));
+        Ok(found.iter().filter_map(|c| id(&c.labels)).collect())
+    }
+
+    async fn logs(&self, task: &Task, options: LogOptions) -> Result<mpsc::Receiver<LogLine>, TaskError> {
+        logs::read(self.containers.as_ref(), &task.name(), options).await
+    }
+}
+
+/// The host ports that the container really has.
+fn ports(container: &ContainerInspect) -> Vec<PortConfig> {
+    let mut found = Vec::new();
+    for (port, bindings) in container.network_settings.ports.iter() {
+        let (target, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        for binding in bindings.iter().flatten() {
+            if let (Ok(target_port), Ok(published_port)) = (target.parse(), binding.host_port.parse()) {
+                found.push(PortConfig {
+                    name: String::new(),
+                    protocol: protocol.to_owned(),
+                    target_port,
+                    published_port,
+                    publish_mode: "host".into(),
+                });
+            }
+        }
+    }
+    // IPv4 and IPv6 bindings of one port are one port to the user.
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// How long a stream of events may be silent before the state is looked at again.
+pub(crate) const SECOND_LOOK: Duration = Duration::from_secs(5);
