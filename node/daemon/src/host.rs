@@ -12,7 +12,7 @@ use shoal_api_types::system::{DiskUsage, Info, Version};
 use shoal_node_agent::{Agent, Executor, ManagerPeer};
 use shoal_node_manager::Swarm;
 use shoal_node_manager::host as asked;
-use shoal_raft_objects::{NodeDescription, Time};
+use shoal_raft_objects::{Cluster, NodeDescription, Time};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -57,6 +57,10 @@ impl asked::AgentHandle for LocalAgent {
     }
     fn worker_forwarding(&self) -> bool {
         self.0.worker_forwarding()
+    }
+    fn cluster(&self) -> (Cluster, u64, u64) {
+        let view = self.0.cluster();
+        (view.cluster, view.nodes, view.managers)
     }
     fn connected(&self) -> watch::Receiver<bool> {
         self.0.connected()

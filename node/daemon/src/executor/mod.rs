@@ -186,7 +186,7 @@ fn ports(container: &ContainerInspect) -> Vec<PortConfig> {
     let mut found = Vec::new();
     for (port, bindings) in container.network_settings.ports.iter() {
         let (target, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        for binding in bindings.iter().flatten() {
+        for binding in bindings.iter() {
             if let (Ok(target_port), Ok(published_port)) = (target.parse(), binding.host_port.parse()) {
                 found.push(PortConfig {
                     name: String::new(),

@@ -7,6 +7,18 @@ use shoal_api_types::Slice;
 use shoal_api_types::swarm as api;
 
 impl Swarm {
+    /// The `Swarm` header of `_ping`: `inactive`, `error`, `active/manager` or `active/worker`. Asked for every request,
+    /// so it looks at nothing but this node's own place.
+    pub fn ping_state(&self) -> String {
+        match self.member() {
+            Some(member) if member.manager().is_some() => "active/manager",
+            Some(_) => "active/worker",
+            None if self.inner.error.lock().is_empty() => "inactive",
+            None => "error",
+        }
+        .to_owned()
+    }
+
     pub(super) fn describe(&self) -> api::Info {
         match self.member() {
             Some(member) => of(&member),
