@@ -13,9 +13,12 @@ use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, Interest};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
+
+/// Bytes of a tunnel under way in each direction.
+const TUNNEL_BYTES: usize = 64 << 10;
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -51,15 +54,28 @@ pub(crate) struct Origin {
     pub taken: Taken,
     /// The node that passed the request on; None for a client of this daemon.
     pub peer: Option<Peer>,
-    /// A second handle on the socket, to notice that the client has gone; None inside a tunnel or TLS.
-    pub socket: Option<Arc<OwnedFd>>,
+    pub leaving: Leaving,
+}
+
+/// How to notice that the far end has gone while a reply is on its way: hyper reads nothing then.
+#[derive(Clone)]
+pub(crate) enum Leaving {
+    /// A second handle on the socket.
+    Socket(Arc<OwnedFd>),
+    /// Cancelled by whoever reads the connection.
+    Told(CancellationToken),
+    Unknown,
 }
 
 impl Origin {
-    /// Returns when the client has closed its connection or its sending half. For replies that may stay silent for ever:
-    /// hyper reads nothing while one is on its way.
-    pub async fn gone(&self) {
-        let Some(socket) = self.socket.as_ref().and_then(|fd| watchable(fd).ok()) else {
+    /// Returns when the client has closed its connection or its sending half. For replies that may stay silent for ever.
+    async fn gone(&self) {
+        let socket = match &self.leaving {
+            Leaving::Socket(fd) => watchable(fd),
+            Leaving::Told(token) => return token.cancelled().await,
+            Leaving::Unknown => return std::future::pending().await,
+        };
+        let Ok(socket) = socket else {
             return std::future::pending().await;
         };
         loop {
@@ -84,9 +100,6 @@ fn watchable(fd: &OwnedFd) -> std::io::Result<UnixStream> {
 impl Origin {
     /// Ends `body` when the client has gone, which drops whatever feeds it.
     pub fn until_gone(self, body: Body) -> Body {
-        if self.socket.is_none() {
-            return body;
-        }
         Body::from_stream(
             body.into_data_stream()
                 .take_until(async move { self.gone().await }),
@@ -98,7 +111,7 @@ impl Origin {
 pub(crate) async fn serve_connection<IO>(
     io: IO,
     router: Router,
-    socket: Option<OwnedFd>,
+    leaving: Leaving,
     peer: Option<Peer>,
     limits: Limits,
     shutdown: CancellationToken,
@@ -109,7 +122,7 @@ pub(crate) async fn serve_connection<IO>(
     let origin = Origin {
         taken: taken.clone(),
         peer,
-        socket: socket.map(Arc::new),
+        leaving,
     };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (router, origin) = (router.clone(), origin.clone());
@@ -142,13 +155,38 @@ pub(crate) async fn serve_connection<IO>(
 /// Answers the cluster calls that another node passes on over `duplex`. Only those: everything else is refused, however the
 /// request is written. They are answered here and passed on no further.
 pub async fn serve_duplex(duplex: Box<dyn Duplex>, router: Router, peer: Peer) {
-    serve_connection(
-        duplex,
-        router,
-        None,
-        Some(peer),
-        Limits::default(),
-        CancellationToken::new(),
-    )
-    .await;
+    // Somebody must read to see the end, and hyper does not while it answers.
+    let (near, far) = tokio::io::duplex(TUNNEL_BYTES);
+    let (mut from_peer, mut to_peer) = tokio::io::split(duplex);
+    let (mut from_us, mut to_us) = tokio::io::split(far);
+    let left = CancellationToken::new();
+    let reading = async {
+        let _ = tokio::io::copy(&mut from_peer, &mut to_us).await;
+        left.cancel();
+        let _ = to_us.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let writing = async {
+        let _ = tokio::io::copy(&mut from_us, &mut to_peer).await;
+        let _ = to_peer.shutdown().await;
+    };
+    let leaving = Leaving::Told(left.clone());
+    // A takeover goes on after its connection's requests have ended: the end of our bytes is the end.
+    let serving = async {
+        serve_connection(
+            near,
+            router,
+            leaving,
+            Some(peer),
+            Limits::default(),
+            CancellationToken::new(),
+        )
+        .await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = reading => {}
+        () = writing => {}
+        () = serving => {}
+    }
 }

@@ -161,16 +161,6 @@ pub(crate) fn inspect(mut container: ContainerInspect, version: ApiVersion) -> V
     if !version.at_least(48) {
         container.image_manifest_descriptor = None;
     }
-    if !version.at_least(52) && container.config.mac_address.is_empty() && version.at_least(24) {
-        container.config.mac_address = container
-            .network_settings
-            .networks
-            .values()
-            .next()
-            .filter(|_| !version.at_least(44))
-            .map(|endpoint| endpoint.mac_address.clone())
-            .unwrap_or_default();
-    }
     let mut value = to_value(&container);
     if version.at_least(52)
         && let Some(Value::Object(settings)) = value.get_mut("NetworkSettings")
@@ -287,7 +277,6 @@ pub(crate) fn info(mut info: Info, version: ApiVersion) -> Value {
     }
     if version.at_least(42) {
         info.kernel_memory = false;
-        info.kernel_memory_tcp = false;
     }
     if !version.at_least(46) {
         info.containerd = None;
@@ -298,10 +287,6 @@ pub(crate) fn info(mut info: Info, version: ApiVersion) -> Value {
             .expected
             .clone_from(&info.containerd_commit.id);
         info.init_commit.expected.clone_from(&info.init_commit.id);
-        if let Some(registries) = &mut info.registry_config {
-            registries.allow_nondistributable_artifacts_cidrs = Vec::new().into();
-            registries.allow_nondistributable_artifacts_hostnames = Vec::new().into();
-        }
     }
     if !version.at_least(49) {
         info.firewall_backend = None;
@@ -313,6 +298,15 @@ pub(crate) fn info(mut info: Info, version: ApiVersion) -> Value {
     if let (Value::Object(members), false) = (&mut value, version.at_least(50)) {
         members.insert("BridgeNfIptables".into(), json!(false));
         members.insert("BridgeNfIp6tables".into(), json!(false));
+    }
+    if let (Some(Value::Object(registries)), false) = (value.get_mut("RegistryConfig"), version.at_least(48))
+    {
+        for key in [
+            "AllowNondistributableArtifactsCIDRs",
+            "AllowNondistributableArtifactsHostnames",
+        ] {
+            registries.entry(key).or_insert(Value::Null);
+        }
     }
     value
 }

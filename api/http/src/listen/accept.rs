@@ -1,9 +1,9 @@
 //! Accepting connections, boundedly, until told to stop.
 
 use super::Listener;
-use crate::connection::{Limits, serve_connection};
+use crate::connection::{Leaving, Limits, serve_connection};
 use crate::router::Router;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,6 +136,9 @@ impl Socket {
     }
 }
 
-fn second(socket: &impl AsFd) -> Option<OwnedFd> {
-    socket.as_fd().try_clone_to_owned().ok()
+fn second(socket: &impl AsFd) -> Leaving {
+    socket
+        .as_fd()
+        .try_clone_to_owned()
+        .map_or(Leaving::Unknown, |fd| Leaving::Socket(Arc::new(fd)))
 }
