@@ -53,6 +53,8 @@ impl EventLoop {
         };
         let group = self.container.cgroup.as_ref();
         let birth = group.and_then(|g| g.dir_fd());
+        let join = group.map_or(Ok(Vec::new()), |g| g.join_files());
+        let join = join.map_err(|e| Reply::Refused(e.to_string()))?;
         let config = exec::Config {
             target: container.pidfd.as_fd(),
             target_pid: container.pid,
@@ -60,19 +62,12 @@ impl EventLoop {
             stdio,
             seccomp: self.container.seccomp.clone().filter(|_| !exec.unconfined),
             cgroup: birth,
-            wait_group: group.is_some() && birth.is_none(),
+            join,
         };
         // SAFETY: the shim has one thread.
         let mut child = unsafe { exec::spawn(config) }.map_err(not_started)?;
         let settle = |child: &mut Child| -> Result<(), Error> {
             child.limit_waits(PREPARE_MAX)?;
-            if let (Some(group), None) = (group, birth) {
-                group.add_pid(child.pid as i32).map_err(|e| {
-                    child.kill();
-                    Error::with_code(128, e.to_string())
-                })?;
-                child.grouped()?;
-            }
             // Said at once: the process does not have to stop at its gate.
             child.go()?;
             child.wait_ready()?;

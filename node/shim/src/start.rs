@@ -210,17 +210,14 @@ fn begin(
         init: launch.init.as_deref(),
         cgroup: group.dir_fd(),
         groups: &groups,
+        join: group
+            .join_files()
+            .map_err(|e| because("open the control group")(&e))?,
     };
     // SAFETY: the shim has one thread.
     let mut child = unsafe { runtime::container::spawn(config) }.map_err(not_started)?;
     // From here on the child prepares itself; the rest is done beside it.
     let beside = |child: &runtime::Child| -> Result<_, StartError> {
-        if group.dir_fd().is_none() {
-            group
-                .add_pid(child.pid as i32)
-                .map_err(|e| because("join the control group")(&e))?;
-            child.grouped().map_err(not_started)?;
-        }
         if !launch.gate {
             child.go().map_err(not_started)?;
         }

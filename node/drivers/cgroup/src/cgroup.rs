@@ -1,7 +1,8 @@
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::Dir;
@@ -123,6 +124,21 @@ impl Cgroup {
                     (names.join(","), group.dir.path().to_owned())
                 })
                 .collect(),
+        }
+    }
+
+    /// Version 1: files into which a process with one thread writes `0` to move itself into the group. Empty on version
+    /// 2, where a process is born in its group.
+    ///
+    /// A process that moves its only thread is spared what moving another one costs: the kernel then has to keep all
+    /// threads on the host from forking, and waits for an RCU grace period (4 to 12 ms) until it can.
+    pub fn join_files(&self) -> Result<Vec<OwnedFd>> {
+        match &self.groups {
+            Groups::V1(groups) => {
+                let open = |group: &Group| group.dir.open_file("tasks", OFlags::WRONLY);
+                groups.iter().map(open).collect()
+            }
+            Groups::V2(_) => Ok(Vec::new()),
         }
     }
 

@@ -22,8 +22,6 @@ use crate::error::{Error, Result, doing};
 pub enum Step {
     /// User and group ids are mapped.
     Mapped = b'M' as isize,
-    /// It is in its control group.
-    Grouped = b'C' as isize,
     /// Exec now.
     Go = b'G' as isize,
 }

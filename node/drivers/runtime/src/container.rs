@@ -3,8 +3,8 @@
 //! ```text
 //! shim                                        child
 //! plan mounts, devices, process
-//! clone3 ───────────────────────────────────▶ isolate mounts, overlay, mounts, devices, masks
-//! add it to its group, write id maps, tell ─▶ (waits only where it needs the group or the ids)
+//! clone3 ───────────────────────────────────▶ join its groups, isolate mounts, overlay, mounts, devices, masks
+//! write id maps, tell ──────────────────────▶ (waits only if it needs them)
 //!                                             pivot_root, host name, rlimits, user, capabilities, seccomp
 //! wait_ready ◀──────────────────────────────── ready
 //! go ───────────────────────────────────────▶ exec
@@ -39,8 +39,10 @@ pub struct Config<'a> {
     pub init: Option<&'a Path>,
     /// Its version 2 group, to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Its version 1 groups by the names of their trees; then [`Child::grouped`] has to be called.
+    /// Its version 1 groups by the names of their trees, to be shown to it.
     pub groups: mounts::GroupDirs<'a>,
+    /// Files of its version 1 groups: the process joins by writing `0` to each.
+    pub join: Vec<OwnedFd>,
 }
 
 /// A process that prepares itself, is at the gate, or runs.
@@ -71,7 +73,7 @@ struct Prepared {
     sysctl: HashMap<String, String>,
     process: process::Plan,
     stdio: Stdio,
-    wait_group: bool,
+    join: Vec<OwnedFd>,
 }
 
 /// Clone the first process. It prepares itself while the caller puts it into its groups.
@@ -133,11 +135,6 @@ impl Child {
             console: None,
             socket,
         }
-    }
-
-    /// It is in its (version 1) control groups.
-    pub fn grouped(&self) -> Result<()> {
-        channel::tell(self.socket.as_fd(), Step::Grouped).map_err(doing("talk to the container's process"))
     }
 
     /// Give up waiting for it after `limit`: something may have frozen it.
@@ -222,6 +219,7 @@ fn prepare(config: Config<'_>) -> Result<Prepared> {
         init,
         cgroup: _,
         groups,
+        join,
     } = config;
     let linux = spec
         .linux()
@@ -280,7 +278,7 @@ fn prepare(config: Config<'_>) -> Result<Prepared> {
         sysctl: linux.sysctl().clone().unwrap_or_default(),
         process: process::Plan::new(process, seccomp, init.map(|_| INIT), true)?,
         stdio,
-        wait_group: !groups.is_empty(),
+        join,
         namespaces,
     })
 }
@@ -303,6 +301,7 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
     rustix::process::umask(Mode::empty());
     // Before any exec, so that no descriptor of the shim can get into the container.
     sys::cloexec_from(3).map_err(doing("close the shim's descriptors"))?;
+    join_groups(&p.join)?;
     if p.namespaces.user() {
         channel::wait(socket, Step::Mapped)?;
         sys::setgroups(&[]).map_err(doing("setgroups"))?;
@@ -310,12 +309,7 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
         sys::setresuid(0).map_err(doing("become the namespace's root"))?;
     }
     p.namespaces.join()?;
-    let mut grouped = !p.wait_group;
     if p.namespaces.cgroup {
-        if !grouped {
-            channel::wait(socket, Step::Grouped)?;
-            grouped = true;
-        }
         sys::unshare(libc::CLONE_NEWCGROUP).map_err(doing("make a cgroup namespace"))?;
     }
     mounts::isolate(p.slave)?;
@@ -375,10 +369,15 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
     root::enter(root)?;
     p.process
         .connect(&[stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()], terminal)?;
-    if !grouped {
-        channel::wait(socket, Step::Grouped)?;
-    }
     Ok(p.process)
+}
+
+/// Move this process, which has one thread, into the groups behind these files.
+pub(crate) fn join_groups(files: &[OwnedFd]) -> Result<()> {
+    files
+        .iter()
+        .try_for_each(|file| rustix::io::write(file, b"0").map(drop))
+        .map_err(doing("join the container's control groups"))
 }
 
 pub(crate) fn set_size(terminal: BorrowedFd<'_>, width: u16, height: u16) -> Result<()> {

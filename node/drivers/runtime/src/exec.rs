@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use oci_spec::runtime::Process;
 use rustix::fs::{Mode, OFlags};
 
-use crate::channel::{self, Step};
-use crate::container::{Child, set_size};
+use crate::channel;
+use crate::container::{Child, join_groups, set_size};
 use crate::error::{Error, Result, doing};
 use crate::process::{self, Stdio};
 use crate::seccomp::Program;
@@ -22,12 +22,12 @@ pub struct Config<'a> {
     pub seccomp: Option<Program>,
     /// The container's version 2 group, to be born in.
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Version 1: wait for [`Child::grouped`].
-    pub wait_group: bool,
+    /// Files of the container's version 1 groups, as in `container::Config`.
+    pub join: Vec<OwnedFd>,
 }
 
-/// Clone a process into the container's pid namespace; it joins the others itself. Continue with [`Child::grouped`],
-/// [`Child::wait_ready`] and [`Child::go`].
+/// Clone a process into the container's pid namespace; it joins the others itself. Continue with
+/// [`Child::wait_ready`], [`Child::go`] and [`Child::wait_exec`].
 ///
 /// # Safety
 /// The calling process must have one thread only.
@@ -39,7 +39,7 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
         stdio,
         seccomp,
         cgroup,
-        wait_group,
+        join,
     } = config;
     let plan = process::Plan::new(process, seccomp, None, false)?;
     let namespaces = foreign_namespaces(target_pid)?;
@@ -57,7 +57,7 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
                 stdio,
                 target,
                 namespaces & !libc::CLONE_NEWPID,
-                wait_group,
+                &join,
                 theirs,
             )
         }
@@ -115,11 +115,11 @@ fn child(
     stdio: Stdio,
     target: BorrowedFd<'_>,
     namespaces: i32,
-    wait_group: bool,
+    groups: &[OwnedFd],
     socket: OwnedFd,
 ) -> ! {
     let run = std::panic::AssertUnwindSafe(|| {
-        let error = match join(&plan, stdio, target, namespaces, wait_group, socket.as_fd()) {
+        let error = match join(&plan, stdio, target, namespaces, groups, socket.as_fd()) {
             Ok(()) => plan.become_process(socket.as_fd()),
             Err(error) => error,
         };
@@ -134,9 +134,10 @@ fn join(
     stdio: Stdio,
     target: BorrowedFd<'_>,
     namespaces: i32,
-    wait_group: bool,
+    groups: &[OwnedFd],
     socket: BorrowedFd<'_>,
 ) -> Result<()> {
+    join_groups(groups)?;
     // This process is already visible to the container's: it must hold nothing of the shim's (CVE-2016-9962).
     let mut kept = vec![target.as_raw_fd(), socket.as_raw_fd()];
     if let Stdio::Files(files) = &stdio {
@@ -146,9 +147,6 @@ fn join(
     unsafe { sys::close_others(&mut kept) };
     sys::cloexec_from(3).map_err(doing("mark descriptors"))?;
     rustix::process::setsid().map_err(doing("setsid"))?;
-    if wait_group {
-        channel::wait(socket, Step::Grouped)?;
-    }
     sys::setns(target, namespaces).map_err(doing("enter the container's namespaces"))?;
     if namespaces & libc::CLONE_NEWUSER != 0 {
         sys::setresgid(0).map_err(doing("become the namespace's root group"))?;
