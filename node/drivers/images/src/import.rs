@@ -39,7 +39,7 @@ impl Images {
         };
         let name = name.map(|name| name.clone().or_latest());
         let (reader, feed) = bridge::reader(source);
-        let mut lease = Lease::new(&self.store);
+        let mut lease = Lease::building(&self.store);
         let work = self.blocking(move |store| {
             // First: a change that cannot be made costs no unpacking.
             let mut run = ImageConfig::default();
@@ -88,6 +88,7 @@ impl Images {
             if let Some(name) = name {
                 store.name(&id, &[name])?;
             }
+            lease.done();
             Ok(id.to_string())
         });
         let (id, ()) = tokio::join!(work, feed);

@@ -59,7 +59,7 @@ impl Images {
         let (reader, feed) = bridge::reader(source);
         let work = self.blocking(move |store| {
             let mut archive = Archive::read(store, reader)?;
-            let mut lease = Lease::new(store);
+            let mut lease = Lease::building(store);
             let found = find(store, &mut archive, &mut lease)?;
             Ok((found, lease))
         });
@@ -75,6 +75,7 @@ impl Images {
             self.install(&mut lease, image, Arc::new(Nothing), report).await?;
             self.announce(id, names, sink).await?;
         }
+        lease.done();
         Ok(())
     }
 

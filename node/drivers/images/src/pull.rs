@@ -41,7 +41,7 @@ impl Images {
             .digest()
             .map_or(name.tag().unwrap_or_default(), Digest::as_str)
             .to_owned();
-        let mut lease = Lease::new(&self.store);
+        let mut lease = Lease::building(&self.store);
         let (image, digest) = self
             .resolve(&session, &name, &which, platform, &mut lease)
             .await?;
@@ -63,6 +63,7 @@ impl Images {
             names.push(name.with_tag(tag)?);
         }
         self.blocking(move |store| store.name(&id, &names)).await?;
+        lease.done();
         sink.status("", format!("Digest: {digest}")).await;
         let what = if present {
             "Image is up to date"

@@ -28,7 +28,7 @@ impl Images {
     /// An archive of the named images. Fails at once if one is missing; a failure on the way breaks the stream
     /// off. A name without a tag means all tags of that repository, an id means the image without names.
     pub fn save(&self, names: &[String]) -> Result<impl AsyncRead + Send + Unpin + 'static> {
-        let mut lease = Lease::new(&self.store);
+        let mut lease = Lease::reading(&self.store);
         let wanted = wanted(&self.store, names)?;
         for image in &wanted {
             let entry = self.store.state.lock().images.get(&image.id).cloned();

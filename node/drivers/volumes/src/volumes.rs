@@ -1,10 +1,10 @@
 //! The volumes of one data root.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -177,10 +177,10 @@ impl Volumes {
             _ => {}
         }
         DirBuilder::new().mode(0o701).create(half).map_err(failed)?;
-        DirBuilder::new()
-            .mode(0o755)
-            .create(half.join("_data"))
-            .map_err(failed)?;
+        let data = half.join("_data");
+        DirBuilder::new().mode(0o755).create(&data).map_err(failed)?;
+        // Whatever the umask.
+        fs::set_permissions(&data, Permissions::from_mode(0o755)).map_err(failed)?;
         let text = serde_json::to_vec_pretty(record)
             .map_err(std::io::Error::other)
             .map_err(failed)?;

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
-use crate::store::atomic::{self, sync_directory, unique};
+use crate::store::atomic::{sync_directory, unique};
 use crate::store::commit::encode;
 use crate::store::records::{FORMAT, LayerRecord};
 use crate::unpack::{self, Limits};
@@ -63,11 +63,16 @@ impl Store {
         Ok(Unpacked { aside, record })
     }
 
-    /// Makes unpacked layers part of the store, lowest first. One sync of the file system covers them all; only
-    /// then do they get their records and names.
+    /// Makes unpacked layers part of the store, lowest first. One sync of the file system covers them all with
+    /// their records; only then do they get their names, by which alone they count.
     pub fn register(&self, layers: Vec<Unpacked>) -> Result<()> {
         if layers.is_empty() {
             return Ok(());
+        }
+        for layer in &layers {
+            let path = layer.aside.directory.join("layer.json");
+            fs::write(&path, encode(&layer.record, &path)?).map_err(|e| Error::storage("write", &path, e))?;
+            self.step("layer-recorded");
         }
         let root = &self.paths.layers;
         let synced = File::open(root).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?));
@@ -78,11 +83,8 @@ impl Store {
             if self.has_layer(&record.chain) {
                 continue;
             }
-            let bytes = encode(&record, &aside.directory)?;
-            atomic::write(&self.paths.tmp, &aside.directory.join("layer.json"), &bytes)?;
-            self.step("layer-recorded");
             let place = self.paths.layer(&record.chain);
-            // Something without a record may lie there: what an earlier crash left.
+            // Something without a record may lie there.
             self.trash.put(&place)?;
             fs::rename(&aside.directory, &place).map_err(|e| Error::storage("store layer", &place, e))?;
             self.state.lock().layers.insert(record.chain.clone(), record);

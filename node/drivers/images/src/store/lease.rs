@@ -10,32 +10,61 @@ use crate::store::Store;
 pub(crate) struct Lease {
     store: Arc<Store>,
     pinned: Vec<Digest>,
+    /// Dropped before it is done, it has what was brought in collected: a failed or cancelled operation leaves
+    /// nothing behind.
+    building: bool,
 }
 
 impl Lease {
-    pub fn new(store: &Arc<Store>) -> Lease {
+    /// To read what is there.
+    pub fn reading(store: &Arc<Store>) -> Lease {
         Lease {
             store: store.clone(),
             pinned: Vec::new(),
+            building: false,
         }
+    }
+
+    /// To bring something in.
+    pub fn building(store: &Arc<Store>) -> Lease {
+        let mut lease = Lease::reading(store);
+        lease.building = true;
+        lease
     }
 
     pub fn pin(&mut self, digest: &Digest) {
         *self.store.state.lock().pins.entry(digest.clone()).or_default() += 1;
         self.pinned.push(digest.clone());
     }
+
+    pub fn done(mut self) {
+        self.building = false;
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut state = self.store.state.lock();
-        for digest in &self.pinned {
-            if let Some(count) = state.pins.get_mut(digest) {
-                *count -= 1;
-                if *count == 0 {
-                    state.pins.remove(digest);
+        {
+            let mut state = self.store.state.lock();
+            for digest in &self.pinned {
+                if let Some(count) = state.pins.get_mut(digest) {
+                    *count -= 1;
+                    if *count == 0 {
+                        state.pins.remove(digest);
+                    }
                 }
             }
+        }
+        if self.building {
+            let store = self.store.clone();
+            // Elsewhere: this may be an async thread. Without a thread it waits for the next collection.
+            let _ = std::thread::Builder::new()
+                .name("images-collect".into())
+                .spawn(move || {
+                    if let Err(error) = store.collect() {
+                        tracing::warn!("cannot collect what a failed operation left: {error}");
+                    }
+                });
         }
     }
 }

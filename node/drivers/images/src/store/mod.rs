@@ -1,7 +1,7 @@
 //! The content-addressed store on disk. Everything here blocks; callers are in blocking threads.
 //!
 //! Order of durability, so that no cut leaves a listed image broken: blobs (synced one by one), unpacked layers
-//! (file system synced, then their record, then their name), the image's record, and last the names.
+//! (file system synced, then their name), the image's record, and last the names.
 
 pub(crate) mod atomic;
 mod blobs;

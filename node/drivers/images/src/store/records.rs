@@ -26,7 +26,7 @@ pub(crate) struct ImageRecord {
     pub added: String,
 }
 
-/// One unpacked layer. Written after everything in it is on disk: a layer with this record is whole.
+/// One unpacked layer. It gets its name after all of it is on disk, so that one with a name and this is whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
     pub format: u32,

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, openat, openat2, statat, unlinkat,
+    AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, fchmod, mkdirat, openat, openat2, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -65,8 +65,11 @@ pub(super) fn directory_made(root: BorrowedFd, parts: &[&[u8]]) -> io::Result<Ow
         below = match directory(root, &parts[..end]) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // A dangling link on the way is an error here, as mkdir does not follow it.
-                mkdirat(&below, parts[end - 1], Mode::from_raw_mode(0o755)).map_err(named(parts[end - 1]))?;
-                directory(root, &parts[..end])?
+                mkdirat(&below, parts[end - 1], Mode::from_raw_mode(0o700)).map_err(named(parts[end - 1]))?;
+                let made = directory(root, &parts[..end])?;
+                // Whatever the umask.
+                fchmod(&made, Mode::from_raw_mode(0o755))?;
+                made
             }
             other => other?,
         };

@@ -483,3 +483,54 @@ async fn bombs_cost_neither_memory_nor_disk() {
     let grown = memory_peak() - before;
     assert!(grown < 100 * 1024, "memory grew by {grown} KiB");
 }
+
+/// A good archive with bytes changed at random: whatever comes of it, it is an error or an image, never a panic.
+#[tokio::test]
+async fn damaged_at_random() {
+    let place = Place::new();
+    let good = join(&[
+        &pax(&[("SCHILY.xattr.user.a", b"1"), ("mtime", b"1.5"), ("size", b"3")]),
+        &raw(&file("a", b"abc"), |_| {}),
+        &raw(
+            &Entry(EntryType::GNULongName, "././@LongLink", "", b"long/name\0"),
+            |_| {},
+        ),
+        &raw(&file("short", b"x"), |_| {}),
+        &raw(&symlink("l", "a"), |_| {}),
+        &raw(&hard_link("h", "a"), |_| {}),
+        &raw(&file("long/.wh..wh..opq", b""), |_| {}),
+    ]);
+    // A fixed sequence: a failure can be run again.
+    let mut seed = 0x5eed_u64;
+    let mut random = move |below: usize| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) as usize % below
+    };
+    let (mut images, mut errors) = (0, 0);
+    for _ in 0..300 {
+        let mut tar = good.clone();
+        for _ in 0..=random(3) {
+            let at = random(tar.len());
+            tar[at] = [0, 0xff, b'0', b'7', b'/', b'.', b'L', b'x'][random(8)];
+        }
+        // Checksums are made right again, so that the damage is not found there.
+        for at in (0..tar.len()).step_by(512) {
+            let block = &mut tar[at..at + 512];
+            if &block[257..262] == b"ustar" {
+                let mut fixed = tar::Header::from_byte_slice(block).clone();
+                fixed.set_cksum();
+                block.copy_from_slice(fixed.as_bytes());
+            }
+        }
+        match place.unpack(tar).await {
+            Ok(_) => images += 1,
+            Err(error) => {
+                assert!(!error.to_string().contains("panic"), "{error}");
+                errors += 1;
+            }
+        }
+    }
+    assert!(images > 10 && errors > 10, "{images} images, {errors} errors");
+}

@@ -26,7 +26,7 @@ fn are_remembered_with_labels_and_options() {
     assert_eq!(made.mountpoint, root.path().join("volumes/data/_data"));
     assert_eq!(volumes.create("data", map(&[]), map(&[])).expect("again"), made);
     let again = Volumes::open(&root.path().join("volumes")).expect("open");
-    assert_eq!(again.list(), [made.clone()]);
+    assert_eq!(again.list(), std::slice::from_ref(&made));
     assert_eq!((made.labels, made.options), (map(&[("a", "b")]), options));
     assert_eq!(
         again.get("nope").expect_err("none").to_string(),
