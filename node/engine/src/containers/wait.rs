@@ -4,7 +4,6 @@ use super::{Containers, View};
 use crate::error::Result;
 use shoal_api_backend::{BoxStream, WaitCondition};
 use shoal_api_types::container::{WaitExitError, WaitResponse};
-use shoal_node_core_host::lifecycle::Phase;
 use std::sync::Arc;
 
 impl Containers {
@@ -39,10 +38,8 @@ fn met(view: &Arc<View>, condition: WaitCondition, exits: u64) -> bool {
     }
     match condition {
         WaitCondition::NotRunning => !view.phase().counts_as_running(),
-        // A start that fails is an end too: nothing will follow.
-        WaitCondition::NextExit => {
-            view.state.exits > exits || (view.phase() == Phase::Created && !view.state.error.is_empty())
-        }
+        // A start that fails is told to who asked for it; whoever waits goes on waiting, as with Docker.
+        WaitCondition::NextExit => view.state.exits > exits,
         WaitCondition::Removed => false,
     }
 }

@@ -174,7 +174,7 @@ pub fn tend(table: &NetworkTable) -> Result<()> {
             }
             let Some(inner) = weak.upgrade() else { return };
             let table = NetworkTable { inner };
-            if let Err(error) = table.ensure_bridges().and_then(|()| table.converge(true)) {
+            if let Err(error) = table.mend() {
                 tracing::warn!(%error, "the host's network could not be put right");
             }
         }

@@ -15,7 +15,7 @@ use shoal_node_core_host::ipam::Pool;
 use shoal_node_core_host::netplan::{self, Protocol};
 use shoal_node_core_host::{names, ports};
 use shoal_node_drivers_network::{
-    Cable, Error as DriverError, HostPort, Links, Netns, Nft, PortGuard, Ports,
+    Cable, Error as DriverError, HostPort, Links, Netns, Nft, Place, PortGuard, Ports,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -399,6 +399,32 @@ impl NetworkTable {
             self.inner.links.ensure_bridge(bridge).map_err(driver)?;
         }
         Ok(())
+    }
+
+    /// Puts right what somebody else has changed: bridges, the cables on them, packet rules.
+    pub(super) fn mend(&self) -> Result<()> {
+        self.ensure_bridges()?;
+        let place = |e: &Endpoint| Place {
+            host_link: e.host_link.clone(),
+            bridge: e.bridge.clone(),
+            isolated: e.isolated,
+        };
+        let places: Vec<Place> = self
+            .inner
+            .state
+            .lock()
+            .held
+            .values()
+            .flat_map(|h| &h.endpoints)
+            .map(place)
+            .collect();
+        for link in self.inner.links.attach(&places).map_err(driver)? {
+            tracing::warn!(
+                link,
+                "a container was cut off from its bridge and is attached again"
+            );
+        }
+        self.converge(true).map(drop)
     }
 
     pub fn emit(&self, action: &str, endpoint: &Endpoint, container: &str) {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use ipnet::Ipv4Net;
 use shoal_node_core_host::netplan::mac_of;
 
-use super::{LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head, used};
+use super::{FILTER_SKIP_STATS, LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head, used};
 use crate::error::{Error, Result};
 use crate::netlink::{Message, Request};
 use crate::netns::Netns;
@@ -19,7 +19,6 @@ const INFO_SLAVE_DATA: u16 = 5;
 const PORT_HAIRPIN: u16 = 4;
 const PORT_ISOLATED: u16 = 33;
 const BRIDGED_FILE: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
-const FILTER_SKIP_STATS: u32 = 8;
 
 /// What to plug in where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,25 +113,7 @@ impl Links {
                 });
             });
         });
-        // Where the host's IP rules see bridged packets, a connection to the container's own published port turns
-        // round on the bridge, and the rules keep neighbours apart. Elsewhere it is routed, and rules see no neighbours.
-        let bridged = std::fs::read_to_string(BRIDGED_FILE).is_ok_and(|on| on.trim() == "1");
-        let port = if bridged {
-            Some(PORT_HAIRPIN)
-        } else {
-            cable.isolated.then_some(PORT_ISOLATED)
-        };
-        if let Some(option) = port {
-            request.begin(libc::RTM_NEWLINK, 0, &link_head(0, 0, 0));
-            request
-                .put_text(libc::IFLA_IFNAME, &cable.host_link)
-                .nest(libc::IFLA_LINKINFO, |info| {
-                    info.put_text(INFO_SLAVE_KIND, "bridge")
-                        .nest(INFO_SLAVE_DATA, |data| {
-                            data.put_u8(option, 1);
-                        });
-                });
-        }
+        set_port(&mut request, &cable.host_link, cable.isolated);
         ask_link(&mut request, &cable.host_link, FILTER_SKIP_STATS);
         let what = || format!("plug {} into bridge {}", cable.host_link, cable.bridge);
         let answers = match socket.exchange(&mut request, |_| what()) {
@@ -165,6 +146,27 @@ impl Links {
         };
         netns.socket().lock().exchange(&mut request, what).map(drop)
     }
+}
+
+/// How the bridge treats a cable. Where the host's IP rules see bridged packets, a connection to the container's own
+/// published port turns round on the bridge, and the rules keep neighbours apart. Elsewhere it is routed, and rules see
+/// no neighbours.
+pub(super) fn set_port(request: &mut Request, host_link: &str, isolated: bool) {
+    let bridged = std::fs::read_to_string(BRIDGED_FILE).is_ok_and(|on| on.trim() == "1");
+    let option = match (bridged, isolated) {
+        (true, _) => PORT_HAIRPIN,
+        (false, true) => PORT_ISOLATED,
+        (false, false) => return,
+    };
+    request.begin(libc::RTM_NEWLINK, 0, &link_head(0, 0, 0));
+    request
+        .put_text(libc::IFLA_IFNAME, host_link)
+        .nest(libc::IFLA_LINKINFO, |info| {
+            info.put_text(INFO_SLAVE_KIND, "bridge")
+                .nest(INFO_SLAVE_DATA, |data| {
+                    data.put_u8(option, 1);
+                });
+        });
 }
 
 fn index_of(answers: &[(usize, Message)]) -> Option<u32> {

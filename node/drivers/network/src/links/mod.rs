@@ -1,5 +1,6 @@
 //! Interfaces of the host: bridges, and the cables that lead from them into containers.
 
+mod attach;
 mod bridge;
 mod cable;
 mod used;
@@ -10,6 +11,7 @@ use parking_lot::Mutex;
 use crate::error::{Error, Result};
 use crate::netlink::{Family, Message, Request, Socket};
 
+pub use attach::Place;
 pub use cable::Cable;
 
 /// Length of `struct ifinfomsg`, which stands before a link's attributes.
