@@ -34,6 +34,9 @@ pub struct Container {
     pub running: Running,
     /// The process at its gate, until it is started.
     pub gated: Option<Child>,
+    /// Kept open to the shim's own end: the last to let go of an overlay waits until the file system below is synced,
+    /// and that must not be the process whose exit somebody waits for.
+    pub root: Option<OwnedFd>,
     pub cgroup: Option<Cgroup>,
     pub oom: Option<OomWatch>,
     /// Kills for memory that have been told of.

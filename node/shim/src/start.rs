@@ -62,6 +62,8 @@ pub fn run() -> Result<(), Error> {
     // SAFETY: takes a number.
     unsafe { libc::malloc_trim(0) };
     event_loop.run()?;
+    // Nobody waits any more.
+    drop(event_loop.container.root.take());
     Ok(())
 }
 
@@ -275,7 +277,7 @@ fn begin(
 }
 
 impl Begun {
-    fn into_loop(self, launch: Launch, group: Cgroup) -> Result<EventLoop, (StartError, Cgroup)> {
+    fn into_loop(mut self, launch: Launch, group: Cgroup) -> Result<EventLoop, (StartError, Cgroup)> {
         let namespaces = launch
             .spec
             .linux()
@@ -300,6 +302,7 @@ impl Begun {
             run_dir: launch.run_dir,
             exit_file: launch.exit_file,
             running: self.running,
+            root: self.child.root.take(),
             gated: launch.gate.then_some(self.child),
             cgroup: Some(group),
             oom,

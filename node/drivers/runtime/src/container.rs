@@ -52,6 +52,8 @@ pub struct Child {
     pub pidfd: OwnedFd,
     /// The master side of its terminal, once it is ready.
     pub console: Option<OwnedFd>,
+    /// Its root. Taking down an overlay syncs the file system below it and waits for that; who keeps this decides when.
+    pub root: Option<OwnedFd>,
     socket: OwnedFd,
 }
 
@@ -59,7 +61,7 @@ pub struct Child {
 struct Prepared {
     namespaces: namespaces::Plan,
     rootfs: Rootfs,
-    /// Made by the parent if the child could not (user namespace).
+    /// Made by the parent where the kernel lets it.
     root: Option<OwnedFd>,
     slave: bool,
     mounts: Vec<mounts::Planned>,
@@ -82,7 +84,7 @@ struct Prepared {
 /// The calling process must have one thread only.
 pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     let cgroup = config.cgroup;
-    let prepared = prepare(config)?;
+    let mut prepared = prepare(config)?;
     let (ours, theirs) = channel::pair()?;
     // The child is born inside a network namespace that was given; this process returns to its own.
     let home = match &prepared.namespaces.net {
@@ -110,12 +112,8 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     match cloned.map_err(doing("clone the container's process"))? {
         sys::Cloned::Child => sys::exit(1),
         sys::Cloned::Parent { pid, pidfd } => {
-            let child = Child {
-                pid,
-                pidfd,
-                console: None,
-                socket: ours,
-            };
+            let mut child = Child::new(pid, pidfd, ours);
+            child.root = prepared.root.take();
             match child.settle_ids(&prepared) {
                 Ok(()) => Ok(child),
                 Err(error) => {
@@ -133,6 +131,7 @@ impl Child {
             pid,
             pidfd,
             console: None,
+            root: None,
             socket,
         }
     }
@@ -254,10 +253,10 @@ fn prepare(config: Config<'_>) -> Result<Prepared> {
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
     Ok(Prepared {
         slave: shared(&root_propagation) || mounts.iter().any(mounts::Planned::wants_propagation),
-        root: if namespaces.user() {
-            Some(rootfs.detached()?)
-        } else {
-            None
+        root: match rootfs.detached() {
+            Ok(root) => Some(root),
+            Err(error) if namespaces.user() || matches!(rootfs, Rootfs::Directory(_)) => return Err(error),
+            Err(_) => None,
         },
         rootfs: rootfs.clone(),
         nodes: if dev_is_bound {
@@ -319,8 +318,9 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
         None => p.rootfs.attached()?,
     };
     let root = root.as_fd();
+    let mut proc = None;
     for mount in p.mounts {
-        mount.attach(root)?;
+        proc = mount.attach(root)?.or(proc);
     }
     if let Some(nodes) = &p.nodes {
         devices::make(root, nodes, p.namespaces.user())?;
@@ -353,8 +353,7 @@ fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
         rustix::system::setdomainname(domainname.as_bytes()).map_err(doing("set the domain name"))?;
     }
     if !p.sysctl.is_empty() {
-        let proc = mounts::make("proc", "proc", &[], rustix::mount::MountAttrFlags::empty())
-            .map_err(doing("make a private procfs"))?;
+        let proc = proc.ok_or_else(|| Error::new("sysctls need a procfs at /proc"))?;
         crate::sysctl::write(proc.as_fd(), &p.sysctl)?;
     }
     mask::protect(root, &p.readonly)?;

@@ -115,14 +115,14 @@ impl Planned {
         )
     }
 
-    /// Attach it below `root`.
-    pub fn attach(self, root: BorrowedFd<'_>) -> Result<()> {
+    /// Attach it below `root`. A procfs at /proc is given back.
+    pub fn attach(self, root: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
         let (source, destination) = (self.source.clone(), self.destination.clone());
         self.attach_within(root)
             .map_err(|e| failed(&source, &destination, e))
     }
 
-    fn attach_within(self, root: BorrowedFd<'_>) -> Result<(), Errno> {
+    fn attach_within(self, root: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Errno> {
         let Self {
             destination,
             source,
@@ -143,7 +143,8 @@ impl Planned {
                     resolve::make_file(root, &destination)?
                 };
                 refuse_proc(target.as_fd(), &destination)?;
-                attach(tree.as_fd(), target.as_fd())
+                attach(tree.as_fd(), target.as_fd())?;
+                Ok(None)
             }
             Kind::New { fs } => {
                 let set = MountAttrFlags::from_bits_retain((options.set | options.set_all) as u32);
@@ -154,12 +155,10 @@ impl Planned {
                     copy_up::copy(root, &destination, new.as_fd())?;
                 }
                 attach(new.as_fd(), target.as_fd())?;
-                match options.propagation {
-                    Some((kind, recursive)) if kind != libc::MS_PRIVATE => {
-                        sys::mount_setattr(new.as_fd(), recursive, 0, 0, kind)
-                    }
-                    _ => Ok(()),
+                if let Some((kind, recursive)) = options.propagation.filter(|p| p.0 != libc::MS_PRIVATE) {
+                    sys::mount_setattr(new.as_fd(), recursive, 0, 0, kind)?;
                 }
+                Ok((fs == "proc" && destination == Path::new("/proc")).then_some(new))
             }
             Kind::Groups { trees, links } => {
                 let data = [("mode".to_owned(), Some("755".to_owned()))];
@@ -182,7 +181,8 @@ impl Planned {
                 for (link, name) in links {
                     rustix::fs::symlinkat(&name, &top, &link)?;
                 }
-                sys::mount_setattr(top.as_fd(), false, options.set, 0, 0)
+                sys::mount_setattr(top.as_fd(), false, options.set, 0, 0)?;
+                Ok(None)
             }
         }
     }

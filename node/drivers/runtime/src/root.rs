@@ -44,15 +44,14 @@ impl Rootfs {
         root.map_err(|e| self.failed(e))
     }
 
-    /// Attach the root in this mount namespace and return it.
+    /// Where [`Rootfs::detached`] failed: attach the root in this mount namespace by the old call, which takes more
+    /// layers on kernels before 6.7.
     pub fn attached(&self) -> Result<OwnedFd> {
-        match (self.detached(), self) {
-            (Ok(root), _) => attach_detached(root),
-            // Kernels before 6.7 know no `lowerdir+`, and take one string for all layers only in the old call.
-            (Err(_), Rootfs::Overlay { lower, upper, work }) => {
+        match self {
+            Rootfs::Directory(_) => attach_detached(self.detached()?),
+            Rootfs::Overlay { lower, upper, work } => {
                 overlay_by_mount(lower, upper, work).map_err(|e| self.failed(e))
             }
-            (Err(e), _) => Err(e),
         }
     }
 
@@ -80,19 +79,42 @@ pub fn attach_detached(root: OwnedFd) -> Result<OwnedFd> {
     Ok(root)
 }
 
+/// Layers one by one, as kernels from 6.7 on take them; else in one string, which must be short.
 fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
+    match overlay_with(upper, work, |context, kept| {
+        lower.iter().try_for_each(|layer| {
+            rustix::mount::fsconfig_set_string(context, "lowerdir+", &*short(layer, kept)?)
+        })
+    }) {
+        Err(Errno::INVAL) => {}
+        other => return other,
+    }
+    overlay_with(upper, work, |context, kept| {
+        let mut names = Vec::with_capacity(lower.len());
+        for layer in lower {
+            names.push(by_descriptor(layer, kept)?.display().to_string());
+        }
+        rustix::mount::fsconfig_set_string(context, "lowerdir", names.join(":"))
+    })
+}
+
+fn overlay_with(
+    upper: &Path,
+    work: &Path,
+    layers: impl FnOnce(&OwnedFd, &mut Vec<OwnedFd>) -> Result<(), Errno>,
+) -> Result<OwnedFd, Errno> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     // Descriptors that stand in for long paths live until the file system is made.
     let mut kept = Vec::new();
-    rustix::mount::fsconfig_set_string(&context, "source", "overlay")?;
-    for layer in lower {
-        let name = short(layer, &mut kept)?;
-        rustix::mount::fsconfig_set_string(&context, "lowerdir+", &*name)?;
-    }
+    let set = |key: &str, value: &Path| rustix::mount::fsconfig_set_string(&context, key, value);
+    set("source", Path::new("overlay"))?;
+    layers(&context, &mut kept)?;
     let upper = short(upper, &mut kept)?;
-    rustix::mount::fsconfig_set_string(&context, "upperdir", &*upper)?;
+    set("upperdir", &upper)?;
     let work = short(work, &mut kept)?;
-    rustix::mount::fsconfig_set_string(&context, "workdir", &*work)?;
+    set("workdir", &work)?;
+    // With an index the next start would be refused while the last one's file system is still being synced.
+    set("index", Path::new("off"))?;
     rustix::mount::fsconfig_create(&context)?;
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
@@ -123,7 +145,7 @@ fn overlay_by_mount(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<Owne
     let upper = by_descriptor(upper, &mut kept)?;
     let work = by_descriptor(work, &mut kept)?;
     let data = format!(
-        "lowerdir={},upperdir={},workdir={}",
+        "lowerdir={},upperdir={},workdir={},index=off",
         names.join(":"),
         upper.display(),
         work.display()

@@ -8,8 +8,8 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use crate::error::{Error, Result};
 
-/// Write each setting through `proc`, a fresh procfs that is attached nowhere: no mount and no link of the image can
-/// lead such a write astray (CVE-2025-52881).
+/// Write each setting through `proc`, the procfs that was just made, by descriptor and without leaving it: no mount and
+/// no link of the image can lead such a write astray (CVE-2025-52881).
 pub fn write(proc: BorrowedFd<'_>, settings: &HashMap<String, String>) -> Result<()> {
     for (name, value) in settings {
         let path = path(name);
