@@ -3,6 +3,8 @@
 mod apply;
 mod at;
 mod compression;
+mod pax;
+mod sparse;
 mod tar;
 mod xattrs;
 

@@ -8,6 +8,9 @@ use std::io::{self, ErrorKind, Read};
 
 use tar::{EntryType, Header};
 
+use super::pax::{self, narrow, number};
+use super::sparse::{self, PIECES_MAX, Pax1};
+
 const BLOCK: u64 = 512;
 /// Where a header has mode, uid, gid, size, mtime, and the device's numbers.
 const NUMBERS: [std::ops::Range<usize>; 7] = [
@@ -21,8 +24,6 @@ const NUMBERS: [std::ops::Range<usize>; 7] = [
 ];
 /// Bytes of one long name or of one PAX header.
 const EXTENSION_MAX: u64 = 1 << 20;
-/// Pieces of one sparse file.
-const SPARSE_MAX: usize = 1 << 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -101,7 +102,7 @@ impl<R: Read> Tar<R> {
                 EntryType::GNULongLink => extensions.link = Some(self.long_name(size)?),
                 EntryType::XHeader => {
                     let bytes = self.extension(size)?;
-                    extensions.pax = pax_records(&bytes)?;
+                    extensions.pax = pax::records(&bytes)?;
                 }
                 // Global headers carry nothing that layers use; git writes one into its archives.
                 EntryType::XGlobalHeader => self.enter(size)?,
@@ -150,7 +151,7 @@ impl<R: Read> Tar<R> {
             let major = header.device_major().map_err(invalid)?.unwrap_or(0);
             member.device = (major, header.device_minor().map_err(invalid)?.unwrap_or(0));
         }
-        let mut sparse = Pax1Sparse::default();
+        let mut holes = Pax1::default();
         let mut stored = size;
         for (key, value) in extensions.pax {
             match &key[..] {
@@ -163,11 +164,11 @@ impl<R: Read> Tar<R> {
                 }
                 b"uid" => member.uid = narrow(number(&value)?)?,
                 b"gid" => member.gid = narrow(number(&value)?)?,
-                b"mtime" => member.mtime = pax_time(&value)?,
-                b"GNU.sparse.major" => sparse.version.0 = value,
-                b"GNU.sparse.minor" => sparse.version.1 = value,
-                b"GNU.sparse.name" => sparse.name = Some(value),
-                b"GNU.sparse.realsize" => sparse.size = Some(number(&value)?),
+                b"mtime" => member.mtime = pax::time(&value)?,
+                b"GNU.sparse.major" => holes.version.0 = value,
+                b"GNU.sparse.minor" => holes.version.1 = value,
+                b"GNU.holes.name" => holes.name = Some(value),
+                b"GNU.sparse.realsize" => holes.size = Some(number(&value)?),
                 b"GNU.sparse.map" | b"GNU.sparse.numblocks" => {
                     return Err(damaged("unsupported sparse format"));
                 }
@@ -198,16 +199,16 @@ impl<R: Read> Tar<R> {
         self.enter(stored)?;
         if let Some((pieces, real)) = old_sparse {
             (member.sparse, member.size) = (Some(pieces), real);
-        } else if !sparse.version.0.is_empty() {
-            if sparse.version != (b"1".to_vec(), b"0".to_vec()) {
+        } else if !holes.version.0.is_empty() {
+            if holes.version != (b"1".to_vec(), b"0".to_vec()) {
                 return Err(damaged("unsupported sparse format"));
             }
-            member.size = sparse.size.ok_or_else(|| damaged("invalid tar header"))?;
-            member.path = sparse.name.unwrap_or(member.path);
+            member.size = holes.size.ok_or_else(|| damaged("invalid tar header"))?;
+            member.path = holes.name.unwrap_or(member.path);
             member.sparse = Some(self.pax_sparse()?);
         }
         if let Some(pieces) = &member.sparse {
-            check_sparse(pieces, member.size, self.data)?;
+            sparse::check(pieces, member.size, self.data)?;
         }
         Ok(Some(member))
     }
@@ -318,7 +319,7 @@ impl<R: Read> Tar<R> {
             for block in blocks.iter().filter(|block| !block.is_empty()) {
                 pieces.push((block.offset().map_err(invalid)?, block.length().map_err(invalid)?));
             }
-            if pieces.len() > SPARSE_MAX {
+            if pieces.len() > PIECES_MAX {
                 Err(damaged("too many holes in a sparse file"))
             } else {
                 Ok(())
@@ -360,89 +361,11 @@ impl<R: Read> Tar<R> {
             }
         };
         let count = next(self)?;
-        if count > SPARSE_MAX as u64 {
+        if count > PIECES_MAX as u64 {
             return Err(damaged("too many holes in a sparse file"));
         }
         (0..count).map(|_| Ok((next(self)?, next(self)?))).collect()
     }
-}
-
-#[derive(Debug, Default)]
-struct Pax1Sparse {
-    version: (Vec<u8>, Vec<u8>),
-    name: Option<Vec<u8>>,
-    size: Option<u64>,
-}
-
-/// Pieces must be in order, inside the file, and have as much data as the entry.
-fn check_sparse(pieces: &[(u64, u64)], size: u64, data: u64) -> io::Result<()> {
-    let (mut end, mut sum) = (0, 0u64);
-    for &(offset, length) in pieces {
-        let after = offset
-            .checked_add(length)
-            .filter(|&after| offset >= end && after <= size);
-        end = after.ok_or_else(|| damaged("invalid sparse map"))?;
-        sum += length;
-    }
-    if sum == data {
-        Ok(())
-    } else {
-        Err(damaged("invalid sparse map"))
-    }
-}
-
-/// `length key=value\n`, where length counts the whole record.
-fn pax_records(mut bytes: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let invalid = || damaged("invalid PAX header");
-    let mut records = Vec::new();
-    while !bytes.is_empty() && bytes[0] != 0 {
-        let space = bytes
-            .iter()
-            .take(20)
-            .position(|&b| b == b' ')
-            .ok_or_else(invalid)?;
-        let length = usize::try_from(number(&bytes[..space])?).map_err(|_| invalid())?;
-        let record = bytes.get(space + 1..length).ok_or_else(invalid)?;
-        let record = record.strip_suffix(b"\n").ok_or_else(invalid)?;
-        let equals = record.iter().position(|&b| b == b'=').ok_or_else(invalid)?;
-        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
-        bytes = &bytes[length..];
-    }
-    Ok(records)
-}
-
-fn number(digits: &[u8]) -> io::Result<u64> {
-    let text = std::str::from_utf8(digits)
-        .ok()
-        .filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    text.and_then(|text| text.parse().ok())
-        .ok_or_else(|| damaged("invalid number in tar header"))
-}
-
-fn pax_time(value: &[u8]) -> io::Result<(i64, u32)> {
-    let text = std::str::from_utf8(value).map_err(|_| damaged("invalid time in tar header"))?;
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let whole: i64 = seconds
-        .parse()
-        .map_err(|_| damaged("invalid time in tar header"))?;
-    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(damaged("invalid time in tar header"));
-    }
-    let nanos: u32 = format!("{fraction:0<9}")[..9]
-        .parse()
-        .map_err(|_| damaged("invalid time in tar header"))?;
-    match (seconds.starts_with('-'), nanos) {
-        (true, 1..) => Ok((whole.saturating_sub(1), 1_000_000_000 - nanos)),
-        _ => Ok((whole, nanos)),
-    }
-}
-
-/// Ids are 32 bits, and all ones means "leave it alone" to chown.
-fn narrow(id: u64) -> io::Result<u32> {
-    u32::try_from(id)
-        .ok()
-        .filter(|&id| id != u32::MAX)
-        .ok_or_else(|| damaged(format!("invalid owner {id}")))
 }
 
 fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {

@@ -211,7 +211,9 @@ async fn damaged_archives_are_refused_and_leave_nothing() {
         ])
     };
     let whole = with(r#"[{"Config":"c","Layers":["l"]}]"#, config);
+    let huge = archive(&[file("manifest.json", &vec![b' '; 17 << 20])]);
     for (tar, want) in [
+        (huge, "manifest.json in the archive is too large"),
         (Vec::new(), "unrecognized image format"),
         (b"no tar at all".repeat(50), "cannot read the archive"),
         (whole[..1500].to_vec(), "cannot read the archive"),
