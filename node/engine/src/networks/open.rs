@@ -142,7 +142,7 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
 
 /// After all containers were found again: rules as they should be, and no cable that nobody holds.
 pub fn settle(table: &NetworkTable) -> Result<()> {
-    table.converge(true)?;
+    table.mend()?;
     let plan = table.plan()?;
     let shown = table
         .inner
