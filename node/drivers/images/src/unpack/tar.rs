@@ -167,7 +167,7 @@ impl<R: Read> Tar<R> {
                 b"mtime" => member.mtime = pax::time(&value)?,
                 b"GNU.sparse.major" => holes.version.0 = value,
                 b"GNU.sparse.minor" => holes.version.1 = value,
-                b"GNU.holes.name" => holes.name = Some(value),
+                b"GNU.sparse.name" => holes.name = Some(value),
                 b"GNU.sparse.realsize" => holes.size = Some(number(&value)?),
                 b"GNU.sparse.map" | b"GNU.sparse.numblocks" => {
                     return Err(damaged("unsupported sparse format"));
