@@ -45,7 +45,8 @@ fn met(view: &Arc<View>, condition: WaitCondition, exits: u64) -> bool {
 }
 
 fn answer(view: &View) -> WaitResponse {
-    let error = (!view.state.error.is_empty()).then(|| WaitExitError {
+    // A container that is gone was removed as it was asked to be: the reason why it never ran was told to whoever started it.
+    let error = (!view.gone && !view.state.error.is_empty()).then(|| WaitExitError {
         message: view.state.error.clone(),
     });
     WaitResponse {

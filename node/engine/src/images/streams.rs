@@ -86,8 +86,24 @@ impl ImagesService {
     }
 
     pub(super) async fn pull_stream(&self, request: PullImage) -> Result<BoxStream<Result<JsonMessage>>> {
-        let _ = Reference::parse(&request.name).map_err(error)?;
-        Err(not_implemented("pulling an image is not implemented"))
+        let name = Reference::parse(&request.name).map_err(error)?;
+        let name = match request.tag.as_str() {
+            "" => name,
+            digest if digest.contains(':') => name.with_digest(driver::Digest::parse(digest).map_err(error)?),
+            tag => name.with_tag(tag).map_err(error)?,
+        };
+        let platform = request.platform.map(|p| Platform {
+            os: p.os,
+            architecture: p.architecture,
+            variant: p.variant,
+        });
+        let (this, auth) = (self.clone(), request.auth);
+        Ok(progress(move |sink| async move {
+            this.store.pull(&name, platform, auth, &sink).await?;
+            let familiar = name.or_latest().familiar();
+            this.emit("pull", &familiar, &familiar);
+            Ok(())
+        }))
     }
 }
 

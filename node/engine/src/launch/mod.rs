@@ -78,12 +78,13 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     noted.state.phase = Phase::Running;
     noted.state.started_at = clock::now();
     let netns = async {
-        match network {
-            joins::Network::Bridged => blocking(|| Netns::create().map_err(|e| system(e.to_string())))
-                .await
-                .map(Some),
-            _ => Ok(None),
-        }
+        let alone = match network {
+            joins::Network::Bridged => false,
+            joins::Network::None => true,
+            _ => return Ok(None),
+        };
+        let networks = kit.networks.clone();
+        blocking(move || networks.netns(alone)).await.map(Some)
     };
     let prepared = async {
         let (kit, record, dir, run_dir) = (kit.clone(), record.clone(), dir.to_owned(), run_dir.to_owned());

@@ -46,8 +46,7 @@ pub fn prepare(
     }
     let (netns, fd) = match &network {
         Network::Host => (Netns::Host, None),
-        Network::None => (Netns::New, None),
-        Network::Bridged => (Netns::Given, None),
+        Network::None | Network::Bridged => (Netns::Given, None),
         Network::Of { pid, .. } => (Netns::Given, Some(open_netns(*pid)?)),
     };
     let launch = Launch {

@@ -15,12 +15,15 @@ use shoal_node_core_host::ipam::Pool;
 use shoal_node_core_host::netplan::{self, Protocol};
 use shoal_node_core_host::{names, ports};
 use shoal_node_drivers_network::{
-    Cable, Error as DriverError, HostPort, Links, Netns, Nft, Place, PortGuard, Ports,
+    Cable, Error as DriverError, HostPort, Links, Netns, Nft, Place, PortGuard, Ports, Spares,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
+
+/// Network namespaces made in advance.
+const SPARES: usize = 4;
 
 #[derive(Clone)]
 pub struct NetworkTable {
@@ -32,6 +35,7 @@ pub(super) struct Inner {
     pub links: Links,
     pub nft: Nft,
     pub ports: Ports,
+    spares: Spares,
     pub dir: PathBuf,
     pub events: Events,
     pub state: Mutex<State>,
@@ -72,6 +76,7 @@ impl NetworkTable {
             links,
             nft,
             ports: Ports::new(),
+            spares: Spares::start(SPARES).map_err(driver)?,
             dir,
             events,
             state: Mutex::default(),
@@ -278,6 +283,15 @@ impl NetworkTable {
                 Err(e)
             }
         }
+    }
+
+    /// A network namespace for a container; one that gets no cable has at least its loopback.
+    pub fn netns(&self, alone: bool) -> Result<Netns> {
+        let netns = self.inner.spares.take().map_err(driver)?;
+        if alone {
+            Links::loopback_up(&netns).map_err(driver)?;
+        }
+        Ok(netns)
     }
 
     /// Lays the cables and opens the ports. Blocks for about a millisecond.
