@@ -34,9 +34,10 @@ pub struct Container {
     pub running: Running,
     /// The process at its gate, until it is started.
     pub gated: Option<Child>,
-    /// Kept open to the shim's own end: the last to let go of an overlay waits until the file system below is synced,
-    /// and that must not be the process whose exit somebody waits for.
-    pub root: Option<OwnedFd>,
+    /// Its root and its mount namespace, kept open to the shim's own end: the last to let go of a mount namespace waits
+    /// for an RCU grace period, of an overlay until the file system below is synced, and that must not be the process
+    /// whose exit somebody waits for.
+    pub kept: Vec<OwnedFd>,
     pub cgroup: Option<Cgroup>,
     pub oom: Option<OomWatch>,
     /// Kills for memory that have been told of.

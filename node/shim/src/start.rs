@@ -63,7 +63,7 @@ pub fn run() -> Result<(), Error> {
     unsafe { libc::malloc_trim(0) };
     event_loop.run()?;
     // Nobody waits any more.
-    drop(event_loop.container.root.take());
+    event_loop.container.kept.clear();
     Ok(())
 }
 
@@ -298,11 +298,14 @@ impl Begun {
             eprintln!("shoal-shim: {error}");
             None
         });
+        let namespace = format!("/proc/{}/ns/mnt", self.child.pid);
+        let namespace = rustix::fs::open(namespace, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let kept = namespace.ok().into_iter().chain(self.child.root.take()).collect();
         let container = Container {
             run_dir: launch.run_dir,
             exit_file: launch.exit_file,
             running: self.running,
-            root: self.child.root.take(),
+            kept,
             gated: launch.gate.then_some(self.child),
             cgroup: Some(group),
             oom,
