@@ -65,7 +65,7 @@ fn missing(name: &str) -> Error {
     }
 }
 
-/// Whether the name given was the image's id, or the beginning of it, rather than one of its names.
-pub(crate) fn is_id(id: &Digest, name: &str) -> bool {
-    id.as_str().starts_with(name) || id.hex().starts_with(name)
+/// Whether this is one of the names here, rather than an id or the beginning of one. A short name can be both.
+pub(crate) fn is_name(state: &State, name: &str) -> bool {
+    Reference::parse(name).is_ok_and(|reference| by_reference(state, &reference).is_some())
 }

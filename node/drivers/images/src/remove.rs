@@ -4,7 +4,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::image::{Deleted, InUse};
 use crate::images::Images;
-use crate::lookup::{find, is_id};
+use crate::lookup::{find, is_name};
 use crate::reference::Reference;
 use crate::store::Store;
 
@@ -53,8 +53,11 @@ struct Removal<'a> {
 
 impl Removal<'_> {
     fn run(mut self) -> Result<Vec<Deleted>> {
-        let id = find(&self.store.state.lock(), &self.name)?;
-        if is_id(&id, &self.name) {
+        let (id, by_name) = {
+            let state = self.store.state.lock();
+            (find(&state, &self.name)?, is_name(&state, &self.name))
+        };
+        if !by_name {
             let names = self.names(&id);
             let single = single_reference(&names);
             if let Some(conflict) = self.conflict(&id, !single && !self.force) {

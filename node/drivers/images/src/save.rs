@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::install::manifest_of;
-use crate::lookup::{find, is_id};
+use crate::lookup::{find, is_name};
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_INDEX, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -86,7 +86,7 @@ fn wanted(store: &Store, names: &[String]) -> Result<Vec<Wanted>> {
             continue;
         }
         let id = find(&state, name)?;
-        let named = reference.filter(|reference| reference.tag().is_some() && !is_id(&id, name));
+        let named = reference.filter(|reference| reference.tag().is_some() && is_name(&state, name));
         add(id, named.filter(|reference| reference.digest().is_none()));
     }
     Ok(wanted)

@@ -83,13 +83,13 @@ async fn discard_leaves_nothing_behind() {
 async fn names_and_lookups() {
     let root = tempfile::tempdir().expect("dir");
     let images = open(root.path());
-    let id = import(&images, archive(&[file("a", b"1")]), "a:1").await;
-    images.tag("a:1", &reference("b")).await.expect("tag");
+    let id = import(&images, archive(&[file("a", b"1")]), "tiny:1").await;
+    images.tag("tiny:1", &reference("other")).await.expect("tag");
     for name in [
-        "a:1",
-        "docker.io/library/a:1",
-        "b",
-        "b:latest",
+        "tiny:1",
+        "docker.io/library/tiny:1",
+        "other",
+        "other:latest",
         &id,
         &id[7..],
         &id[7..11],
@@ -98,8 +98,8 @@ async fn names_and_lookups() {
         assert_eq!(images.get(name).expect(name).id, id);
     }
     for (name, want) in [
-        ("a", "No such image: a:latest"),
-        ("a:2", "No such image: a:2"),
+        ("tiny", "No such image: tiny:latest"),
+        ("tiny:2", "No such image: tiny:2"),
         (
             "A",
             "invalid reference format: repository name (library/A) must be lowercase",
@@ -109,9 +109,9 @@ async fn names_and_lookups() {
         assert_eq!(images.get(name).expect_err(name).to_string(), want);
     }
     // A tag moves.
-    let other = import(&images, archive(&[file("a", b"2")]), "a:1").await;
-    assert_eq!(images.get("a:1").expect("image").id, other);
-    assert_eq!(images.get(&id).expect("image").repo_tags, ["b:latest"]);
+    let other = import(&images, archive(&[file("a", b"2")]), "tiny:1").await;
+    assert_eq!(images.get("tiny:1").expect("image").id, other);
+    assert_eq!(images.get(&id).expect("image").repo_tags, ["other:latest"]);
 }
 
 #[tokio::test]
