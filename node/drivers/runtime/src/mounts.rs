@@ -45,6 +45,13 @@ pub fn plan(mounts: &[Mount], groups: GroupDirs<'_>) -> Result<Vec<Planned>> {
 fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
     let options = Options::of(mount);
     let destination = mount.destination().clone();
+    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
+        let text = format!(
+            "the mount at {} has id mappings, which are not supported",
+            destination.display()
+        );
+        return Err(Error::new(text));
+    }
     let fs = mount.typ().clone().unwrap_or_default();
     let given = mount.source().as_deref();
     let source = given.map_or_else(|| fs.clone(), |s| s.display().to_string());

@@ -131,6 +131,7 @@ impl Plan {
             self.envp.push(c_string(&home)?);
             self.env.push(home);
         }
+        sys::new_session_keyring().map_err(doing("make a session keyring"))?;
         // Without no_new_privs a filter can only be loaded while CAP_SYS_ADMIN is still there.
         if let (Some(seccomp), false) = (&self.seccomp, self.no_new_privileges) {
             seccomp.install().map_err(doing("load the seccomp filter"))?;

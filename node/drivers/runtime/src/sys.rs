@@ -159,6 +159,23 @@ pub fn capset(effective: u64, permitted: u64, inheritable: u64) -> Result<(), Er
     result(unsafe { libc::syscall(libc::SYS_capset, &header, data.as_ptr()) }).map(drop)
 }
 
+/// A session keyring of its own, so that keys of whoever started the daemon are not reachable. A kernel without
+/// keyrings has nothing to reach.
+pub fn new_session_keyring() -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: a null name asks for an anonymous keyring.
+    match result(unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    }) {
+        Ok(_) | Err(Errno::NOSYS) => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
 /// The raw calls: the C library's would try to tell other threads.
 pub fn setresuid(uid: u32) -> Result<(), Errno> {
     // SAFETY: takes numbers only.

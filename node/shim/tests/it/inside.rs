@@ -354,3 +354,29 @@ async fn namespaces_that_are_given_or_shared() {
     shim.signal(9).await.unwrap();
     within(shim.exited()).await;
 }
+
+#[tokio::test]
+async fn a_privileged_container_is_not_confined() {
+    let world = World::new();
+    let mut input = world.input(&[
+        "sh",
+        "-c",
+        "grep -E '^(CapBnd|Seccomp:)' /proc/self/status; mount -t tmpfs x /data && echo mounted; \
+         (echo 1 > /proc/sys/net/ipv4/ip_forward) && echo set; grep ' /sys ' /proc/self/mountinfo | cut -d' ' -f6 | cut -c1-2",
+    ]);
+    input.privileged = true;
+    input.process.rights.caps = shoal_node_core_host::caps::resolve(&[], &[], true, 40).unwrap();
+    let mut launch = world.launch(&input);
+    launch.seccomp = None;
+    let output = world.run_launch(&launch).await;
+    // All that this process could hand on.
+    let own = std::fs::read_to_string("/proc/self/status").unwrap();
+    let own = own.lines().find(|l| l.starts_with("CapBnd:")).unwrap();
+    let lines: Vec<_> = output.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [own, "Seccomp:\t0", "mounted", "set", "rw"],
+        "{}",
+        output.stderr
+    );
+}
