@@ -5,10 +5,10 @@
 
 use std::collections::HashSet;
 use std::ffi::CString;
-use std::fs::{self, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
@@ -111,7 +111,13 @@ fn make(directory: &Path, top: Option<&Digest>) -> Result<()> {
 
 /// One that exists is left as it is: the container may have changed it.
 fn directory_of(path: &Path, mode: u32) -> Result<()> {
-    let made = fs::create_dir(path).and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)));
+    let made = DirBuilder::new().mode(mode).create(path).and_then(|()| {
+        // A change is a journal entry, a look is not: only if the umask took something.
+        match fs::symlink_metadata(path)?.permissions().mode() & 0o7777 == mode {
+            true => Ok(()),
+            false => fs::set_permissions(path, Permissions::from_mode(mode)),
+        }
+    });
     match made {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(Error::storage("create directory", path, error))
