@@ -74,29 +74,37 @@ async fn a_gated_container_survives_its_daemon_too() {
 #[tokio::test]
 async fn a_killed_shim_takes_its_container_along_and_adopt_says_so() {
     let world = World::new();
-    let (shim, launch) = world.idle(None).await;
-    let pid = shim.pid();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let parent = status
-        .lines()
-        .find_map(|l| l.strip_prefix("PPid:"))
-        .unwrap()
-        .trim()
-        .parse::<i32>()
-        .unwrap();
-    // SAFETY: a signal to the shim of this test's own container.
-    unsafe { libc::kill(parent, libc::SIGKILL) };
-    let exit = within(shim.exited()).await;
-    assert_eq!(exit.code, 137);
-    assert!(exit.error.is_some());
-    eventually("the container's death", || !alive(pid)).await;
-    let found = Shim::adopt(&launch.run_dir, &launch.exit_file).await.unwrap();
-    assert!(matches!(found, Found::Lost(Some(running)) if running.pid == pid));
-    // The control group is the caller's to clear.
-    let hierarchy = shoal_node_drivers_cgroup::Hierarchy::detect().unwrap();
-    let group =
-        shoal_node_drivers_cgroup::Cgroup::open(&hierarchy, &launch.cgroup.parent, &launch.cgroup.name)
+    // The second one changes its user after the exec, which unties it from the shim's death.
+    for args in [&["sleep", "1000"][..], &["su", "other", "-c", "exec sleep 1000"]] {
+        let (shim, launch) = world.idle(Some(world.input(args))).await;
+        let pid = shim.pid();
+        let name = format!("/proc/{pid}/comm");
+        eventually("the program", || {
+            std::fs::read_to_string(&name).is_ok_and(|n| n == "sleep\n")
+        })
+        .await;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let parent = status
+            .lines()
+            .find_map(|l| l.strip_prefix("PPid:"))
+            .unwrap()
+            .trim()
+            .parse::<i32>()
             .unwrap();
-    group.kill().unwrap();
-    group.delete().unwrap();
+        // SAFETY: a signal to the shim of this test's own container.
+        unsafe { libc::kill(parent, libc::SIGKILL) };
+        let exit = within(shim.exited()).await;
+        assert_eq!(exit.code, 137);
+        assert!(exit.error.is_some());
+        eventually("the container's death", || !alive(pid)).await;
+        let found = Shim::adopt(&launch.run_dir, &launch.exit_file).await.unwrap();
+        assert!(matches!(found, Found::Lost(Some(running)) if running.pid == pid));
+        // The control group is the caller's to clear.
+        let hierarchy = shoal_node_drivers_cgroup::Hierarchy::detect().unwrap();
+        let group =
+            shoal_node_drivers_cgroup::Cgroup::open(&hierarchy, &launch.cgroup.parent, &launch.cgroup.name)
+                .unwrap();
+        group.kill().unwrap();
+        group.delete().unwrap();
+    }
 }

@@ -195,3 +195,30 @@ async fn one_container_after_another_in_the_same_place() {
         assert_eq!(output.stdout.trim(), round.to_string());
     }
 }
+
+#[tokio::test]
+async fn many_at_once() {
+    let world = World::new();
+    let launches: Vec<_> = (0..32)
+        .map(|n| world.launch(&world.input(&["sh", "-c", &format!("echo {n}; exit {n}")])))
+        .collect();
+    let begin = std::time::Instant::now();
+    let tasks: Vec<_> = launches
+        .into_iter()
+        .map(|launch| {
+            let launcher = world.launcher.clone();
+            tokio::spawn(async move {
+                let (shim, _) = launcher.launch(&launch, None).await.unwrap();
+                let stream = shim.attach(OUTPUT).await.unwrap();
+                let exec = shim.start();
+                exec.await.unwrap();
+                collect(stream, false, shim.exited()).await
+            })
+        })
+        .collect();
+    for (n, task) in tasks.into_iter().enumerate() {
+        let output = task.await.unwrap();
+        assert_eq!((output.stdout, output.exit.code), (format!("{n}\n"), n as i32));
+    }
+    println!("{:.0} containers a second", 32.0 / begin.elapsed().as_secs_f64());
+}

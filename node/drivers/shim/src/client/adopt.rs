@@ -94,7 +94,7 @@ fn ended(run_dir: &Path, exit_file: &Path) -> Result<Found, Error> {
 }
 
 /// Kill exactly the process that was meant: the descriptor is opened first, the start time is compared after.
-fn kill(running: &Running) {
+pub(super) fn kill(running: &Running) {
     let Some(pid) = i32::try_from(running.pid)
         .ok()
         .and_then(rustix::process::Pid::from_raw)

@@ -43,7 +43,8 @@ impl Shim {
         self.inner.connection.ask(&Request::Start).await.map(drop)
     }
 
-    /// Wait for the container's end. If the shim was killed this says so: code 137 and an `error`.
+    /// Wait for the container's end. If the shim was killed this says so (code 137 and an `error`), and the container's
+    /// first process is killed too; its control group is then the caller's to empty and remove.
     pub async fn exited(&self) -> Exit {
         let mut receiver = self.inner.connection.exit();
         let end = receiver
@@ -52,7 +53,11 @@ impl Shim {
             .map(|end| end.clone());
         match end {
             Ok(End::Exited(exit)) => exit,
-            _ => lost(),
+            _ => {
+                // It dies with its shim, unless it has changed its user since (which unties it).
+                super::adopt::kill(&self.inner.running);
+                lost()
+            }
         }
     }
 
