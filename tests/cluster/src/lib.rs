@@ -9,6 +9,14 @@ use std::time::Duration;
 
 pub const IMAGE: &str = "shoaltest:latest";
 
+/// How often a case repeats its fault: a few times in the fast tier, `SHOAL_ROUNDS` in the long one.
+pub fn rounds(fast: usize) -> usize {
+    std::env::var("SHOAL_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(fast)
+}
+
 pub struct Cluster {
     // Hosts are dropped before the world that they are plugged into.
     pub hosts: Vec<Host>,

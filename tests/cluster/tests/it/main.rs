@@ -1,5 +1,6 @@
 //! All cluster cases.
 
+mod acked;
 mod form;
 mod leader;
 mod lost;
