@@ -16,7 +16,7 @@ fn every_node_answers_node_ls_and_service_calls() {
         let mut lines: Vec<&str> = list.lines().collect();
         lines.sort();
         assert_eq!(lines.len(), 4, "host {i}: {list}");
-        assert!(lines.iter().all(|l| l.contains(" Ready Active ")), "{list}");
+        assert!(lines.iter().all(|l| l.contains(" Ready Active")), "{list}");
         assert_eq!(
             lines.iter().filter(|l| l.ends_with("Leader")).count(),
             1,
@@ -116,7 +116,7 @@ fn promote_demote_and_remove() {
     });
     c.hosts[0].docker_ok(&["node", "demote", "host2"]);
     shoal_tests_harness::eventually("host2 is a worker", std::time::Duration::from_secs(15), || {
-        (status("host2") == "worker ").then_some(())
+        (status("host2") == "worker").then_some(())
     });
     c.hosts[1].docker_ok(&["swarm", "leave"]);
     shoal_tests_harness::eventually(

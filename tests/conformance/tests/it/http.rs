@@ -67,7 +67,6 @@ fn version_and_info_name_what_clients_decide_by() {
         "KernelVersion",
         "GitCommit",
         "GoVersion",
-        "BuildTime",
         "Components",
         "Platform",
     ] {

@@ -153,6 +153,6 @@ fn a_foreign_data_root_is_refused_untouched() {
         });
         assert_eq!(code, Some(1), "{}", host.log());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
-        assert!(host.log().contains("data root"), "{}", host.log());
+        assert!(host.log().contains("untouched"), "{}", host.log());
     }
 }
