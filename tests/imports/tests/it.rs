@@ -16,6 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "raft-store",
             "raft-consensus",
             "node-core-cluster",
+            "node-core-host",
             "node-drivers-certs",
         ],
     ),

@@ -37,7 +37,10 @@ impl Control {
         registry_auth: String,
     ) -> Result<api::ServiceCreateResponse> {
         let auth = Some(registry_auth).filter(|auth| !auth.is_empty());
-        let spec = convert::spec_from(spec, auth)?;
+        let mut spec = convert::spec_from(spec, auth)?;
+        if spec.name.is_empty() {
+            spec.name = self.free_name().await?;
+        }
         check(&spec)?;
         let id = ServiceId::draw(&mut Ids);
         let service = Service {
@@ -53,6 +56,22 @@ impl Control {
             id: id.to_string(),
             warnings: Slice::nil(),
         })
+    }
+
+    /// A name for a service that nobody named, as Docker's daemon gives one.
+    async fn free_name(&self) -> Result<String> {
+        let state = self.manager.ledger.current().await?;
+        let taken = |name: &str| state.services().named(name).next().is_some();
+        let mut retry = 0;
+        loop {
+            let random = shoal_raft_objects::IdSource::next_u128(&mut Ids) as u64;
+            let name = shoal_node_core_host::names::generate(random, retry);
+            // With a number appended a free one is found soon, however many services there are.
+            if !taken(&name) || retry > 100 {
+                return Ok(name);
+            }
+            retry += 1;
+        }
     }
 
     pub async fn update_service(

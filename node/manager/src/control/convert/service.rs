@@ -20,7 +20,9 @@ pub fn spec_from(mut given: api::ServiceSpec, pull_auth: Option<String>) -> Resu
         given.task_template.networks = std::mem::take(&mut given.networks);
     }
     match given.task_template.runtime.as_str() {
-        "" | "container" => {}
+        // One spelling of the default: the stock CLI sends back the word that a listing shows, and a spec that says
+        // the same must compare as the same, or every scaling would restart the tasks.
+        "" | "container" => given.task_template.runtime.clear(),
         "plugin" => return Err(Error::not_implemented("a service of plugins")),
         other => return Err(Error::invalid(format!("unknown runtime {other:?}"))),
     }
