@@ -231,6 +231,10 @@ impl roles::Members for Members {
         self.0.iter().any(|m| m.peer.id == id)
     }
 
+    fn votes(&self, id: RaftId) -> bool {
+        self.0.iter().any(|m| m.peer.id == id && m.votes)
+    }
+
     fn is_reachable(&self, id: RaftId) -> bool {
         self.0
             .iter()

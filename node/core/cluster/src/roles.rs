@@ -7,6 +7,10 @@ use shoal_raft_store::State;
 /// What Raft says of its members at this moment.
 pub trait Members {
     fn contains(&self, id: RaftId) -> bool;
+    /// It is a voter: one that is still catching up counts for no majority, and its going costs none.
+    fn votes(&self, id: RaftId) -> bool {
+        self.contains(id)
+    }
     /// Answers the leader now.
     fn is_reachable(&self, id: RaftId) -> bool;
     fn count(&self) -> usize;
@@ -71,11 +75,11 @@ pub fn keeps_quorum(view: &State, members: &dyn Members, removed: RaftId) -> boo
         .nodes()
         .iter()
         .filter_map(|n| n.manager.as_ref())
-        .filter(|m| m.raft_id != removed && members.contains(m.raft_id) && members.is_reachable(m.raft_id))
+        .filter(|m| m.raft_id != removed && members.votes(m.raft_id) && members.is_reachable(m.raft_id))
         .count();
     let remaining = members
         .count()
-        .saturating_sub(usize::from(members.contains(removed)));
+        .saturating_sub(usize::from(members.votes(removed)));
     remaining > 0 && reachable > remaining / 2
 }
 
