@@ -24,6 +24,7 @@ mod process;
 mod resolve;
 mod root;
 pub mod seccomp;
+pub mod skeleton;
 mod sys;
 mod sysctl;
 

@@ -8,6 +8,7 @@ use crate::layers::Layers;
 use oci_spec::runtime::Process as OciProcess;
 use shoal_node_core_host::ocispec::{self, Input, Ns, Process, Rights, Shm};
 use shoal_node_core_host::{devices as device_words, env};
+use shoal_node_drivers_runtime::skeleton;
 use shoal_node_drivers_shim::{CgroupName, Launch, LogTarget, Netns, Rootfs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ pub fn prepare(
     let launch = Launch {
         id: record.id.clone(),
         spec,
-        rootfs,
+        rootfs: with_mount_points(kit, rootfs)?,
         netns,
         cgroup: CgroupName {
             parent: kit.cgroup_parent(record),
@@ -73,6 +74,17 @@ pub fn prepare(
         netns: fd,
         held,
     })
+}
+
+/// What the image lacks of the places that something is mounted on comes from a layer below it, shared by all containers,
+/// so that a container's own layer holds only what the container wrote.
+fn with_mount_points(kit: &Kit, mut rootfs: Rootfs) -> Result<Rootfs> {
+    if let Rootfs::Overlay { lower, .. } = &mut rootfs {
+        let layer = kit.home_tmp.with_file_name("skeleton");
+        skeleton::ensure(&layer).map_err(|e| system(format!("make {}: {e}", layer.display())))?;
+        lower.push(layer);
+    }
+    Ok(rootfs)
 }
 
 fn input(

@@ -222,3 +222,34 @@ async fn many_at_once() {
     }
     println!("{:.0} containers a second", 32.0 / begin.elapsed().as_secs_f64());
 }
+
+#[tokio::test]
+async fn mount_points_leave_no_trace_in_the_container_s_own_layer() {
+    let world = World::new();
+    let skeleton = world.dir.path().join("skeleton");
+    shoal_node_drivers_runtime::skeleton::ensure(&skeleton).unwrap();
+    let hosts = world.dir.path().join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 here\n").unwrap();
+    let mut input = world.input(&[
+        "sh",
+        "-c",
+        "cat /etc/hosts; ls -A / | tr '\\n' ' '; stat -c '%a %U' /etc",
+    ]);
+    input.files = vec![(hosts, "/etc/hosts")];
+    let mut launch = world.launch(&input);
+    let shoal_node_drivers_shim::Rootfs::Overlay { lower, upper, .. } = &mut launch.rootfs else {
+        unreachable!()
+    };
+    lower.push(skeleton);
+    let upper = upper.clone();
+    let output = world.run_launch(&launch).await;
+    assert_eq!(
+        output.stdout,
+        "127.0.0.1 here\n.dockerenv bin data dev etc home proc root sys tmp 755 root\n"
+    );
+    let left: Vec<_> = std::fs::read_dir(upper)
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
