@@ -1,0 +1,10 @@
+//! Whole clusters in one process: real certificates, sockets, Raft logs and agents on loopback; only containers are
+//! pretended.
+
+mod failover;
+mod fake;
+mod forwarding;
+mod harness;
+mod membership;
+mod refusals;
+mod services;
