@@ -43,7 +43,11 @@ fn cgroup_parent(config: &Config, hierarchy: &Hierarchy, sid: &str) -> String {
 impl Engine {
     /// Opens the data root and takes over what is there. When this returns every container is known and in its true
     /// state; restart policies work from then on.
-    pub async fn start(config: Config) -> Result<Engine> {
+    pub async fn start(mut config: Config) -> Result<Engine> {
+        // Shims and specifications are read elsewhere than where we were started.
+        for path in [&mut config.shim_bin, &mut config.data_root, &mut config.exec_root] {
+            *path = std::path::absolute(&*path).map_err(io("find", path.display()))?;
+        }
         let config = Arc::new(config);
         let events = Events::default();
         let opened = {

@@ -5,7 +5,7 @@ use super::kit::Kit;
 use super::record::{Record, Run};
 use super::{Containers, attributes, fold, mounts, validate};
 use crate::clock;
-use crate::error::{Result, invalid, io, system};
+use crate::error::{Result, invalid, io};
 use crate::files;
 use crate::ids;
 use shoal_api_backend::CreateContainer;
@@ -187,11 +187,7 @@ async fn make(
 fn write(record: &Record, dir: &Path) -> Result<()> {
     let fail = |e| io("write the configuration of container", &record.id)(e);
     files::make_dir(dir, 0o710).map_err(fail)?;
-    record.save(dir).map_err(fail)?;
-    let parent = dir
-        .parent()
-        .ok_or_else(|| system("a container's directory has no parent"))?;
-    files::sync_dir(parent).map_err(fail)
+    record.found(dir).map_err(fail)
 }
 
 async fn undo(kit: &Kit, id: &str, dir: &Path) {

@@ -88,8 +88,17 @@ impl Record {
         files::replace_json(dir, CONFIG, self, Durability::Synced)
     }
 
+    /// The first time, into a directory that was just made for it.
+    pub fn found(&self, dir: &Path) -> io::Result<()> {
+        files::found(dir, CONFIG, &serde_json::to_vec(self)?)
+    }
+
+    /// `None` when there is none, or one whose contents never reached the disk: nobody was told of it.
     pub fn load(dir: &Path) -> io::Result<Option<Record>> {
-        files::read_json(&dir.join(CONFIG))
+        match files::read(&dir.join(CONFIG))? {
+            Some(bytes) if bytes.iter().any(|b| *b != 0) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            _ => Ok(None),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::joins::Network;
 use crate::containers::{Kit, Record};
 use crate::error::{Result, io};
-use crate::files::{self, Durability};
+use crate::files;
 use crate::networks::Endpoint;
 use shoal_node_core_host::resolvconf;
 use std::path::{Path, PathBuf};
@@ -37,14 +37,10 @@ pub fn write(
         }
         network => network,
     };
+    // Written anew at every start, while nobody reads them.
     let put = |name: &str, text: String| {
-        files::replace(dir, name, text.as_bytes(), Durability::Written)
-            .map_err(io("write", dir.join(name).display()))?;
-        // Every user of the container may read them.
-        use std::os::unix::fs::PermissionsExt;
         let path = dir.join(name);
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
-            .map_err(io("open up", path.display()))
+        files::overwrite(&path, text.as_bytes(), 0o644).map_err(io("write", path.display()))
     };
     put(HOSTNAME, format!("{}\n", record.config.hostname))?;
     put(HOSTS, hosts(kit, record, from, endpoints))?;

@@ -22,6 +22,19 @@ pub const STORAGE_DRIVER: &str = "overlay2";
 /// The engine release whose behaviour this one has; clients compare it.
 pub const SERVER_VERSION: &str = "28.5.2";
 
+/// Commit, language and time of the build, as a packager says them; clients expect them to be there.
+const BUILD: (&str, &str, &str) = (
+    match option_env!("SHOAL_BUILD_COMMIT") {
+        Some(commit) => commit,
+        None => "unknown",
+    },
+    "rust",
+    match option_env!("SHOAL_BUILD_TIME") {
+        Some(time) => time,
+        None => "unknown",
+    },
+);
+
 #[derive(Clone)]
 pub struct System {
     kit: Arc<Kit>,
@@ -71,9 +84,9 @@ impl api::System for System {
             ("Arch", go_arch(&host.architecture)),
             ("KernelVersion", host.kernel_release.clone()),
             ("Shoal", env!("CARGO_PKG_VERSION").into()),
-            ("GitCommit", String::new()),
-            ("GoVersion", String::new()),
-            ("BuildTime", String::new()),
+            ("GitCommit", BUILD.0.into()),
+            ("GoVersion", BUILD.1.into()),
+            ("BuildTime", BUILD.2.into()),
             ("Experimental", "false".into()),
         ];
         let engine = ComponentVersion {
@@ -92,6 +105,9 @@ impl api::System for System {
             os: "linux".into(),
             arch: go_arch(&host.architecture),
             kernel_version: host.kernel_release.clone(),
+            git_commit: BUILD.0.into(),
+            go_version: BUILD.1.into(),
+            build_time: BUILD.2.into(),
             ..Version::default()
         })
     }
