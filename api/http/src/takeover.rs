@@ -296,7 +296,10 @@ fn without_upgrade(head: &[u8]) -> Vec<u8> {
     let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
     for line in head.split_inclusive(|b| *b == b'\n').skip(1) {
         let name = line.split(|b| *b == b':').next().unwrap_or_default();
-        if !name.eq_ignore_ascii_case(b"connection") && !name.eq_ignore_ascii_case(b"upgrade") {
+        if name.eq_ignore_ascii_case(b"content-type") {
+            // Docker calls every stream raw where nobody asked for an upgrade, framed ones too.
+            text.extend_from_slice(b"Content-Type: application/vnd.docker.raw-stream\r\n");
+        } else if !name.eq_ignore_ascii_case(b"connection") && !name.eq_ignore_ascii_case(b"upgrade") {
             text.extend_from_slice(line);
         }
     }
@@ -427,7 +430,7 @@ mod tests {
         let count = client.read(&mut buffer).await.unwrap();
         assert_eq!(
             String::from_utf8_lossy(&buffer[..count]),
-            "HTTP/1.1 200 OK\r\nContent-Type: x\r\n\r\nout"
+            "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\nout"
         );
         let count = connection.read(&mut buffer).await.unwrap();
         assert_eq!(&buffer[..count], b"stdin\r\n\r\nmore");

@@ -52,7 +52,7 @@ async fn without_an_upgrade_the_answer_is_200_and_raw() {
         "{head}"
     );
     assert!(
-        head.contains("Content-Type: application/vnd.docker.multiplexed-stream\r\n"),
+        head.contains("Content-Type: application/vnd.docker.raw-stream\r\n"),
         "{head}"
     );
     assert!(all.ends_with(&[b"\r\n\r\n".as_slice(), &wanted].concat()));
