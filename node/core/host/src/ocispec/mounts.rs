@@ -56,16 +56,8 @@ pub(super) fn all(input: &Input) -> Result<Vec<OciMount>, Error> {
         "cgroup",
         &[writable("ro"), "nosuid", "noexec", "nodev"],
     )?;
-    if input.namespaces.ipc == super::Ns::Host {
-        add(
-            "/dev/mqueue",
-            "bind",
-            "/dev/mqueue",
-            &["rbind", "nosuid", "noexec", "nodev"],
-        )?;
-    } else {
-        add("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?;
-    }
+    // Of whichever IPC namespace the container is in, the host's too.
+    add("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?;
     match &input.shm {
         Shm::Own { bytes } => {
             shm_options = format!("size={}", if *bytes > 0 { *bytes } else { super::SHM_BYTES });
