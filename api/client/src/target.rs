@@ -73,7 +73,11 @@ impl FromStr for Target {
                 };
                 let host = host.trim_start_matches('[').trim_end_matches(']');
                 let host = if host.is_empty() { "127.0.0.1" } else { host };
-                let tls = (scheme == "https").then(TlsFiles::default);
+                // Fails closed: without a CA to verify with, such a host is refused rather than trusted.
+                let tls = (scheme == "https").then(|| TlsFiles {
+                    verify: true,
+                    ..TlsFiles::default()
+                });
                 Ok(Target::Tcp {
                     host: host.to_owned(),
                     port,
