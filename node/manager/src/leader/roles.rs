@@ -13,16 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 /// What could not be done is tried again so often.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+const NEXT_STEP: Duration = Duration::from_millis(20);
 /// A new manager may take so long to receive the log before it counts.
 pub(crate) const CATCH_UP: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(manager: &Manager, over: CancellationToken) {
     let (_, mut watcher) = manager.ledger.consensus().watch();
     loop {
-        look(manager).await;
+        // What was done opens the way for the next step; what could not be done waits.
+        let pause = if look(manager).await {
+            NEXT_STEP
+        } else {
+            LOOK_EVERY
+        };
         tokio::select! {
             () = over.cancelled() => return,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
             changed = node_changes(&mut watcher) => if !changed { return },
         }
     }
@@ -42,10 +48,12 @@ async fn node_changes(watcher: &mut shoal_raft_consensus::Watcher) -> bool {
     }
 }
 
-async fn look(manager: &Manager) {
+/// True if a step towards some node's role was made.
+async fn look(manager: &Manager) -> bool {
     let consensus = manager.ledger.consensus();
     let state = manager.ledger.state();
     let members = Members(consensus.members());
+    let mut progress = false;
     for action in roles::actions(&state, &members, &consensus.me().node) {
         let done = match &action {
             Action::Promote(id) => promote(manager, id).await,
@@ -59,8 +67,9 @@ async fn look(manager: &Manager) {
                 .await
                 .map_err(|e| e.to_string()),
         };
-        if let Err(error) = done {
-            tracing::warn!(?action, %error, "a node's role could not be changed yet");
+        match done {
+            Ok(()) => progress = true,
+            Err(error) => tracing::warn!(?action, %error, "a node's role could not be changed yet"),
         }
     }
     // A member that did not catch up in the time of its joining, and one whose node is gone or came back as another.
@@ -80,6 +89,7 @@ async fn look(manager: &Manager) {
             tracing::debug!(%error, "a member of raft is not in line yet");
         }
     }
+    progress
 }
 
 async fn promote(manager: &Manager, id: &NodeId) -> Result<(), String> {

@@ -37,7 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use stream::Conn;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Extensions, Status};
@@ -51,7 +51,9 @@ const CLOSING: Duration = Duration::from_millis(300);
 pub(crate) struct Desk {
     credentials: Credentials,
     manager: RwLock<Option<Arc<Manager>>>,
-    raft: RwLock<Option<raft::Server>>,
+    /// A leader that speaks to a manager which is just opening its log is kept waiting for a moment, not turned away:
+    /// it would pause before it tries again.
+    raft: watch::Sender<Option<raft::Server>>,
     /// Asks this node's agent to fetch a new certificate.
     pub poke: Box<dyn Fn() + Send + Sync>,
 }
@@ -61,14 +63,15 @@ impl Desk {
         Arc::new(Self {
             credentials,
             manager: RwLock::new(None),
-            raft: RwLock::new(None),
+            raft: watch::Sender::new(None),
             poke,
         })
     }
 
     /// From now on Raft is answered.
     pub fn mount_raft(&self, consensus: &shoal_raft_consensus::Consensus) {
-        *self.raft.write() = consensus.service().map(shoal_raft_consensus::service::server);
+        self.raft
+            .send_replace(consensus.service().map(shoal_raft_consensus::service::server));
     }
 
     /// From now on everything is answered.
@@ -79,7 +82,7 @@ impl Desk {
     /// From now on nothing is answered any more.
     pub fn close(&self) {
         *self.manager.write() = None;
-        *self.raft.write() = None;
+        self.raft.send_replace(None);
     }
 
     pub fn me(&self) -> NodeId {

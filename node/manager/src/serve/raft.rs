@@ -7,9 +7,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
+
+/// A manager opens its log within this.
+const MOUNTING: Duration = Duration::from_secs(2);
 
 pub type Server = shoal_api_wire::raft::raft_server::RaftServer<service::Service>;
 
@@ -44,9 +48,21 @@ impl tower::Service<http::Request<Body>> for Late {
         if let Err(status) = self.0.manager_caller(&extensions) {
             return refusal(status);
         }
-        match self.0.raft.read().clone() {
-            Some(mut server) => Box::pin(async move { server.call(request).await }),
-            None => refusal(Status::unavailable("this manager is not ready yet")),
+        let mounted = self.0.raft.borrow().clone();
+        if let Some(mut server) = mounted {
+            return Box::pin(async move { server.call(request).await });
         }
+        let mut mounting = self.0.raft.subscribe();
+        Box::pin(async move {
+            let mounted = tokio::time::timeout(MOUNTING, mounting.wait_for(Option::is_some)).await;
+            let server = mounted
+                .ok()
+                .and_then(Result::ok)
+                .and_then(|server| server.clone());
+            match server {
+                Some(mut server) => server.call(request).await,
+                None => Ok(Status::unavailable("this manager is not ready yet").into_http()),
+            }
+        })
     }
 }
