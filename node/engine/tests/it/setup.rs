@@ -270,8 +270,7 @@ impl Drop for Lab {
         let _ = links.unplug(&self.config.bridge.name);
         let _ = Nft::open(table_name(&sid)).and_then(|nft| nft.delete_table());
         if let Ok(hierarchy) = Hierarchy::detect() {
-            let root = hierarchy.delegated_root().unwrap_or_default();
-            let _ = hierarchy.remove_parent(&format!("{}/shoal-{sid}", root.trim_end_matches('/')));
+            let _ = hierarchy.remove_parent(&hierarchy.parent_for(&sid));
         }
         let _ = self.dir.path();
     }
