@@ -126,6 +126,35 @@ impl Watcher {
         }
     }
 
+    /// All changes that are there already, and the state that they lead to: nothing is in the one and not in the
+    /// other, so whoever decides over the state has heard of everything in it.
+    pub fn drain(&mut self) -> (State, Vec<Change>) {
+        let published = self.published.clone();
+        let inner = published.inner.lock();
+        let applied = *published.next.borrow();
+        self.signal.mark_unchanged();
+        let changes = if self.next >= applied {
+            Vec::new()
+        } else if self.next < inner.first {
+            vec![Change::Lagged(inner.state.clone())]
+        } else {
+            let at = inner.ring.partition_point(|(index, _)| *index < self.next);
+            let told = inner.ring.iter().skip(at);
+            told.map(|(index, events)| Change::Events {
+                index: *index,
+                events: events.clone(),
+            })
+            .collect()
+        };
+        self.next = applied;
+        (inner.state.clone(), changes)
+    }
+
+    /// Waits until there is something to [`drain`](Self::drain). False when this manager has stopped.
+    pub async fn changed(&mut self) -> bool {
+        self.signal.wait_for(|next| *next > self.next).await.is_ok()
+    }
+
     /// The next change that is there already.
     pub fn poll(&mut self) -> Option<Change> {
         let inner = self.published.inner.lock();
@@ -190,8 +219,11 @@ mod tests {
         assert_eq!(seen(&mut watcher), ["1:2", "3:3"]);
         published.applied(4, &State::default(), &events(0));
         assert_eq!(seen(&mut watcher), [""; 0]);
+        let (_, mut draining) = published.watch();
         published.applied(5, &State::default(), &events(1));
         assert_eq!(seen(&mut watcher), ["5:1"]);
+        assert_eq!(draining.drain().1.len(), 1);
+        assert_eq!(draining.drain().1.len(), 0);
     }
 
     #[test]

@@ -45,6 +45,15 @@ impl Disk {
         self.0.lock().entries.values().cloned().collect()
     }
 
+    pub fn entry(&self, index: u64) -> Option<Entry> {
+        self.0.lock().entries.get(&index).cloned()
+    }
+
+    /// Up to which index the entries are gone into a snapshot.
+    pub fn purged(&self) -> Option<LogId> {
+        self.0.lock().purged
+    }
+
     pub fn committed(&self) -> Option<LogId> {
         self.0.lock().committed
     }

@@ -182,7 +182,13 @@ fn replace(scene: &mut Scene<'_, '_>, service: &Service, slot: &Slot, plan: &Pla
     let mut new = task::new(service, slot.number, node, scene.now(), scene.ids);
     new.by_update = true;
     // Only what runs can be left running meanwhile.
-    if !(plan.start_first && slot.is_running()) {
+    let running = slot.wanted().find(|task| task.status.state == TaskState::Running);
+    if let Some(running) = running.filter(|_| plan.start_first) {
+        // What an update before this one had begun is not waited for: two at a time, never three.
+        for old in slot.wanted().filter(|old| old.id != running.id) {
+            shut_down(scene.draft, old, TaskState::Shutdown);
+        }
+    } else {
         for old in slot.wanted() {
             shut_down(scene.draft, old, TaskState::Shutdown);
         }

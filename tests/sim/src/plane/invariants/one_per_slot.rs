@@ -6,16 +6,16 @@ use shoal_raft_store::State;
 
 pub fn check(before: &State, after: &State) -> Verdict {
     for (_, task) in changed(before, after) {
-        if !counts(task) {
+        // Of a service that is gone nothing says any more how it was updated; its tasks are on their way out.
+        let Some(service) = after.service(&task.service_id).filter(|_| counts(task)) else {
             continue;
-        }
+        };
         let others = after
             .tasks_of_service(&task.service_id)
             .filter(|other| other.slot == task.slot && (task.slot != 0 || other.node_id == task.node_id))
             .filter(|other| counts(other))
             .count();
-        let start_first = after.service(&task.service_id).is_some_and(|s| may_overlap(s));
-        if others > if start_first { 2 } else { 1 } {
+        if others > if may_overlap(service) { 2 } else { 1 } {
             return Err(format!(
                 "{others} tasks are wanted running in slot {} of {} (node {})",
                 task.slot, task.service_id, task.node_id
