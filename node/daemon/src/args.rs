@@ -14,10 +14,18 @@ pub struct Args {
 
 pub fn command() -> Command {
     let mut command = Command::new("shoald")
-        .about("A Docker engine for one host or many: serves the Docker API, runs containers, forms a cluster")
+        .about(
+            "A Docker engine for one host or many: serves the Docker API, runs containers, forms a cluster",
+        )
         .version(concat!(env!("CARGO_PKG_VERSION"), ", API 1.55"))
         .disable_version_flag(true)
-        .arg(Arg::new("version").short('v').long("version").action(ArgAction::Version).help("Print version and quit"))
+        .arg(
+            Arg::new("version")
+                .short('v')
+                .long("version")
+                .action(ArgAction::Version)
+                .help("Print version and quit"),
+        )
         .after_help("Options may also stand in the configuration file under dockerd's names.");
     for known in KNOWN {
         let mut arg = Arg::new(known.flag).long(known.flag).help(known.help);
@@ -54,22 +62,26 @@ pub fn read(matches: &ArgMatches) -> Result<Args, String> {
             continue;
         }
         let value = match known.shape {
-            Shape::Bool => {
-                Value::Bool(matches.get_one::<String>(known.flag).is_some_and(|v| v == "true" || v == "1"))
-            }
-            Shape::Text => {
-                Value::String(matches.get_one::<String>(known.flag).cloned().unwrap_or_default())
-            }
+            Shape::Bool => Value::Bool(
+                matches
+                    .get_one::<String>(known.flag)
+                    .is_some_and(|v| v == "true" || v == "1"),
+            ),
+            Shape::Text => Value::String(matches.get_one::<String>(known.flag).cloned().unwrap_or_default()),
             Shape::Number => Value::from(matches.get_one::<i64>(known.flag).copied().unwrap_or_default()),
             Shape::List => Value::from(
-                matches.get_many::<String>(known.flag).unwrap_or_default().cloned().collect::<Vec<_>>(),
+                matches
+                    .get_many::<String>(known.flag)
+                    .unwrap_or_default()
+                    .cloned()
+                    .collect::<Vec<_>>(),
             ),
             Shape::Map => {
                 let mut map = Map::new();
                 for pair in matches.get_many::<String>(known.flag).unwrap_or_default() {
-                    let (key, value) = pair
-                        .split_once('=')
-                        .ok_or_else(|| format!("invalid value {pair:?} for --{}: want key=value", known.flag))?;
+                    let (key, value) = pair.split_once('=').ok_or_else(|| {
+                        format!("invalid value {pair:?} for --{}: want key=value", known.flag)
+                    })?;
                     map.insert(key.to_owned(), Value::String(value.to_owned()));
                 }
                 Value::Object(map)
@@ -91,7 +103,9 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Args, String> {
-        let matches = command().try_get_matches_from(line.split_whitespace()).map_err(|e| e.to_string())?;
+        let matches = command()
+            .try_get_matches_from(line.split_whitespace())
+            .map_err(|e| e.to_string())?;
         read(&matches)
     }
 
@@ -109,7 +123,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(args.config_file.as_deref(), Some("/x.json"));
-        assert_eq!(args.options["hosts"], serde_json::json!(["unix:///a.sock", "tcp://127.0.0.1:1"]));
+        assert_eq!(
+            args.options["hosts"],
+            serde_json::json!(["unix:///a.sock", "tcp://127.0.0.1:1"])
+        );
         assert_eq!(args.options["live-restore"], false);
         assert_eq!(args.options["debug"], true);
         assert_eq!(args.options["log-opts"]["max-size"], "1m");
@@ -118,8 +135,16 @@ mod tests {
 
     #[test]
     fn wrong_flags_are_refused() {
-        assert!(parse("shoald --no-such-flag").unwrap_err().contains("--no-such-flag"));
+        assert!(
+            parse("shoald --no-such-flag")
+                .unwrap_err()
+                .contains("--no-such-flag")
+        );
         assert!(parse("shoald --mtu many").is_err());
-        assert!(parse("shoald --log-opt nonsense").unwrap_err().contains("want key=value"));
+        assert!(
+            parse("shoald --log-opt nonsense")
+                .unwrap_err()
+                .contains("want key=value")
+        );
     }
 }

@@ -23,7 +23,9 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     let config = &loaded.config;
     // Signals first: an end that is asked for while containers are taken over must not be lost.
     let signals = Signals::new().context("listening for signals")?;
-    let engine = Engine::start(engine_config(config)?).await.map_err(|e| anyhow!("{e}"))?;
+    let engine = Engine::start(engine_config(config)?)
+        .await
+        .map_err(|e| anyhow!("{e}"))?;
     let runner = Arc::new(TaskRunner {
         containers: Arc::new(engine.containers.clone()),
         images: Arc::new(engine.images.clone()),
@@ -52,7 +54,11 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     let listeners = listen::bind(&plan).await?;
     let serving = TaskTracker::new();
     for listener in listeners {
-        let options = Serving { shutdown: shutdown.clone(), grace: GRACE, ..Serving::default() };
+        let options = Serving {
+            shutdown: shutdown.clone(),
+            grace: GRACE,
+            ..Serving::default()
+        };
         serving.spawn(serve(listener, api.clone(), options));
     }
     serving.close();
@@ -79,7 +85,9 @@ async fn attend(mut signals: Signals, loaded: &Loaded, engine: &Engine) -> Signa
             Wish::Reload => {
                 tracing::info!("reloading the configuration");
                 match crate::config::reload(loaded) {
-                    Ok(config) => SwarmEvents::new(engine.events.clone()).daemon_reloaded(engine.id(), &config),
+                    Ok(config) => {
+                        SwarmEvents::new(engine.events.clone()).daemon_reloaded(engine.id(), &config)
+                    }
                     Err(e) => tracing::error!("the configuration is not reloaded: {e}"),
                 }
             }
@@ -98,7 +106,11 @@ async fn attend(mut signals: Signals, loaded: &Loaded, engine: &Engine) -> Signa
 
 fn engine_config(config: &Config) -> Result<EngineConfig> {
     let mut engine = EngineConfig::new(&config.data_root, &config.exec_root, shim()?);
-    engine.bridge = Bridge { name: config.bridge.clone(), mtu: u32::try_from(config.mtu)?, ..Bridge::default() };
+    engine.bridge = Bridge {
+        name: config.bridge.clone(),
+        mtu: u32::try_from(config.mtu)?,
+        ..Bridge::default()
+    };
     if let Some(bip) = &config.bip {
         engine.bridge.address = Some(bip.parse().with_context(|| format!("invalid --bip {bip:?}"))?);
     }
@@ -128,7 +140,10 @@ fn shim() -> Result<PathBuf> {
     let own = std::env::current_exe().context("finding this program")?;
     let shim = own.with_file_name("shoal-shim");
     if !shim.exists() {
-        return Err(anyhow!("{} is missing: it is installed beside shoald", shim.display()));
+        return Err(anyhow!(
+            "{} is missing: it is installed beside shoald",
+            shim.display()
+        ));
     }
     Ok(shim)
 }

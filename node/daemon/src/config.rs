@@ -124,7 +124,12 @@ pub fn load(args: &Args) -> Result<Loaded, Error> {
     let text = match read_bounded(&path) {
         Ok(text) => Some(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => None,
-        Err(e) => return Err(Error::File { file: path, reason: e.to_string() }),
+        Err(e) => {
+            return Err(Error::File {
+                file: path,
+                reason: e.to_string(),
+            });
+        }
     };
     merge(args, text.as_deref().map(|t| (path.as_path(), t)))
 }
@@ -138,7 +143,9 @@ pub fn reload(loaded: &Loaded) -> Result<Config, Error> {
 fn read_bounded(path: &Path) -> std::io::Result<String> {
     use std::io::Read;
     let mut text = String::new();
-    std::fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+    std::fs::File::open(path)?
+        .take(FILE_BYTES_MAX)
+        .read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -162,7 +169,9 @@ impl Config {
             Value::Object(map) => {
                 for (name, limit) in map {
                     let (soft, hard) = (limit["Soft"].as_i64(), limit["Hard"].as_i64());
-                    let (Some(soft), Some(hard)) = (soft, hard) else { return Err(bad(limit)) };
+                    let (Some(soft), Some(hard)) = (soft, hard) else {
+                        return Err(bad(limit));
+                    };
                     limits.push((name.clone(), soft, hard));
                 }
             }
@@ -203,7 +212,10 @@ pub fn merge(args: &Args, file: Option<(&Path, &str)>) -> Result<Loaded, Error> 
     let mut warnings = Vec::new();
     let mut merged = Map::new();
     if let Some((path, text)) = file {
-        let refuse = |reason: String| Error::File { file: path.to_path_buf(), reason };
+        let refuse = |reason: String| Error::File {
+            file: path.to_path_buf(),
+            reason,
+        };
         let parsed: Value = if text.trim().is_empty() {
             Value::Object(Map::new())
         } else {
@@ -212,16 +224,26 @@ pub fn merge(args: &Args, file: Option<(&Path, &str)>) -> Result<Loaded, Error> 
         let Value::Object(parsed) = parsed else {
             return Err(refuse("the file does not hold a JSON object".into()));
         };
-        let unknown: Vec<&str> = parsed.keys().map(String::as_str).filter(|k| by_key(k).is_none()).collect();
+        let unknown: Vec<&str> = parsed
+            .keys()
+            .map(String::as_str)
+            .filter(|k| by_key(k).is_none())
+            .collect();
         if !unknown.is_empty() {
             let list = unknown.join(", ");
-            return Err(refuse(format!("the following directives don't match any configuration option: {list}")));
+            return Err(refuse(format!(
+                "the following directives don't match any configuration option: {list}"
+            )));
         }
         let both: Vec<String> = parsed
             .iter()
             .filter_map(|(key, from_file)| {
                 let from_flag = args.options.get(key)?;
-                Some(format!("{key}: (from flag: {}, from file: {})", plain(from_flag), plain(from_file)))
+                Some(format!(
+                    "{key}: (from flag: {}, from file: {})",
+                    plain(from_flag),
+                    plain(from_file)
+                ))
             })
             .collect();
         if !both.is_empty() {
@@ -240,11 +262,18 @@ pub fn merge(args: &Args, file: Option<(&Path, &str)>) -> Result<Loaded, Error> 
     }
     merged.retain(|key, value| !value.is_null() && by_key(key).is_some_and(|known| known.used == Use::Works));
     let config: Config = serde_json::from_value(Value::Object(merged)).map_err(|e| match file {
-        Some((path, _)) => Error::File { file: path.to_path_buf(), reason: e.to_string() },
+        Some((path, _)) => Error::File {
+            file: path.to_path_buf(),
+            reason: e.to_string(),
+        },
         None => Error::Invalid(e.to_string()),
     })?;
     check(&config)?;
-    Ok(Loaded { config, args: args.clone(), warnings })
+    Ok(Loaded {
+        config,
+        args: args.clone(),
+        warnings,
+    })
 }
 
 /// Values as Go prints them in that message: strings bare, the rest as JSON.
@@ -261,7 +290,10 @@ fn check(config: &Config) -> Result<(), Error> {
         return invalid(format!("invalid log format: {}", config.log_format));
     }
     if config.max_concurrent_downloads < 1 {
-        return invalid(format!("invalid max concurrent downloads: {}", config.max_concurrent_downloads));
+        return invalid(format!(
+            "invalid max concurrent downloads: {}",
+            config.max_concurrent_downloads
+        ));
     }
     if !(0..=65535).contains(&config.mtu) {
         return invalid(format!("invalid default MTU: {}", config.mtu));
@@ -285,7 +317,10 @@ mod tests {
     use serde_json::json;
 
     fn flags(options: Value) -> Args {
-        Args { options: options.as_object().unwrap().clone(), ..Args::default() }
+        Args {
+            options: options.as_object().unwrap().clone(),
+            ..Args::default()
+        }
     }
 
     fn with_file(options: Value, text: &str) -> Result<Loaded, String> {
@@ -302,7 +337,10 @@ mod tests {
         assert!(loaded.config.debug && loaded.config.live_restore);
         assert_eq!(loaded.config.labels, ["a=b"]);
         assert_eq!(loaded.config.log_opts["max-size"], "1m");
-        assert_eq!(loaded.warnings, ["option \"iptables\" has no effect here and is ignored"]);
+        assert_eq!(
+            loaded.warnings,
+            ["option \"iptables\" has no effect here and is ignored"]
+        );
     }
 
     #[test]
@@ -317,7 +355,13 @@ mod tests {
             "unable to configure the Docker daemon with file /d.json: the following directives don't match any \
              configuration option: no-such"
         );
-        for bad in ["[1]", "{", r#"{"debug": "yes"}"#, r#"{"mtu": 99999}"#, r#"{"labels": ["x"]}"#] {
+        for bad in [
+            "[1]",
+            "{",
+            r#"{"debug": "yes"}"#,
+            r#"{"mtu": 99999}"#,
+            r#"{"labels": ["x"]}"#,
+        ] {
             with_file(json!({}), bad).unwrap_err();
         }
         assert_eq!(with_file(json!({}), "").unwrap().config, Config::default());

@@ -35,7 +35,14 @@ impl asked::Agents for LocalAgents {
     }
 
     async fn start(&self, setup: asked::AgentSetup) -> std::io::Result<Arc<dyn asked::AgentHandle>> {
-        let managers = setup.managers.into_iter().map(|m| ManagerPeer { node: m.node, addr: m.addr }).collect();
+        let managers = setup
+            .managers
+            .into_iter()
+            .map(|m| ManagerPeer {
+                node: m.node,
+                addr: m.addr,
+            })
+            .collect();
         let agent = Agent::start(shoal_node_agent::Config {
             credentials: setup.credentials,
             files: setup.files,
@@ -53,7 +60,14 @@ struct LocalAgent(Agent);
 #[async_trait]
 impl asked::AgentHandle for LocalAgent {
     fn managers(&self) -> Vec<asked::ManagerAddr> {
-        self.0.managers().into_iter().map(|m| asked::ManagerAddr { node: m.node, addr: m.addr }).collect()
+        self.0
+            .managers()
+            .into_iter()
+            .map(|m| asked::ManagerAddr {
+                node: m.node,
+                addr: m.addr,
+            })
+            .collect()
     }
     fn worker_forwarding(&self) -> bool {
         self.0.worker_forwarding()
@@ -89,7 +103,9 @@ impl TunnelledApi {
 
 impl asked::Http for TunnelledApi {
     fn serve(&self, connection: Box<dyn Duplex>) {
-        let peer = Peer { node_id: String::new() };
+        let peer = Peer {
+            node_id: String::new(),
+        };
         tokio::spawn(serve_duplex(connection, self.api.clone(), peer));
     }
 }
@@ -139,7 +155,10 @@ impl NodeSystem {
 #[async_trait]
 impl System for NodeSystem {
     fn ping(&self) -> Ping {
-        Ping { swarm: self.swarm.ping_state(), ..self.engine.ping() }
+        Ping {
+            swarm: self.swarm.ping_state(),
+            ..self.engine.ping()
+        }
     }
     async fn version(&self) -> Result<Version> {
         self.engine.version().await

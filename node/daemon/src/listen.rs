@@ -114,7 +114,10 @@ mod tests {
     use super::*;
 
     fn plan_of(hosts: &[&str], change: impl Fn(&mut Config)) -> Result<Vec<Socket>, String> {
-        let mut config = Config { hosts: hosts.iter().map(|h| h.to_string()).collect(), ..Config::default() };
+        let mut config = Config {
+            hosts: hosts.iter().map(|h| h.to_string()).collect(),
+            ..Config::default()
+        };
         change(&mut config);
         plan(&config).map(|p| p.sockets).map_err(|e| e.to_string())
     }
@@ -123,9 +126,18 @@ mod tests {
     fn hosts_as_dockerd_takes_them() {
         let unix = |p: &str| Socket::Unix(p.into());
         assert_eq!(plan_of(&[], |_| ()).unwrap(), [unix(DEFAULT_SOCKET)]);
-        assert_eq!(plan_of(&["unix:///a", "/b"], |_| ()).unwrap(), [unix("/a"), unix("/b")]);
-        assert_eq!(plan_of(&["tcp://127.0.0.1"], |_| ()).unwrap(), [Socket::Tcp("127.0.0.1:2375".into(), None)]);
-        assert_eq!(plan_of(&["tcp://:9"], |_| ()).unwrap(), [Socket::Tcp("127.0.0.1:9".into(), None)]);
+        assert_eq!(
+            plan_of(&["unix:///a", "/b"], |_| ()).unwrap(),
+            [unix("/a"), unix("/b")]
+        );
+        assert_eq!(
+            plan_of(&["tcp://127.0.0.1"], |_| ()).unwrap(),
+            [Socket::Tcp("127.0.0.1:2375".into(), None)]
+        );
+        assert_eq!(
+            plan_of(&["tcp://:9"], |_| ()).unwrap(),
+            [Socket::Tcp("127.0.0.1:9".into(), None)]
+        );
         assert!(plan_of(&["tcp://127.0.0.1:x"], |_| ()).is_err());
         assert!(plan_of(&["ftp://x"], |_| ()).is_err());
     }
@@ -133,9 +145,14 @@ mod tests {
     #[test]
     fn plain_tcp_off_loopback_has_to_be_asked_for() {
         let err = plan_of(&["tcp://0.0.0.0:2375"], |_| ()).unwrap_err();
-        assert!(err.contains("--tlsverify") && err.contains("--allow-plain-tcp"), "{err}");
+        assert!(
+            err.contains("--tlsverify") && err.contains("--allow-plain-tcp"),
+            "{err}"
+        );
         assert!(plan_of(&["tcp://0.0.0.0:2375"], |c| c.allow_plain_tcp = true).is_ok());
         let with_tls = plan_of(&["tcp://0.0.0.0"], |c| c.tlsverify = true).unwrap();
-        assert!(matches!(&with_tls[..], [Socket::Tcp(a, Some(TlsFiles { ca: Some(_), .. }))] if a == "0.0.0.0:2376"));
+        assert!(
+            matches!(&with_tls[..], [Socket::Tcp(a, Some(TlsFiles { ca: Some(_), .. }))] if a == "0.0.0.0:2376")
+        );
     }
 }

@@ -52,7 +52,10 @@ fn start(loaded: Loaded) -> anyhow::Result<()> {
     // Before anything is touched: a wrong socket must not leave a half-started daemon.
     let plan = listen::plan(&loaded.config)?;
     let _pidfile = pidfile::take(&loaded.config.pidfile)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("shoald").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("shoald")
+        .build()?;
     let result = runtime.block_on(assemble::run(loaded, plan));
     // Blocking work that is still under way belongs to requests that were cut off.
     runtime.shutdown_background();

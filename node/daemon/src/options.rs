@@ -39,58 +39,235 @@ pub struct Known {
 }
 
 const fn works(flag: &'static str, key: &'static str, shape: Shape, help: &'static str) -> Known {
-    Known { flag, short: None, key, shape, used: Use::Works, help }
+    Known {
+        flag,
+        short: None,
+        key,
+        shape,
+        used: Use::Works,
+        help,
+    }
 }
 
 const fn letter(short: char, known: Known) -> Known {
-    Known { short: Some(short), ..known }
+    Known {
+        short: Some(short),
+        ..known
+    }
 }
 
 const fn none(flag: &'static str, key: &'static str, shape: Shape) -> Known {
-    Known { flag, short: None, key, shape, used: Use::NoMeaning, help: "Accepted for compatibility; no effect" }
+    Known {
+        flag,
+        short: None,
+        key,
+        shape,
+        used: Use::NoMeaning,
+        help: "Accepted for compatibility; no effect",
+    }
 }
 
 use Shape::{Bool, List, Map, Number, Text};
 
 pub const KNOWN: &[Known] = &[
-    letter('H', works("host", "hosts", List, "Daemon socket(s) to connect to (unix://, tcp://, fd://)")),
-    works("data-root", "data-root", Text, "Root directory of persistent state (default /var/lib/shoal)"),
-    works("exec-root", "exec-root", Text, "Root directory for execution state files (default /run/shoal)"),
-    letter('p', works("pidfile", "pidfile", Text, "Path to use for daemon PID file (default /run/shoald.pid)")),
-    works("config-file", "", Text, "Daemon configuration file (default /etc/shoal/daemon.json)"),
+    letter(
+        'H',
+        works(
+            "host",
+            "hosts",
+            List,
+            "Daemon socket(s) to connect to (unix://, tcp://, fd://)",
+        ),
+    ),
+    works(
+        "data-root",
+        "data-root",
+        Text,
+        "Root directory of persistent state (default /var/lib/shoal)",
+    ),
+    works(
+        "exec-root",
+        "exec-root",
+        Text,
+        "Root directory for execution state files (default /run/shoal)",
+    ),
+    letter(
+        'p',
+        works(
+            "pidfile",
+            "pidfile",
+            Text,
+            "Path to use for daemon PID file (default /run/shoald.pid)",
+        ),
+    ),
+    works(
+        "config-file",
+        "",
+        Text,
+        "Daemon configuration file (default /etc/shoal/daemon.json)",
+    ),
     works("validate", "", Bool, "Validate daemon configuration and exit"),
-    letter('G', works("group", "group", Text, "Group for the unix socket (default docker)")),
+    letter(
+        'G',
+        works(
+            "group",
+            "group",
+            Text,
+            "Group for the unix socket (default docker)",
+        ),
+    ),
     letter('D', works("debug", "debug", Bool, "Enable debug mode")),
-    letter('l', works("log-level", "log-level", Text, "Set the logging level (debug, info, warn, error, fatal)")),
-    works("log-format", "log-format", Text, "Set the logging format (text, json)"),
+    letter(
+        'l',
+        works(
+            "log-level",
+            "log-level",
+            Text,
+            "Set the logging level (debug, info, warn, error, fatal)",
+        ),
+    ),
+    works(
+        "log-format",
+        "log-format",
+        Text,
+        "Set the logging format (text, json)",
+    ),
     works("tls", "tls", Bool, "Use TLS; implied by --tlsverify"),
     works("tlsverify", "tlsverify", Bool, "Use TLS and verify the remote"),
-    works("tlscacert", "tlscacert", Text, "Trust certs signed only by this CA (default ~/.docker/ca.pem)"),
-    works("tlscert", "tlscert", Text, "Path to TLS certificate file (default ~/.docker/cert.pem)"),
-    works("tlskey", "tlskey", Text, "Path to TLS key file (default ~/.docker/key.pem)"),
-    works("live-restore", "live-restore", Bool, "Leave containers running when the daemon ends (default true)"),
-    works("shutdown-timeout", "shutdown-timeout", Number, "Default shutdown timeout in seconds (default 15)"),
+    works(
+        "tlscacert",
+        "tlscacert",
+        Text,
+        "Trust certs signed only by this CA (default ~/.docker/ca.pem)",
+    ),
+    works(
+        "tlscert",
+        "tlscert",
+        Text,
+        "Path to TLS certificate file (default ~/.docker/cert.pem)",
+    ),
+    works(
+        "tlskey",
+        "tlskey",
+        Text,
+        "Path to TLS key file (default ~/.docker/key.pem)",
+    ),
+    works(
+        "live-restore",
+        "live-restore",
+        Bool,
+        "Leave containers running when the daemon ends (default true)",
+    ),
+    works(
+        "shutdown-timeout",
+        "shutdown-timeout",
+        Number,
+        "Default shutdown timeout in seconds (default 15)",
+    ),
     works("label", "labels", List, "Set key=value labels to the daemon"),
-    works("insecure-registry", "insecure-registries", List, "Registries to reach without verified TLS"),
-    works("registry-mirror", "registry-mirrors", List, "Preferred registry mirror"),
-    works("max-concurrent-downloads", "max-concurrent-downloads", Number, "Concurrent downloads for each pull (default 3)"),
-    works("bip", "bip", Text, "IPv4 address and prefix of the default bridge"),
-    letter('b', works("bridge", "bridge", Text, "Name of the default bridge; \"none\" for none (default docker0)")),
+    works(
+        "insecure-registry",
+        "insecure-registries",
+        List,
+        "Registries to reach without verified TLS",
+    ),
+    works(
+        "registry-mirror",
+        "registry-mirrors",
+        List,
+        "Preferred registry mirror",
+    ),
+    works(
+        "max-concurrent-downloads",
+        "max-concurrent-downloads",
+        Number,
+        "Concurrent downloads for each pull (default 3)",
+    ),
+    works(
+        "bip",
+        "bip",
+        Text,
+        "IPv4 address and prefix of the default bridge",
+    ),
+    letter(
+        'b',
+        works(
+            "bridge",
+            "bridge",
+            Text,
+            "Name of the default bridge; \"none\" for none (default docker0)",
+        ),
+    ),
     works("mtu", "mtu", Number, "MTU of the default bridge (default 1500)"),
-    works("default-address-pool", "default-address-pools", List, "Default address pools for networks (base=…,size=…)"),
-    works("ip-forward", "ip-forward", Bool, "Switch IP forwarding on (default true)"),
-    works("log-driver", "log-driver", Text, "Default driver for container logs (default json-file)"),
-    works("log-opt", "log-opts", Map, "Default log driver options for containers"),
-    works("init", "init", Bool, "Run an init in the container to forward signals and reap processes"),
-    works("default-shm-size", "default-shm-size", Text, "Default shm size for containers (default 64MiB)"),
-    works("default-ulimit", "default-ulimits", List, "Default ulimits for containers"),
-    works("no-new-privileges", "no-new-privileges", Bool, "Set no-new-privileges by default for new containers"),
-    works("cgroup-parent", "cgroup-parent", Text, "Parent cgroup for all containers"),
+    works(
+        "default-address-pool",
+        "default-address-pools",
+        List,
+        "Default address pools for networks (base=…,size=…)",
+    ),
+    works(
+        "ip-forward",
+        "ip-forward",
+        Bool,
+        "Switch IP forwarding on (default true)",
+    ),
+    works(
+        "log-driver",
+        "log-driver",
+        Text,
+        "Default driver for container logs (default json-file)",
+    ),
+    works(
+        "log-opt",
+        "log-opts",
+        Map,
+        "Default log driver options for containers",
+    ),
+    works(
+        "init",
+        "init",
+        Bool,
+        "Run an init in the container to forward signals and reap processes",
+    ),
+    works(
+        "default-shm-size",
+        "default-shm-size",
+        Text,
+        "Default shm size for containers (default 64MiB)",
+    ),
+    works(
+        "default-ulimit",
+        "default-ulimits",
+        List,
+        "Default ulimits for containers",
+    ),
+    works(
+        "no-new-privileges",
+        "no-new-privileges",
+        Bool,
+        "Set no-new-privileges by default for new containers",
+    ),
+    works(
+        "cgroup-parent",
+        "cgroup-parent",
+        Text,
+        "Parent cgroup for all containers",
+    ),
     works("dns", "dns", List, "DNS server to use"),
     works("dns-search", "dns-search", List, "DNS search domains to use"),
     works("dns-opt", "dns-opts", List, "DNS options to use"),
-    works("swarm-default-advertise-addr", "swarm-default-advertise-addr", Text, "Default address or interface for the swarm"),
-    works("allow-plain-tcp", "allow-plain-tcp", Bool, "Serve the API without TLS on addresses other machines reach"),
+    works(
+        "swarm-default-advertise-addr",
+        "swarm-default-advertise-addr",
+        Text,
+        "Default address or interface for the swarm",
+    ),
+    works(
+        "allow-plain-tcp",
+        "allow-plain-tcp",
+        Bool,
+        "Serve the API without TLS on addresses other machines reach",
+    ),
     none("add-runtime", "runtimes", Map),
     none("default-runtime", "default-runtime", Text),
     none("allow-direct-routing", "allow-direct-routing", Bool),
@@ -101,7 +278,11 @@ pub const KNOWN: &[Known] = &[
     none("cdi-spec-dir", "cdi-spec-dirs", List),
     none("containerd", "containerd", Text),
     none("containerd-namespace", "containerd-namespace", Text),
-    none("containerd-plugins-namespace", "containerd-plugins-namespace", Text),
+    none(
+        "containerd-plugins-namespace",
+        "containerd-plugins-namespace",
+        Text,
+    ),
     none("cpu-rt-period", "cpu-rt-period", Number),
     none("cpu-rt-runtime", "cpu-rt-runtime", Number),
     none("cri-containerd", "cri-containerd", Bool),

@@ -17,18 +17,28 @@ impl Drop for Pidfile {
 /// Writes our pid. A file that names a process which lives is refused; one that a killed daemon left is taken over.
 /// A recycled pid is told apart by its program: only another shoald counts as running.
 pub fn take(path: &Path) -> Result<Pidfile> {
-    if let Some(pid) = fs::read_to_string(path).ok().and_then(|t| t.trim().parse::<u32>().ok())
+    if let Some(pid) = fs::read_to_string(path)
+        .ok()
+        .and_then(|t| t.trim().parse::<u32>().ok())
         && pid != std::process::id()
         && fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "shoald")
     {
-        bail!("process with PID {pid} is still running, ensure shoald is not running or delete {}", path.display());
+        bail!(
+            "process with PID {pid} is still running, ensure shoald is not running or delete {}",
+            path.display()
+        );
     }
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     }
     let fresh = path.with_extension("new");
     let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o644).open(&fresh)?;
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o644)
+            .open(&fresh)?;
         std::io::Write::write_all(&mut file, std::process::id().to_string().as_bytes())?;
         fs::rename(&fresh, path)
     };

@@ -14,22 +14,36 @@ pub async fn watch(system: &dyn System, name: &str) -> Result<Stream, TaskError>
     let mut filters = Filters::new();
     filters.add("container", name);
     system
-        .events(Events { filters, ..Events::default() })
+        .events(Events {
+            filters,
+            ..Events::default()
+        })
         .await
         .map_err(|e| TaskError::Temporary(format!("watching the health of {name}: {e}")))
 }
 
 /// Returns when the container is healthy; an error when it became unhealthy or ended first.
-pub async fn await_healthy(containers: &dyn Containers, name: &str, mut events: Stream) -> Result<(), TaskError> {
+pub async fn await_healthy(
+    containers: &dyn Containers,
+    name: &str,
+    mut events: Stream,
+) -> Result<(), TaskError> {
     loop {
-        let state = containers.inspect(name, false).await.map_err(|e| TaskError::Fatal(e.to_string()))?.state;
+        let state = containers
+            .inspect(name, false)
+            .await
+            .map_err(|e| TaskError::Fatal(e.to_string()))?
+            .state;
         match state.health.as_ref().map(|h| h.status.as_str()) {
             Some("healthy") | None | Some("none") => return Ok(()),
             Some("unhealthy") => return Err(TaskError::Fatal("unhealthy container".into())),
             _ => {}
         }
         if !state.running {
-            return Err(TaskError::Fatal(format!("task: non-zero exit ({})", state.exit_code)));
+            return Err(TaskError::Fatal(format!(
+                "task: non-zero exit ({})",
+                state.exit_code
+            )));
         }
         // Any event of the container is a reason to look; silence is one too.
         let _ = tokio::time::timeout(SECOND_LOOK, events.next()).await;
@@ -38,7 +52,9 @@ pub async fn await_healthy(containers: &dyn Containers, name: &str, mut events: 
 
 /// Returns when the container has become unhealthy; never if it does not.
 pub async fn await_unhealthy(system: &dyn System, containers: &dyn Containers, name: &str) {
-    let Ok(mut events) = watch(system, name).await else { return std::future::pending().await };
+    let Ok(mut events) = watch(system, name).await else {
+        return std::future::pending().await;
+    };
     loop {
         match containers.inspect(name, false).await {
             Ok(c) if c.state.health.as_ref().is_some_and(|h| h.status == "unhealthy") => return,

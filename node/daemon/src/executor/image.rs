@@ -16,8 +16,15 @@ pub async fn ensure(images: &dyn Images, task: &Task) -> Result<(), TaskError> {
         return Ok(());
     }
     let auth = spec.pull_auth.as_deref().and_then(decode);
-    let request = PullImage { name: spec.image.clone(), auth, ..PullImage::default() };
-    let mut progress = images.pull(request).await.map_err(|e| TaskError::Fatal(e.to_string()))?;
+    let request = PullImage {
+        name: spec.image.clone(),
+        auth,
+        ..PullImage::default()
+    };
+    let mut progress = images
+        .pull(request)
+        .await
+        .map_err(|e| TaskError::Fatal(e.to_string()))?;
     while let Some(line) = progress.next().await {
         let failed = match line {
             Ok(line) => line.error_detail.map(|e| e.message),
@@ -34,6 +41,8 @@ pub async fn ensure(images: &dyn Images, task: &Task) -> Result<(), TaskError> {
 /// `X-Registry-Auth`: base64url of JSON, padded or not.
 fn decode(header: &str) -> Option<AuthConfig> {
     use base64::Engine;
-    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header.trim_end_matches('=')).ok()?;
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .decode(header.trim_end_matches('='))
+        .ok()?;
     serde_json::from_slice(&bytes).ok()
 }

@@ -16,7 +16,8 @@ pub async fn read(
     name: &str,
     options: LogOptions,
 ) -> Result<mpsc::Receiver<LogLine>, TaskError> {
-    let since = (options.since != Time::ZERO).then(|| Timestamp::from_unix_nanos(i128::from(options.since.0)));
+    let since =
+        (options.since != Time::ZERO).then(|| Timestamp::from_unix_nanos(i128::from(options.since.0)));
     let request = Logs {
         stdout: options.stdout,
         stderr: options.stderr,
@@ -27,7 +28,10 @@ pub async fn read(
         since,
         until: None,
     };
-    let mut log = containers.logs(name, request).await.map_err(|e| TaskError::Fatal(e.to_string()))?;
+    let mut log = containers
+        .logs(name, request)
+        .await
+        .map_err(|e| TaskError::Fatal(e.to_string()))?;
     let (send, receive) = mpsc::channel(LINES_AHEAD);
     tokio::spawn(async move {
         let mut splitter = Splitter::new(log.tty);
@@ -50,7 +54,10 @@ struct Splitter {
 
 impl Splitter {
     fn new(tty: bool) -> Splitter {
-        Splitter { tty, held: BytesMut::new() }
+        Splitter {
+            tty,
+            held: BytesMut::new(),
+        }
     }
 
     fn push(&mut self, chunk: &[u8]) -> Vec<LogLine> {
@@ -64,11 +71,16 @@ impl Splitter {
             return lines;
         }
         while self.held.len() >= 8 {
-            let length = u32::from_be_bytes([self.held[4], self.held[5], self.held[6], self.held[7]]) as usize;
+            let length =
+                u32::from_be_bytes([self.held[4], self.held[5], self.held[6], self.held[7]]) as usize;
             if self.held.len() < 8 + length {
                 break;
             }
-            let stream = if self.held[0] == 2 { LogStream::Stderr } else { LogStream::Stdout };
+            let stream = if self.held[0] == 2 {
+                LogStream::Stderr
+            } else {
+                LogStream::Stdout
+            };
             self.held.advance(8);
             lines.extend(stamped(stream, self.held.split_to(length).freeze()));
         }
@@ -82,16 +94,20 @@ fn stamped(stream: LogStream, line: Bytes) -> Option<LogLine> {
         return None;
     }
     let space = line.iter().position(|b| *b == b' ');
-    let time = space.and_then(|at| std::str::from_utf8(&line[..at]).ok()).and_then(|t| {
-        time::OffsetDateTime::parse(t, &time::format_description::well_known::Rfc3339).ok()
-    });
+    let time = space
+        .and_then(|at| std::str::from_utf8(&line[..at]).ok())
+        .and_then(|t| time::OffsetDateTime::parse(t, &time::format_description::well_known::Rfc3339).ok());
     Some(match (time, space) {
         (Some(time), Some(at)) => LogLine {
             stream,
             timestamp: Time(i64::try_from(time.unix_timestamp_nanos()).unwrap_or(0)),
             data: line.slice(at + 1..),
         },
-        _ => LogLine { stream, timestamp: Time::ZERO, data: line },
+        _ => LogLine {
+            stream,
+            timestamp: Time::ZERO,
+            data: line,
+        },
     })
 }
 
@@ -107,7 +123,11 @@ mod tests {
             let mut splitter = Splitter::new(false);
             let mut lines = splitter.push(&frame[..cut]);
             lines.extend(splitter.push(&frame[cut..]));
-            let expected = LogLine { stream: LogStream::Stderr, timestamp: Time(1_000_000_000), data: Bytes::from_static(b"ab\n") };
+            let expected = LogLine {
+                stream: LogStream::Stderr,
+                timestamp: Time(1_000_000_000),
+                data: Bytes::from_static(b"ab\n"),
+            };
             assert_eq!(lines, [expected], "cut at {cut}");
         }
         let mut tty = Splitter::new(true);

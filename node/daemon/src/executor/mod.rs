@@ -12,7 +12,8 @@ mod template;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use shoal_api_backend::{
-    Class, Containers, CreateContainer, Images, ListContainers, RemoveContainer, StopContainer, System, WaitCondition,
+    Class, Containers, CreateContainer, Images, ListContainers, RemoveContainer, StopContainer, System,
+    WaitCondition,
 };
 use shoal_api_types::Filters;
 use shoal_api_types::container::ContainerInspect;
@@ -43,8 +44,16 @@ impl TaskRunner {
     async fn containers_of(&self, task: &TaskId) -> Result<Vec<String>, TaskError> {
         let mut filters = Filters::new();
         filters.add("label", format!("{TASK_ID}={task}"));
-        let options = ListContainers { all: true, filters, ..ListContainers::default() };
-        let found = self.containers.list(options).await.map_err(|e| TaskError::Temporary(e.to_string()))?;
+        let options = ListContainers {
+            all: true,
+            filters,
+            ..ListContainers::default()
+        };
+        let found = self
+            .containers
+            .list(options)
+            .await
+            .map_err(|e| TaskError::Temporary(e.to_string()))?;
         Ok(found.into_iter().map(|c| c.id).collect())
     }
 
@@ -68,8 +77,17 @@ impl Executor for TaskRunner {
         let info = self.system.info().await.unwrap_or_default();
         let labels = info.labels.0.clone().unwrap_or_default();
         let pair = |l: &String| l.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let plugins = ["bridge", "host", "null"].iter().map(|n| ("Network".to_owned(), (*n).to_owned()));
-        let logs = info.plugins.log.0.clone().unwrap_or_default().into_iter().map(|n| ("Log".to_owned(), n));
+        let plugins = ["bridge", "host", "null"]
+            .iter()
+            .map(|n| ("Network".to_owned(), (*n).to_owned()));
+        let logs = info
+            .plugins
+            .log
+            .0
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|n| ("Log".to_owned(), n));
         NodeDescription {
             hostname: info.name,
             os: info.os_type,
@@ -78,7 +96,10 @@ impl Executor for TaskRunner {
             memory_bytes: info.mem_total,
             engine_version: info.server_version,
             engine_labels: labels.iter().filter_map(pair).collect(),
-            plugins: logs.chain(plugins).chain([("Volume".to_owned(), "local".to_owned())]).collect(),
+            plugins: logs
+                .chain(plugins)
+                .chain([("Volume".to_owned(), "local".to_owned())])
+                .collect(),
             ..NodeDescription::default()
         }
     }
@@ -92,7 +113,11 @@ impl Executor for TaskRunner {
         }
         let request = spec::request(task).map_err(fatal)?;
         image::ensure(self.images.as_ref(), task).await?;
-        let create = CreateContainer { name: task.name(), platform: None, request };
+        let create = CreateContainer {
+            name: task.name(),
+            platform: None,
+            request,
+        };
         match self.containers.create(create).await {
             Ok(_) => Ok(()),
             // Made by an earlier attempt whose answer was cut off.
@@ -116,12 +141,19 @@ impl Executor for TaskRunner {
             health::await_healthy(self.containers.as_ref(), &task.name(), health).await?;
         }
         let container = self.inspect(task).await?;
-        Ok(Started { container: status_of(&container), ports: ports(&container) })
+        Ok(Started {
+            container: status_of(&container),
+            ports: ports(&container),
+        })
     }
 
     async fn wait(&self, task: &Task) -> Result<Exit, TaskError> {
         let name = task.name();
-        let mut end = self.containers.wait(&name, WaitCondition::NotRunning).await.map_err(fatal)?;
+        let mut end = self
+            .containers
+            .wait(&name, WaitCondition::NotRunning)
+            .await
+            .map_err(fatal)?;
         let unhealthy = async {
             if spec::has_health_check(task) {
                 health::await_unhealthy(self.system.as_ref(), self.containers.as_ref(), &name).await;
@@ -142,11 +174,18 @@ impl Executor for TaskRunner {
             true => Some("unhealthy container".to_owned()),
             false => Some(container.state.error.clone()).filter(|e| !e.is_empty()),
         };
-        Ok(Exit { code: status.exit_code, error, container: status })
+        Ok(Exit {
+            code: status.exit_code,
+            error,
+            container: status,
+        })
     }
 
     async fn shutdown(&self, task: &Task) -> Result<(), TaskError> {
-        let options = StopContainer { signal: None, timeout: Some(spec::grace_seconds(task)) };
+        let options = StopContainer {
+            signal: None,
+            timeout: Some(spec::grace_seconds(task)),
+        };
         match self.containers.stop(&task.name(), options).await {
             Ok(()) => Ok(()),
             Err(e) if matches!(e.class, Class::NotFound | Class::NotModified) => Ok(()),
@@ -156,7 +195,11 @@ impl Executor for TaskRunner {
 
     async fn remove(&self, task: &TaskId) -> Result<(), TaskError> {
         for id in self.containers_of(task).await? {
-            let options = RemoveContainer { volumes: true, force: true, link: false };
+            let options = RemoveContainer {
+                volumes: true,
+                force: true,
+                link: false,
+            };
             match self.containers.remove(&id, options).await {
                 Ok(()) => {}
                 // Gone, or going by somebody else's hand.
@@ -170,9 +213,19 @@ impl Executor for TaskRunner {
     async fn tasks(&self) -> Result<Vec<TaskId>, TaskError> {
         let mut filters = Filters::new();
         filters.add("label", TASK_ID);
-        let options = ListContainers { all: true, filters, ..ListContainers::default() };
-        let found = self.containers.list(options).await.map_err(|e| TaskError::Temporary(e.to_string()))?;
-        let id = |labels: &std::collections::BTreeMap<String, String>| labels.get(TASK_ID).map(|id| TaskId::from(id.as_str()));
+        let options = ListContainers {
+            all: true,
+            filters,
+            ..ListContainers::default()
+        };
+        let found = self
+            .containers
+            .list(options)
+            .await
+            .map_err(|e| TaskError::Temporary(e.to_string()))?;
+        let id = |labels: &std::collections::BTreeMap<String, String>| {
+            labels.get(TASK_ID).map(|id| TaskId::from(id.as_str()))
+        };
         Ok(found.iter().filter_map(|c| id(&c.labels)).collect())
     }
 

@@ -3,26 +3,41 @@
 use super::template::Context;
 use serde_json::{Map, Value, json};
 use shoal_api_types::container::CreateRequest;
-use shoal_raft_objects::service::ContainerSpec;
 use shoal_raft_objects::Task;
+use shoal_raft_objects::service::ContainerSpec;
 
 /// Docker's default grace of a service's task.
 const GRACE_SECONDS: i64 = 10;
 
 pub fn grace_seconds(task: &Task) -> i64 {
-    let nanos = task.spec.container_spec.as_ref().and_then(|c| c.stop_grace_period);
+    let nanos = task
+        .spec
+        .container_spec
+        .as_ref()
+        .and_then(|c| c.stop_grace_period);
     // Rounded up: half a second of grace must not become none.
-    nanos.map_or(GRACE_SECONDS, |n| n.max(0).saturating_add(999_999_999) / 1_000_000_000)
+    nanos.map_or(GRACE_SECONDS, |n| {
+        n.max(0).saturating_add(999_999_999) / 1_000_000_000
+    })
 }
 
 pub fn has_health_check(task: &Task) -> bool {
-    let test = task.spec.container_spec.as_ref().and_then(|c| c.rest.get("Healthcheck"));
-    test.and_then(|h| h["Test"].as_array()).is_some_and(|t| !t.is_empty() && t[0] != "NONE")
+    let test = task
+        .spec
+        .container_spec
+        .as_ref()
+        .and_then(|c| c.rest.get("Healthcheck"));
+    test.and_then(|h| h["Test"].as_array())
+        .is_some_and(|t| !t.is_empty() && t[0] != "NONE")
 }
 
 /// The whole request. Errors name the member that cannot be had.
 pub fn request(task: &Task) -> Result<CreateRequest, String> {
-    let container = task.spec.container_spec.as_ref().ok_or("the task has no container specification")?;
+    let container = task
+        .spec
+        .container_spec
+        .as_ref()
+        .ok_or("the task has no container specification")?;
     let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let context = Context::of(task, &hostname)?;
     let mut body = Map::new();
@@ -46,20 +61,37 @@ pub fn request(task: &Task) -> Result<CreateRequest, String> {
         body.insert("Hostname".into(), json!(context.expand(name)?));
     }
     let env = rest("Env").unwrap_or_default();
-    let env: Vec<String> =
-        env.as_array().into_iter().flatten().filter_map(|e| e.as_str()).map(|e| context.expand(e)).collect::<Result<_, _>>()?;
+    let env: Vec<String> = env
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.as_str())
+        .map(|e| context.expand(e))
+        .collect::<Result<_, _>>()?;
     body.insert("Env".into(), json!(env));
     body.insert("Labels".into(), labels(task, rest("Labels")));
     body.insert("StopTimeout".into(), json!(grace_seconds(task)));
     let ports: Vec<_> = task.ports.iter().filter(|p| p.publish_mode == "host").collect();
     let key = |p: &shoal_raft_objects::PortConfig| {
-        format!("{}/{}", p.target_port, if p.protocol.is_empty() { "tcp" } else { p.protocol.as_str() })
+        format!(
+            "{}/{}",
+            p.target_port,
+            if p.protocol.is_empty() {
+                "tcp"
+            } else {
+                p.protocol.as_str()
+            }
+        )
     };
     let exposed: Map<String, Value> = ports.iter().map(|p| (key(p), json!({}))).collect();
     body.insert("ExposedPorts".into(), Value::Object(exposed));
     let mut bindings: Map<String, Value> = Map::new();
     for port in &ports {
-        let host = if port.published_port == 0 { String::new() } else { port.published_port.to_string() };
+        let host = if port.published_port == 0 {
+            String::new()
+        } else {
+            port.published_port.to_string()
+        };
         if let Value::Array(all) = bindings.entry(key(port)).or_insert_with(|| json!([])) {
             all.push(json!({"HostIp": "", "HostPort": host}));
         }
@@ -88,7 +120,11 @@ fn labels(task: &Task, own: Option<Value>) -> Value {
     Value::Object(labels)
 }
 
-fn host_config(task: &Task, container: &ContainerSpec, context: &Context) -> Result<Map<String, Value>, String> {
+fn host_config(
+    task: &Task,
+    container: &ContainerSpec,
+    context: &Context,
+) -> Result<Map<String, Value>, String> {
     let mut host = Map::new();
     let rest = |name: &str| container.rest.get(name).filter(|v| !v.is_null()).cloned();
     for (from, to) in [
@@ -115,15 +151,26 @@ fn host_config(task: &Task, container: &ContainerSpec, context: &Context) -> Res
     }
     if let Some(hosts) = rest("Hosts") {
         // Swarm writes lines of /etc/hosts ("address name…"), the engine takes "name:address".
-        let extra = hosts.as_array().into_iter().flatten().filter_map(|h| h.as_str()).flat_map(|line| {
-            let mut words = line.split_whitespace();
-            let address = words.next().unwrap_or_default().to_owned();
-            words.map(move |name| format!("{name}:{address}")).collect::<Vec<_>>()
-        });
+        let extra = hosts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|h| h.as_str())
+            .flat_map(|line| {
+                let mut words = line.split_whitespace();
+                let address = words.next().unwrap_or_default().to_owned();
+                words
+                    .map(move |name| format!("{name}:{address}"))
+                    .collect::<Vec<_>>()
+            });
         host.insert("ExtraHosts".into(), extra.collect::<Vec<_>>().into());
     }
     if let Some(dns) = rest("DNSConfig") {
-        for (from, to) in [("Nameservers", "Dns"), ("Search", "DnsSearch"), ("Options", "DnsOptions")] {
+        for (from, to) in [
+            ("Nameservers", "Dns"),
+            ("Search", "DnsSearch"),
+            ("Options", "DnsOptions"),
+        ] {
             if !dns[from].is_null() {
                 host.insert(to.into(), dns[from].clone());
             }
@@ -147,17 +194,29 @@ fn host_config(task: &Task, container: &ContainerSpec, context: &Context) -> Res
             host.insert("MemorySwappiness".into(), json!(swappiness));
         }
         if let (Some(swap), Some(limits)) = (resources.swap_bytes, &resources.limits) {
-            let total = if swap < 0 { -1 } else { limits.memory_bytes.saturating_add(swap) };
+            let total = if swap < 0 {
+                -1
+            } else {
+                limits.memory_bytes.saturating_add(swap)
+            };
             host.insert("MemorySwap".into(), json!(total));
         }
     }
     if let Some(driver) = &task.spec.log_driver {
-        host.insert("LogConfig".into(), json!({"Type": driver.name, "Config": driver.options}));
+        host.insert(
+            "LogConfig".into(),
+            json!({"Type": driver.name, "Config": driver.options}),
+        );
     }
     let mode = match &task.spec.networks[..] {
         [] => "bridge".to_owned(),
         [one] => one.target.clone(),
-        [_, more, ..] => return Err(format!("network {}: a task has one network of its host here", more.target)),
+        [_, more, ..] => {
+            return Err(format!(
+                "network {}: a task has one network of its host here",
+                more.target
+            ));
+        }
     };
     host.insert("NetworkMode".into(), json!(mode));
     Ok(host)
@@ -174,7 +233,9 @@ fn security(privileges: &Value) -> Result<Vec<String>, String> {
         Some("custom") => {
             use base64::Engine;
             let text = privileges["Seccomp"]["Profile"].as_str().unwrap_or_default();
-            let bytes = base64::engine::general_purpose::STANDARD.decode(text).map_err(|e| format!("seccomp profile: {e}"))?;
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(text)
+                .map_err(|e| format!("seccomp profile: {e}"))?;
             options.push(format!("seccomp={}", String::from_utf8_lossy(&bytes)));
         }
         Some(other) => return Err(format!("unknown seccomp mode {other:?}")),
@@ -199,9 +260,17 @@ mod tests {
         let task = Task {
             id: "tid".into(),
             slot: 2,
-            service: shoal_raft_objects::Annotations { name: "web".into(), ..Default::default() },
+            service: shoal_raft_objects::Annotations {
+                name: "web".into(),
+                ..Default::default()
+            },
             spec: serde_json::from_value(spec).unwrap(),
-            ports: vec![shoal_raft_objects::PortConfig { target_port: 80, published_port: 8080, publish_mode: "host".into(), ..Default::default() }],
+            ports: vec![shoal_raft_objects::PortConfig {
+                target_port: 80,
+                published_port: 8080,
+                publish_mode: "host".into(),
+                ..Default::default()
+            }],
             ..Task::default()
         };
         let r = serde_json::to_value(request(&task).unwrap()).unwrap();

@@ -30,9 +30,17 @@ mod tests {
 
     #[test]
     fn the_usual_fields() {
-        let task = Task { id: "t".into(), node_id: "n".into(), slot: 3, ..Task::default() };
+        let task = Task {
+            id: "t".into(),
+            node_id: "n".into(),
+            slot: 3,
+            ..Task::default()
+        };
         let context = Context::of(&task, "box").unwrap();
-        assert_eq!(context.expand("a-{{.Task.Slot}}-{{.Node.Hostname}}").unwrap(), "a-3-box");
+        assert_eq!(
+            context.expand("a-{{.Task.Slot}}-{{.Node.Hostname}}").unwrap(),
+            "a-3-box"
+        );
         assert_eq!(context.expand("plain").unwrap(), "plain");
         assert!(context.expand("{{.Task").is_err());
     }
