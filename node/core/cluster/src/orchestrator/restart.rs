@@ -47,6 +47,10 @@ pub(crate) fn replace_ended(scene: &mut Scene<'_, '_>, service: &Service, slot: 
         if done || !(is_over(old) || lost || leaves.is_some()) {
             continue;
         }
+        if is_over(old) && !lost && leaves.is_none() && waits(old, scene.now()) {
+            // It ended before its turn (its image cannot be had): the delay is sat out all the same.
+            continue;
+        }
         if leaves == Some(Reason::Unfit) {
             enforcer::explain(scene.draft, old);
         }
@@ -61,7 +65,9 @@ pub(crate) fn replace_ended(scene: &mut Scene<'_, '_>, service: &Service, slot: 
 /// Tasks that wait for their turn and whose turn has come: their delay is over and what was in their place has
 /// stopped. Answers when the next one is due.
 pub(crate) fn promote(scene: &mut Scene<'_, '_>, tasks: &[Arc<Task>]) -> Option<Time> {
-    let mut wake_at = None;
+    let now = scene.now();
+    let early = tasks.iter().filter(|t| is_over(t) && waits(t, now));
+    let mut wake_at = early.filter_map(|t| t.start_after).min();
     for task in tasks
         .iter()
         .filter(|t| t.desired == TaskState::Ready && !is_over(t))
@@ -77,6 +83,11 @@ pub(crate) fn promote(scene: &mut Scene<'_, '_>, tasks: &[Arc<Task>]) -> Option<
         }
     }
     wake_at
+}
+
+/// Held back by a delay that is not over.
+fn waits(task: &Task, now: Time) -> bool {
+    task.desired == TaskState::Ready && task.start_after.is_some_and(|at| at > now)
 }
 
 /// What is wanted of a task that need not wait any more.
