@@ -2,6 +2,8 @@
 //!
 //! Reads `cargo metadata` only; holds the tables that ARCHITECTURE.md explains in words. Nobody imports this crate.
 
+pub mod advisories;
+
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! Fails on an import that points up or sideways, and on a licence or source that we do not take.
 
-use shoal_tests_imports::{metadata, packages};
+use shoal_tests_imports::{advisories, metadata, packages};
 
 /// Room → the rooms of ours that it may import. Read it top-down: each line only names rooms further down.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -293,4 +293,39 @@ fn the_licence_rule_itself() {
     assert!(!acceptable("(MIT OR Apache-2.0) AND GPL-3.0"));
     assert!(acceptable("MIT/Apache-2.0"));
     assert!(!acceptable(""));
+}
+
+/// `SHOAL_ADVISORIES` names a checkout of the RustSec database; `tests/run` sets it where the database can be reached.
+#[test]
+fn no_locked_crate_has_a_known_vulnerability() {
+    let lockfile = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock"));
+    let Some(database) = std::env::var_os("SHOAL_ADVISORIES") else {
+        println!("the advisory database was not reached; only the check itself is tested");
+        return;
+    };
+    let found = advisories::check(database.as_ref(), lockfile).expect("the database reads");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_vulnerable_version_is_reported() {
+    let scratch = std::env::temp_dir().join(format!("shoal-advisories-{}", std::process::id()));
+    let folder = scratch.join("crates/frail");
+    std::fs::create_dir_all(&folder).expect("scratch folder");
+    let advisory = "```toml\n[advisory]\nid = \"RUSTSEC-2001-0001\"\npackage = \"frail\"\ndate = \"2001-01-01\"\n\n\
+                    [versions]\npatched = [\">= 1.2.0\"]\n```\n\n# It breaks\n\nWhen touched.\n";
+    std::fs::write(folder.join("RUSTSEC-2001-0001.md"), advisory).expect("advisory");
+    let source = "registry+https://github.com/rust-lang/crates.io-index";
+    let check = |version: &str| {
+        let lock = scratch.join("Cargo.lock");
+        let text = format!(
+            "version = 4\n\n[[package]]\nname = \"frail\"\nversion = \"{version}\"\nsource = \"{source}\"\n"
+        );
+        std::fs::write(&lock, text).expect("lockfile");
+        advisories::check(&scratch, &lock).expect("both read")
+    };
+    let (old, mended) = (check("1.1.9"), check("1.2.0"));
+    std::fs::remove_dir_all(&scratch).expect("scratch folder goes");
+    assert_eq!(old, ["RUSTSEC-2001-0001 frail 1.1.9: It breaks"]);
+    assert!(mended.is_empty(), "{mended:?}");
 }
