@@ -1,4 +1,4 @@
-//! What nodes say to each other: messages and gRPC services, generated from `proto/`, and two helpers to carry them.
+//! What nodes say to each other: messages and gRPC services, generated from `proto/`, and a few helpers to carry them.
 //!
 //! One module per service. Cluster objects travel inside as `bytes` in the encoding of `shoal_raft_objects::codec`,
 //! the same that log and snapshots use, so they have one shape everywhere. TLS is not here: [`channel`] and
@@ -11,6 +11,7 @@
 //! ```
 
 pub mod channel;
+pub mod removed;
 pub mod tunnel;
 
 /// The generated code, in the nesting that it expects of itself; use the short names below.

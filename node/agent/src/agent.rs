@@ -4,7 +4,7 @@ use crate::book::Book;
 use crate::executor::Executor;
 use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::orders::Orders;
-use crate::renewal;
+use crate::renewal::Renewal;
 use crate::reporter::Reporter;
 use crate::runner::Shop;
 use crate::session::Session;
@@ -45,6 +45,7 @@ pub struct Agent {
     managers: Arc<Managers>,
     renew: Arc<Notify>,
     connected: watch::Receiver<bool>,
+    removed: watch::Receiver<Option<String>>,
     leaving: CancellationToken,
     session_over: CancellationToken,
     stop: CancellationToken,
@@ -68,15 +69,18 @@ impl Agent {
         let renew = Arc::new(Notify::new());
         let leaving = CancellationToken::new();
         let (connected, is_connected) = watch::channel(false);
+        let (removed, is_removed) = watch::channel(None);
         let loops = TaskTracker::new();
-        loops.spawn(renewal::keep(
-            config.credentials.clone(),
-            config.files,
-            managers.clone(),
-            config.own_manager.clone(),
-            renew.clone(),
-            stop.clone(),
-        ));
+        let renewal = Renewal {
+            credentials: config.credentials.clone(),
+            files: config.files,
+            managers: managers.clone(),
+            own: config.own_manager.clone(),
+            asked: renew.clone(),
+            removed: removed.clone(),
+            stop: stop.clone(),
+        };
+        loops.spawn(renewal.keep());
         let session = Session {
             credentials: config.credentials,
             managers: managers.clone(),
@@ -85,6 +89,7 @@ impl Agent {
             shop: shop.clone(),
             renew: renew.clone(),
             connected,
+            removed,
             leaving: leaving.clone(),
             stop: stop.clone(),
         };
@@ -100,6 +105,7 @@ impl Agent {
             managers,
             renew,
             connected: is_connected,
+            removed: is_removed,
             leaving,
             session_over,
             stop,
@@ -125,6 +131,12 @@ impl Agent {
     /// True while a manager holds this node's session.
     pub fn connected(&self) -> watch::Receiver<bool> {
         self.connected.clone()
+    }
+
+    /// Why this node is not part of its cluster any more, in the managers' words, once they have said so. The agent
+    /// seeks no session after that; its tasks are as they were until it [leaves](Self::leave).
+    pub fn removed(&self) -> watch::Receiver<Option<String>> {
+        self.removed.clone()
     }
 
     /// Asks for a new certificate now.

@@ -2,10 +2,13 @@
 
 use crate::managers::Managers;
 use shoal_api_wire::ca::{RenewRequest, ca_client::CaClient};
+use shoal_api_wire::removed;
 use shoal_node_drivers_certs::{Credentials, Files, Issued, Request};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 
 /// One manager has so long to answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,37 +25,49 @@ pub enum RenewError {
     Manager { addr: String, why: String },
     #[error("no manager is known")]
     NoManager,
+    /// No certificate will ever be given: the node is not part of the cluster any more.
+    #[error("{0}")]
+    Removed(String),
 }
 
-/// Renews at a random point in 50-80 % of the certificate's life, and at once when `asked`.
-pub(crate) async fn keep(
-    credentials: Credentials,
-    files: Files,
-    managers: std::sync::Arc<Managers>,
-    own: tokio::sync::watch::Receiver<Option<String>>,
-    asked: std::sync::Arc<Notify>,
-    stop: CancellationToken,
-) {
-    let mut due = credentials.identity().renew_at(rand::random());
-    loop {
-        let left = due.duration_since(SystemTime::now()).unwrap_or_default();
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = asked.notified() => {}
-            () = tokio::time::sleep(left.min(LOOK_MAX)) => {
-                if SystemTime::now() < due {
-                    continue;
+pub(crate) struct Renewal {
+    pub credentials: Credentials,
+    pub files: Files,
+    pub managers: Arc<Managers>,
+    pub own: watch::Receiver<Option<String>>,
+    pub asked: Arc<Notify>,
+    pub removed: watch::Sender<Option<String>>,
+    pub stop: CancellationToken,
+}
+
+impl Renewal {
+    /// Renews at a random point in 50-80 % of the certificate's life, and at once when `asked`.
+    pub async fn keep(self) {
+        let mut due = self.credentials.identity().renew_at(rand::random());
+        loop {
+            let left = due.duration_since(SystemTime::now()).unwrap_or_default();
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.asked.notified() => {}
+                () = tokio::time::sleep(left.min(LOOK_MAX)) => {
+                    if SystemTime::now() < due {
+                        continue;
+                    }
                 }
             }
-        }
-        let candidates = managers.candidates(own.borrow().clone());
-        match renew(&credentials, &files, &candidates).await {
-            Ok(()) => due = credentials.identity().renew_at(rand::random()),
-            Err(error) => {
-                tracing::warn!(%error, "cannot renew this node's certificate");
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(RETRY) => asked.notify_one(),
+            let candidates = self.managers.candidates(self.own.borrow().clone());
+            match renew(&self.credentials, &self.files, &candidates).await {
+                Ok(()) => due = self.credentials.identity().renew_at(rand::random()),
+                Err(RenewError::Removed(why)) => {
+                    self.removed.send_replace(Some(why));
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot renew this node's certificate");
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        () = tokio::time::sleep(RETRY) => self.asked.notify_one(),
+                    }
                 }
             }
         }
@@ -82,10 +97,13 @@ async fn renew(credentials: &Credentials, files: &Files, managers: &[String]) ->
                     }),
                 };
             }
-            Err(why) => {
+            Err(status) if removed::is(&status) => {
+                return Err(RenewError::Removed(status.message().to_owned()));
+            }
+            Err(status) => {
                 last = RenewError::Manager {
                     addr: addr.clone(),
-                    why,
+                    why: status.message().to_owned(),
                 }
             }
         }
@@ -93,18 +111,17 @@ async fn renew(credentials: &Credentials, files: &Files, managers: &[String]) ->
     Err(last)
 }
 
-async fn ask(credentials: &Credentials, addr: &str, csr_pem: &str) -> Result<(String, String), String> {
-    let channel = crate::session::channel(credentials, addr).map_err(|e| e.to_string())?;
-    let call = CaClient::new(channel);
+async fn ask(credentials: &Credentials, addr: &str, csr_pem: &str) -> Result<(String, String), Status> {
+    let unreachable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
+    let channel = crate::session::channel(credentials, addr).map_err(unreachable)?;
+    let mut client = CaClient::new(channel);
     let request = RenewRequest {
         csr_pem: csr_pem.to_owned(),
         on_behalf_of: String::new(),
     };
-    let mut call = call;
-    let answer = tokio::time::timeout(CALL_TIMEOUT, call.renew(request))
+    let answer = tokio::time::timeout(CALL_TIMEOUT, client.renew(request))
         .await
-        .map_err(|_| "no answer".to_owned())?
-        .map_err(|status| status.message().to_owned())?
+        .map_err(|_| Status::deadline_exceeded("no answer"))??
         .into_inner();
     Ok((answer.certificate_pem, answer.root_pem))
 }

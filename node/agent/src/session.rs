@@ -9,6 +9,7 @@ use shoal_api_wire::dispatcher::dispatcher_client::DispatcherClient;
 use shoal_api_wire::dispatcher::{
     self, Describe, FromAgent, FromManager, Goodbye, Heartbeat, Hello, change, from_agent, from_manager,
 };
+use shoal_api_wire::removed;
 use shoal_node_drivers_certs::{Credentials, Root};
 use shoal_raft_objects::{NodeDescription, TaskId, codec};
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub(crate) struct Session {
     pub renew: Arc<Notify>,
     /// True while a manager has greeted and not gone.
     pub connected: watch::Sender<bool>,
+    /// Set when the managers say that this node is not part of the cluster any more.
+    pub removed: watch::Sender<Option<String>>,
     /// Set before `stop` when the node leaves its cluster.
     pub leaving: CancellationToken,
     pub stop: CancellationToken,
@@ -96,6 +99,16 @@ impl Session {
                     Ok(()) => {}
                     Err(error) => {
                         tracing::info!(%error, "session ended");
+                        if let SessionError::Refused { source, .. } = &error {
+                            if removed::is(source) {
+                                self.removed.send_replace(Some(source.message().to_owned()));
+                                return;
+                            }
+                            // The certificate is void: of another role than the node's by now, perhaps.
+                            if source.code() == tonic::Code::PermissionDenied {
+                                self.renew.notify_one();
+                            }
+                        }
                         failed = addr;
                     }
                 }

@@ -79,6 +79,9 @@ impl asked::AgentHandle for LocalAgent {
     fn connected(&self) -> watch::Receiver<bool> {
         self.0.connected()
     }
+    fn removed(&self) -> watch::Receiver<Option<String>> {
+        self.0.removed()
+    }
     fn renew(&self) {
         self.0.renew();
     }

@@ -70,20 +70,17 @@ pub(crate) async fn admit(
     })
 }
 
-/// Gives a known node a new certificate in the role that it has now. On the leader.
-pub(crate) async fn renew(ledger: &Ledger, csr_pem: &str, node: &NodeId) -> Result<Granted> {
+/// Gives a node a new certificate in the role that it has now; none to one that is not part of the cluster. On the
+/// leader.
+pub(crate) async fn renew(ledger: &Ledger, csr_pem: &str, node: &NodeId) -> Result<Option<Granted>> {
     loop {
         let state = ledger.current().await?;
         let cluster = state
             .cluster()
             .ok_or_else(|| Error::unavailable("the swarm is not ready yet"))?;
-        let known = state.node(node).ok_or_else(|| {
-            error::rpc(
-                Class::Forbidden,
-                "PermissionDenied",
-                format!("node {node} is not part of this swarm"),
-            )
-        })?;
+        let Some(known) = state.node(node) else {
+            return Ok(None);
+        };
         let (certificate_pem, serial) = sign(cluster, csr_pem, node, known.role)?;
         let mut changed = Node::clone(known);
         let touched = changed.meta.touched;
@@ -94,13 +91,13 @@ pub(crate) async fn renew(ledger: &Ledger, csr_pem: &str, node: &NodeId) -> Resu
         };
         match ledger.write(vec![write]).await {
             Ok(_) => {
-                return Ok(Granted {
+                return Ok(Some(Granted {
                     certificate_pem,
                     root_pem: cluster.ca.root.cert_pem.clone(),
                     node: node.clone(),
                     role: known.role,
                     cluster: Cluster::clone(cluster),
-                });
+                }));
             }
             // Its description changed meanwhile.
             Err(WriteError::Refused(Refusal::Stale { .. })) => {}

@@ -33,6 +33,9 @@ pub enum SwarmError {
     Listen { addr: String, source: std::io::Error },
     #[error("cannot start the agent: {0}")]
     Agent(std::io::Error),
+    /// The managers' words, in the form in which Docker shows them.
+    #[error("rpc error: code = PermissionDenied desc = {0}")]
+    Removed(String),
     #[error(transparent)]
     Refused(#[from] Error),
 }

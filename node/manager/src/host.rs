@@ -46,6 +46,8 @@ pub trait AgentHandle: Send + Sync + 'static {
     /// one was heard.
     fn cluster(&self) -> (Cluster, u64, u64);
     fn connected(&self) -> watch::Receiver<bool>;
+    /// Why this node is not part of its cluster any more, once the managers have said so.
+    fn removed(&self) -> watch::Receiver<Option<String>>;
     /// Fetch a new certificate now.
     fn renew(&self);
     /// Containers are left as they are.

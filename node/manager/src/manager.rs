@@ -65,8 +65,7 @@ impl Manager {
         loops.spawn(async move { m.reports.run(m.ledger.clone(), m.stop.clone()).await });
         let m = manager.clone();
         loops.spawn(async move {
-            let lost = || m.sessions.end_all();
-            m.pulse.run(m.ledger.clone(), lost, m.stop.clone()).await;
+            m.pulse.run(m.ledger.clone(), &m.sessions, m.stop.clone()).await;
         });
         manager
     }

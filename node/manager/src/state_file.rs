@@ -21,6 +21,9 @@ pub(crate) struct Saved {
     pub raft_id: Option<RaftId>,
     /// Managers at the time of joining: the first to ask.
     pub managers: Vec<(String, String)>,
+    /// Why the cluster does not know this node any more, if it said so: the place is kept for the user to see.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<String>,
 }
 
 impl Saved {

@@ -134,6 +134,17 @@ impl Consensus {
         self.engine.members()
     }
 
+    /// Leader only: a majority of the voters answered lately.
+    pub fn has_quorum(&self) -> bool {
+        let members = self.engine.members();
+        let voters = members.iter().filter(|m| m.votes).count();
+        let reached = members
+            .iter()
+            .filter(|m| m.votes && m.reachable == Some(true))
+            .count();
+        reached * 2 > voters
+    }
+
     /// Leader only. Lets the manager receive the log; it does not vote yet. Done twice, it is done once.
     pub async fn add_manager(&self, peer: &Peer) -> Result<(), MembershipError> {
         self.engine.add_manager(peer).await

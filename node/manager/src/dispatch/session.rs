@@ -7,6 +7,7 @@ use shoal_api_wire::dispatcher::{
     Acked, Alive, Assignments, Change, FromAgent, FromManager, Managers, Renew, Welcome, change, from_agent,
     from_manager,
 };
+use shoal_api_wire::removed;
 use shoal_node_core_cluster::assignments::{self, Set};
 use shoal_node_core_cluster::liveness;
 use shoal_node_drivers_certs::Identity;
@@ -145,7 +146,7 @@ impl Session {
         let Some(node) = state.node(&self.caller.node) else {
             // A replica that lags behind may not know it yet; one that did know it says that it was removed.
             if self.complete {
-                return Err(Status::permission_denied("the node was removed from the swarm"));
+                return Err(removed::status(self.caller.node.as_str()));
             }
             return Err(Status::unavailable("this manager does not know the node yet"));
         };

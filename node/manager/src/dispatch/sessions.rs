@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use shoal_api_wire::dispatcher::{FromManager, from_manager};
+use shoal_api_wire::removed;
 use shoal_raft_objects::NodeId;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,6 +72,15 @@ impl Sessions {
             };
             entry.out.try_send(Ok(message)).is_ok()
         })
+    }
+
+    /// Ends the session of a node that is not part of the cluster any more, and tells it so.
+    pub fn dismiss(&self, node: &NodeId) {
+        if let Some(entry) = self.inner.lock().1.remove(node) {
+            // An agent that does not keep up is told when it comes again.
+            let _ = entry.out.try_send(Err(removed::status(node.as_str())));
+            entry.over.cancel();
+        }
     }
 
     /// Ends all of them: this manager cannot speak for the cluster (any more).

@@ -6,6 +6,7 @@ use crate::control::convert::node::{availability_from, role};
 use shoal_api_wire::ca::ca_client::CaClient;
 use shoal_api_wire::ca::ca_server::Ca;
 use shoal_api_wire::ca::{IssueRequest, IssueResponse, RenewRequest, RootRequest, RootResponse};
+use shoal_api_wire::removed;
 use shoal_raft_objects::{NodeDescription, NodeId, Role, codec};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
@@ -69,10 +70,11 @@ impl Ca for Service {
             let channel = manager.ledger.peers.channel(&leader.addr)?;
             return CaClient::new(channel).renew(request).await;
         }
-        let granted = authority::renew(&manager.ledger, &request.csr_pem, &node)
-            .await
-            .map_err(to_status)?;
-        Ok(Response::new(answer(granted, manager.addrs())))
+        match authority::renew(&manager.ledger, &request.csr_pem, &node).await {
+            Ok(Some(granted)) => Ok(Response::new(answer(granted, manager.addrs()))),
+            Ok(None) => Err(removed::status(node.as_str())),
+            Err(error) => Err(to_status(error)),
+        }
     }
 }
 

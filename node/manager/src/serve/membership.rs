@@ -2,14 +2,16 @@
 
 use super::{Desk, to_status};
 use crate::error;
+use crate::manager::Manager;
 use shoal_api_wire::membership::membership_client::MembershipClient;
 use shoal_api_wire::membership::membership_server::Membership;
 use shoal_api_wire::membership::{
     HeardRequest, HeardResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse, Member, PokeRequest,
     PokeResponse, ProbeRequest, ProbeResponse, ProposeRequest, ProposeResponse,
 };
+use shoal_api_wire::removed;
 use shoal_raft_consensus::ProposeError;
-use shoal_raft_objects::{NodeId, Proposal, codec};
+use shoal_raft_objects::{NodeId, Proposal, RaftId, codec};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
@@ -92,22 +94,73 @@ impl Membership for Service {
     }
 
     async fn heard(&self, request: Request<HeardRequest>) -> Result<Response<HeardResponse>, Status> {
-        self.0.manager_caller(request.extensions())?;
+        let caller = self.0.manager_caller(request.extensions())?;
         let manager = self.0.manager()?;
         let request = request.into_inner();
+        self.may_speak(&manager, &caller.node, RaftId(request.raft_id))
+            .await?;
+        let known = manager.ledger.state();
+        let mut strangers = request.alive.clone();
+        strangers.retain(|node| known.node(&NodeId::from(node.as_str())).is_none());
+        let removed = match strangers.is_empty() {
+            true => Vec::new(),
+            // Nobody is told that it was removed on the word of a leader that may not know that it was deposed.
+            false => match manager.ledger.current().await {
+                Ok(current) => {
+                    strangers.retain(|node| current.node(&NodeId::from(node.as_str())).is_none());
+                    strangers
+                }
+                Err(_) => Vec::new(),
+            },
+        };
         for node in request.left {
             manager.pulse.left(&NodeId::from(node));
         }
         for node in request.alive {
             manager.pulse.heard(&NodeId::from(node));
         }
-        Ok(Response::new(HeardResponse {}))
+        Ok(Response::new(HeardResponse {
+            applied: manager.ledger.state().applied(),
+            removed,
+        }))
     }
 
     async fn poke(&self, request: Request<PokeRequest>) -> Result<Response<PokeResponse>, Status> {
         self.0.manager_caller(request.extensions())?;
         (self.0.poke)();
         Ok(Response::new(PokeResponse {}))
+    }
+}
+
+impl Service {
+    /// Whether the manager `caller` may speak for its agents here: this one leads with a majority behind it, and counts
+    /// the caller among the members of Raft.
+    async fn may_speak(&self, manager: &Manager, caller: &NodeId, raft_id: RaftId) -> Result<(), Status> {
+        let leadership = manager.ledger.leadership().borrow().clone();
+        if !leadership.is_self {
+            let me = manager.ledger.consensus().me().id;
+            return Err(match leadership.leader.filter(|leader| leader.id != me) {
+                Some(leader) => leads(&leader.addr),
+                None => Status::unavailable("no manager is known to lead the swarm"),
+            });
+        }
+        if !manager.pulse.is_led() {
+            return Err(Status::unavailable("this manager has lost touch with its swarm"));
+        }
+        let state = manager.ledger.state();
+        let place = state.node(caller).and_then(|node| node.manager.as_ref());
+        let members = manager.ledger.consensus().members();
+        if place.is_some_and(|place| place.raft_id == raft_id) && members.iter().any(|m| m.peer.id == raft_id)
+        {
+            return Ok(());
+        }
+        match manager.ledger.current().await {
+            Ok(current) if current.node(caller).is_none() => Err(removed::status(caller.as_str())),
+            Ok(_) => Err(Status::permission_denied(format!(
+                "node {caller} is no member of raft as {raft_id}"
+            ))),
+            Err(error) => Err(Status::unavailable(error.message)),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ use shoal_api_wire::dispatcher::dispatcher_server::DispatcherServer;
 use shoal_api_wire::forward::forward_server::ForwardServer;
 use shoal_api_wire::logs::logs_server::LogsServer;
 use shoal_api_wire::membership::membership_server::MembershipServer;
+use shoal_api_wire::removed;
 use shoal_node_drivers_certs::{Credentials, Identity, Peer};
 use shoal_raft_objects::{NodeId, Role};
 use std::io;
@@ -143,11 +144,13 @@ impl Desk {
         }
     }
 
-    /// A caller whose node the cluster knows. This replica may lag behind, so a stranger is looked up twice.
+    /// A caller whose node the cluster knows. This replica may lag behind, so a stranger is looked up twice; one that
+    /// was removed is told so, and not only that its certificate was revoked.
     async fn known_caller(&self, extensions: &Extensions) -> Result<(Identity, Arc<Manager>), Status> {
-        let identity = self.caller(extensions)?;
+        let identity = self.named(extensions)?;
         let manager = self.manager()?;
         if manager.ledger.state().node(&identity.node).is_some() {
+            self.caller(extensions)?;
             return Ok((identity, manager));
         }
         let current = manager
@@ -156,11 +159,11 @@ impl Desk {
             .await
             .map_err(|e| Status::unavailable(e.message))?;
         match current.node(&identity.node) {
-            Some(_) => Ok((identity, manager)),
-            None => Err(Status::permission_denied(format!(
-                "node {} is not part of this swarm",
-                identity.node
-            ))),
+            Some(_) => {
+                self.caller(extensions)?;
+                Ok((identity, manager))
+            }
+            None => Err(removed::status(identity.node.as_str())),
         }
     }
 

@@ -13,7 +13,7 @@ impl Swarm {
         match self.member() {
             Some(member) if member.manager().is_some() => "active/manager",
             Some(_) => "active/worker",
-            None if self.inner.error.lock().is_empty() => "inactive",
+            None if self.inner.trouble.lock().is_none() => "inactive",
             None => "error",
         }
         .to_owned()
@@ -23,10 +23,11 @@ impl Swarm {
         match self.member() {
             Some(member) => of(&member),
             None => {
-                let error = self.inner.error.lock().clone();
+                let trouble = self.inner.trouble.lock();
+                let state = if trouble.is_some() { "error" } else { "inactive" };
                 api::Info {
-                    local_node_state: if error.is_empty() { "inactive" } else { "error" }.to_owned(),
-                    error,
+                    local_node_state: state.to_owned(),
+                    error: trouble.as_ref().map(ToString::to_string).unwrap_or_default(),
                     ..Default::default()
                 }
             }

@@ -30,9 +30,7 @@ const DATA_PATH_PORT: u32 = 4789;
 impl Swarm {
     pub(super) async fn start_cluster(&self, request: InitRequest) -> Result<String> {
         let _alone = self.inner.changing.lock().await;
-        if self.member().is_some() {
-            return Err(Error::unavailable(error::ALREADY));
-        }
+        self.check_free()?;
         if request.force_new_cluster {
             return Err(Error::not_implemented("forcing a new cluster"));
         }
@@ -56,12 +54,12 @@ impl Swarm {
             data_path_addr: request.data_path_addr,
             raft_id: Some(FIRST),
             managers: Vec::new(),
+            removed: None,
         };
         let node = founding.identity.node.clone();
         match self.found(founding, node_spec, saved, listener).await {
             Ok(member) => {
                 *self.inner.place.write() = Some(member);
-                self.inner.error.lock().clear();
                 Ok(node.to_string())
             }
             Err(error) => {

@@ -29,9 +29,7 @@ const SESSION: Duration = Duration::from_secs(5);
 impl Swarm {
     pub(super) async fn join_cluster(&self, request: JoinRequest) -> Result<()> {
         let _alone = self.inner.changing.lock().await;
-        if self.member().is_some() {
-            return Err(Error::unavailable(error::ALREADY));
-        }
+        self.check_free()?;
         let token = Token::parse(&request.join_token).map_err(|e| Error::invalid(e.to_string()))?;
         let availability = request.availability.clone();
         availability_from(&availability)?;
@@ -55,6 +53,7 @@ impl Swarm {
             data_path_addr: request.data_path_addr.clone(),
             raft_id: None,
             managers: Vec::new(),
+            removed: None,
         };
         let managers = issued
             .0
@@ -69,7 +68,6 @@ impl Swarm {
         {
             Ok(member) => {
                 *self.inner.place.write() = Some(member);
-                self.inner.error.lock().clear();
                 Ok(())
             }
             Err(error) => {

@@ -2,6 +2,7 @@
 
 use super::Swarm;
 use super::member::Member;
+use crate::SwarmError;
 use crate::error;
 use crate::manager::{Manager, Members};
 use crate::serve::membership::at_leader;
@@ -17,13 +18,18 @@ impl Swarm {
     pub(super) async fn leave_cluster(&self, force: bool) -> Result<()> {
         let _alone = self.inner.changing.lock().await;
         let Some(member) = self.member() else {
-            // A place that cannot be taken up can still be given up.
-            if !self.inner.error.lock().is_empty() && force {
-                self.forget_files().await;
-                self.inner.error.lock().clear();
-                return Ok(());
+            // A place that cannot be taken up can still be given up, and nothing hangs on one that was taken away.
+            let idle = match &*self.inner.trouble.lock() {
+                None => false,
+                Some(SwarmError::Removed(_)) => true,
+                Some(_) => force,
+            };
+            if !idle {
+                return Err(Error::unavailable(error::NOT_PART));
             }
-            return Err(Error::unavailable(error::NOT_PART));
+            self.forget_files().await;
+            self.inner.trouble.lock().take();
+            return Ok(());
         };
         if let Some(manager) = member.manager() {
             if !force {

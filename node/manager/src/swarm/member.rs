@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// A manager without a leader for so long asks the others who it is: it may have been demoted while it was away.
+/// A manager without a leader that counts it in for so long asks the others who it is: it may have been demoted, or
+/// removed, while it was away.
 const LEADERLESS: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -131,11 +132,18 @@ impl Member {
         let member = self.clone();
         tokio::spawn(async move {
             let mut renewed = member.credentials.renewed();
+            let removed = member.agent().map(|agent| agent.removed());
             let mut led = Instant::now();
             loop {
                 tokio::select! {
                     () = member.stop.cancelled() => return,
                     changed = renewed.changed() => if changed.is_err() { return },
+                    why = said(removed.clone()) => {
+                        if let Some(parts) = member.parts.upgrade() {
+                            parts.lose(&member, why).await;
+                        }
+                        return;
+                    }
                     () = tokio::time::sleep(LOOK_EVERY) => {}
                 }
                 let Some(parts) = member.parts.upgrade() else {
@@ -143,7 +151,7 @@ impl Member {
                 };
                 match member.manager() {
                     Some(manager) if member.credentials.identity().role == Role::Manager => {
-                        if manager.ledger.leadership().borrow().leader.is_some() {
+                        if manager.pulse.is_led() {
                             led = Instant::now();
                         } else if led.elapsed() > LEADERLESS {
                             led = Instant::now();
@@ -230,4 +238,15 @@ impl Member {
             running.stop().await;
         }
     }
+}
+
+/// Returns once the agent has been told that the node was removed.
+async fn said(removed: Option<watch::Receiver<Option<String>>>) -> String {
+    if let Some(mut removed) = removed
+        && let Ok(why) = removed.wait_for(Option::is_some).await
+        && let Some(why) = why.clone()
+    {
+        return why;
+    }
+    std::future::pending().await
 }

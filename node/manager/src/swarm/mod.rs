@@ -7,6 +7,7 @@ mod join;
 mod leave;
 mod member;
 mod place;
+mod removal;
 
 use crate::SwarmError;
 use crate::error;
@@ -38,8 +39,8 @@ pub(crate) struct Inner {
     place: RwLock<Option<Arc<Member>>>,
     /// One change of place at a time.
     changing: tokio::sync::Mutex<()>,
-    /// Why this node's place could not be taken up again at start.
-    error: Mutex<String>,
+    /// Why this node's place could not be taken up again at start, or was taken from it.
+    trouble: Mutex<Option<SwarmError>>,
 }
 
 /// A cheap handle: the cluster's half of the API, and where its calls are answered.
@@ -60,12 +61,12 @@ impl Swarm {
             http: Arc::default(),
             place: RwLock::new(None),
             changing: tokio::sync::Mutex::new(()),
-            error: Mutex::default(),
+            trouble: Mutex::default(),
         });
         let swarm = Self { inner };
         if let Err(error) = swarm.resume().await {
             tracing::error!(%error, "this node's place in its swarm cannot be taken up");
-            *swarm.inner.error.lock() = error.to_string();
+            *swarm.inner.trouble.lock() = Some(error);
         }
         swarm
     }
@@ -89,6 +90,9 @@ impl Swarm {
         let Some(saved) = self.inner.home.load()? else {
             return Ok(());
         };
+        if let Some(why) = saved.removed {
+            return Err(SwarmError::Removed(why));
+        }
         let member = Member::resume(&self.inner, saved).await?;
         *self.inner.place.write() = Some(member);
         Ok(())
@@ -96,6 +100,14 @@ impl Swarm {
 
     fn member(&self) -> Option<Arc<Member>> {
         self.inner.place.read().clone()
+    }
+
+    /// A place is free to be taken up. One that is in trouble must be given up first: its files may still be of worth.
+    fn check_free(&self) -> Result<(), Error> {
+        match self.member().is_none() && self.inner.trouble.lock().is_none() {
+            true => Ok(()),
+            false => Err(Error::unavailable(error::ALREADY)),
+        }
     }
 }
 

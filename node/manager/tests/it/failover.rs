@@ -76,7 +76,7 @@ async fn a_node_that_returns_stops_what_is_no_longer_its_own() {
     worker.swarm.shutdown().await;
     eventually("it is down and replaced", || async {
         manager.swarm.node(&worker_id).await.unwrap().status.state == "down"
-            && manager.host.running().len() == 4
+            && running(&manager, &id).await.len() == 4
     })
     .await;
     assert_eq!(

@@ -63,6 +63,9 @@ impl AgentHandle for Handle {
     fn connected(&self) -> watch::Receiver<bool> {
         self.0.connected()
     }
+    fn removed(&self) -> watch::Receiver<Option<String>> {
+        self.0.removed()
+    }
     fn renew(&self) {
         self.0.renew();
     }

@@ -7,4 +7,5 @@ mod forwarding;
 mod harness;
 mod membership;
 mod refusals;
+mod removal;
 mod services;

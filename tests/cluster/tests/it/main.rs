@@ -5,5 +5,6 @@ mod form;
 mod leader;
 mod lost;
 mod remote;
+mod removed;
 mod service;
 mod tasks;
