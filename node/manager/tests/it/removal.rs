@@ -81,9 +81,9 @@ async fn await_lost(node: &Node) {
     .await;
     let info = node.swarm.info().await;
     assert!(
-        info.error.starts_with(
-            "rpc error: code = PermissionDenied desc = Permission denied: node "
-        ) && info.error.ends_with(" was removed from swarm"),
+        info.error
+            .starts_with("rpc error: code = PermissionDenied desc = Permission denied: node ")
+            && info.error.ends_with(" was removed from swarm"),
         "{id}: {}",
         info.error
     );
@@ -118,7 +118,12 @@ async fn a_removed_worker_learns_it_and_stops_its_tasks() {
     assert_eq!(worker.swarm.info().await.local_node_state, "error");
     let token = manager.swarm.inspect().await.unwrap().join_tokens.worker;
     let refused = worker.join_as(&manager.addr, token.clone()).await.unwrap_err();
-    assert!(refused.message.starts_with("This node is already part of a swarm."), "{refused}");
+    assert!(
+        refused
+            .message
+            .starts_with("This node is already part of a swarm."),
+        "{refused}"
+    );
     worker.swarm.leave(false).await.unwrap();
     assert_eq!(worker.swarm.info().await.local_node_state, "inactive");
     worker.join_as(&manager.addr, token).await.unwrap();
@@ -143,10 +148,20 @@ async fn nodes_removed_while_they_were_away_learn_it_when_they_return() {
     let (third_id, worker_id) = (third.id().await, worker.id().await);
     third.swarm.shutdown().await;
     worker.swarm.shutdown().await;
-    assert_eq!(third.host.running().len(), 2, "containers run on while the daemon is away");
+    assert_eq!(
+        third.host.running().len(),
+        2,
+        "containers run on while the daemon is away"
+    );
     set_role(&first, &third_id, "worker").await;
     eventually("it manages no more", || async {
-        first.swarm.node(&third_id).await.unwrap().manager_status.is_none()
+        first
+            .swarm
+            .node(&third_id)
+            .await
+            .unwrap()
+            .manager_status
+            .is_none()
     })
     .await;
     for id in [&third_id, &worker_id] {
@@ -171,11 +186,15 @@ async fn only_a_leader_with_a_majority_hears_and_only_members_are_heard() {
     let (second_raft, third_raft) = (raft_id(&second), raft_id(&third));
     let worker_id = worker.id().await;
 
-    let told = tell(&second, &first, second_raft, &[&worker_id, "nobody"]).await.unwrap();
+    let told = tell(&second, &first, second_raft, &[&worker_id, "nobody"])
+        .await
+        .unwrap();
     assert_eq!(told.removed, ["nobody"]);
     assert!(told.applied > 0);
     // One that does not lead names the leader, and takes no note.
-    let refused = tell(&second, &third, second_raft, &[&worker_id]).await.unwrap_err();
+    let refused = tell(&second, &third, second_raft, &[&worker_id])
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
     // An id that Raft does not know under this name: that of another, or of an earlier life.
     for id in [third_raft, 9999] {
@@ -193,7 +212,9 @@ async fn only_a_leader_with_a_majority_hears_and_only_members_are_heard() {
     })
     .await;
     eventually("it holds no session any more", || async {
-        session(&worker, &first).await.is_err_and(|e| e.code() == Code::Unavailable)
+        session(&worker, &first)
+            .await
+            .is_err_and(|e| e.code() == Code::Unavailable)
     })
     .await;
     for node in [first, worker] {
