@@ -2,6 +2,7 @@
 
 use crate::router::Router;
 use crate::takeover::{Connection, Taken};
+use crate::unread;
 use axum::body::Body;
 use futures_util::StreamExt;
 use hyper::body::Incoming;
@@ -60,8 +61,10 @@ pub(crate) struct Origin {
 /// How to notice that the far end has gone while a reply is on its way: hyper reads nothing then.
 #[derive(Clone)]
 pub(crate) enum Leaving {
-    /// A second handle on the socket.
-    Socket(Arc<OwnedFd>),
+    /// A second handle on the TCP socket.
+    Tcp(Arc<OwnedFd>),
+    /// A second handle on the unix socket.
+    Unix(Arc<OwnedFd>),
     /// Cancelled by whoever reads the connection.
     Told(CancellationToken),
     Unknown,
@@ -71,7 +74,7 @@ impl Origin {
     /// Returns when the client has closed its connection or its sending half. For replies that may stay silent for ever.
     async fn gone(&self) {
         let socket = match &self.leaving {
-            Leaving::Socket(fd) => watchable(fd),
+            Leaving::Tcp(fd) | Leaving::Unix(fd) => watchable(fd),
             Leaving::Told(token) => return token.cancelled().await,
             Leaving::Unknown => return std::future::pending().await,
         };
@@ -88,6 +91,27 @@ impl Origin {
                 }
                 _ => return,
             }
+        }
+    }
+}
+
+impl Origin {
+    /// Returns when the client has read everything that was written so far, or has gone. On a unix socket only: over TCP
+    /// nobody can know, so it returns at once.
+    ///
+    /// docker-py reads a takeover's head through a buffer, and the stream from the bare socket below it: output that
+    /// comes in one read with the head is lost to it.
+    pub async fn taken_in(&self) {
+        let Leaving::Unix(fd) = &self.leaving else { return };
+        let Ok(socket) = watchable(fd) else { return };
+        // The kernel tells of room whenever the reader has taken something.
+        while let Ok(ready) = socket.ready(Interest::WRITABLE).await {
+            if ready.is_write_closed() || unread::is_empty(fd) {
+                return;
+            }
+            let _ = socket.try_io(Interest::WRITABLE, || {
+                Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
+            });
         }
     }
 }

@@ -48,24 +48,38 @@ impl Takeover {
     /// Replies, and joins the two ends until both have ended.
     pub fn join(self, attached: Attached, version: ApiVersion) -> Answer {
         let kind = content_type(attached.tty, version);
-        Ok(self.reply(kind, Far::Stream(attached)))
+        Ok(self.reply(kind, std::future::ready(attached)))
     }
 
-    /// Replies, and says why there is nothing: what fails after a takeover can be said no other way.
-    pub fn fail(self, message: &str, tty: bool, version: ApiVersion) -> Answer {
-        let text = format!("{message}\r\n");
-        Ok(self.reply(
-            content_type(tty, version),
-            Far::Message(if tty { text.into_bytes() } else { frame(1, &text) }),
-        ))
+    /// Replies, and then does `start`: the other end of the connection. What fails after a takeover can be said in the
+    /// stream only. The reply goes first, as with Docker: clients over TCP that read it through a buffer must not find
+    /// output behind it.
+    pub fn start(
+        self,
+        tty: bool,
+        version: ApiVersion,
+        start: impl Future<Output = shoal_api_backend::Result<Attached>> + Send + 'static,
+    ) -> Answer {
+        let far = async move {
+            start.await.unwrap_or_else(|error| {
+                let text = format!("{}\r\n", error.message);
+                let bytes = if tty { text.into_bytes() } else { frame(1, &text) };
+                let stream = tokio::io::join(std::io::Cursor::new(bytes), tokio::io::sink());
+                Attached {
+                    tty,
+                    stream: Box::new(stream),
+                }
+            })
+        };
+        Ok(self.reply(content_type(tty, version), far))
     }
 
-    fn reply(self, kind: &'static str, far: Far) -> Response {
+    fn reply(self, kind: &'static str, far: impl Future<Output = Attached> + Send + 'static) -> Response {
         self.origin.taken.take();
-        let upgrade = self.upgrade;
+        let (upgrade, origin) = (self.upgrade, self.origin);
         tokio::spawn(async move {
             match upgrade.await {
-                Ok(client) => pump(TokioIo::new(client), far).await,
+                Ok(client) => pump(TokioIo::new(client), &origin, far.await).await,
                 Err(reason) => {
                     tracing::debug!(%reason, "the client left before its connection was taken over")
                 }
@@ -84,11 +98,6 @@ impl Takeover {
     }
 }
 
-enum Far {
-    Stream(Attached),
-    Message(Vec<u8>),
-}
-
 /// One of Docker's frames: stream, three zeros, length, bytes.
 fn frame(stream: u8, text: &str) -> Vec<u8> {
     let mut frame = vec![stream, 0, 0, 0];
@@ -98,30 +107,28 @@ fn frame(stream: u8, text: &str) -> Vec<u8> {
 }
 
 /// Copies until the output has ended. The end of the client's bytes closes stdin and leaves the output alone.
-async fn pump(client: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, far: Far) {
+async fn pump(
+    client: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    origin: &Origin,
+    attached: Attached,
+) {
     let (mut from_client, mut to_client) = tokio::io::split(client);
-    match far {
-        Far::Message(bytes) => {
-            let _ = to_client.write_all(&bytes).await;
-            let _ = to_client.shutdown().await;
-        }
-        Far::Stream(attached) => {
-            let (mut from_process, mut to_process) = tokio::io::split(attached.stream);
-            let input = async {
-                copy(&mut from_client, &mut to_process).await;
-                let _ = to_process.shutdown().await;
-                // The output decides when it is over.
-                std::future::pending::<()>().await
-            };
-            let output = async {
-                copy(&mut from_process, &mut to_client).await;
-                let _ = to_client.shutdown().await;
-            };
-            tokio::select! {
-                () = input => {}
-                () = output => {}
-            }
-        }
+    let (mut from_process, mut to_process) = tokio::io::split(attached.stream);
+    let input = async {
+        copy(&mut from_client, &mut to_process).await;
+        let _ = to_process.shutdown().await;
+        // The output decides when it is over.
+        std::future::pending::<()>().await
+    };
+    let output = async {
+        let _ = to_client.flush().await;
+        origin.taken_in().await;
+        copy(&mut from_process, &mut to_client).await;
+        let _ = to_client.shutdown().await;
+    };
+    tokio::select! {
+        () = input => {}
+        () = output => {}
     }
 }
 

@@ -21,6 +21,7 @@ mod reply;
 mod router;
 mod routes;
 mod takeover;
+mod unread;
 
 pub use backends::Backends;
 pub use connection::{Limits, Peer, serve_duplex};

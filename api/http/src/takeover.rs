@@ -256,6 +256,15 @@ fn takes_over(first_line: &[u8]) -> bool {
     matches!(parts[..], ["containers", _, "attach"] | ["exec", _, "start"])
 }
 
+/// One past the end of a reply's head; an interim `100 Continue` before it goes along.
+fn end_of_reply(bytes: &[u8]) -> Option<usize> {
+    let end = end_of_head(bytes)?;
+    if bytes.starts_with(b"HTTP/1.1 100 ") {
+        return end_of_reply(&bytes[end..]).map(|more| end + more);
+    }
+    Some(end)
+}
+
 /// One past the blank line that ends a head.
 fn end_of_head(bytes: &[u8]) -> Option<usize> {
     let crlf = bytes
@@ -290,6 +299,11 @@ fn with_upgrade(head: &[u8]) -> Vec<u8> {
 
 /// The `101` as a `200` without the headers of an upgrade; other heads as they are.
 fn without_upgrade(head: &[u8]) -> Vec<u8> {
+    if head.starts_with(b"HTTP/1.1 100 ")
+        && let Some(end) = end_of_head(head)
+    {
+        return [&head[..end], &without_upgrade(&head[end..])].concat();
+    }
     if !head.starts_with(b"HTTP/1.1 101 ") {
         return head.to_vec();
     }
@@ -368,7 +382,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
             return Pin::new(&mut this.io).poll_write(cx, buf);
         }
         this.reply.extend_from_slice(buf);
-        if let Some(end) = end_of_head(&this.reply) {
+        if let Some(end) = end_of_reply(&this.reply) {
             this.out = without_upgrade(&this.reply[..end]);
             this.out.extend_from_slice(&this.reply[end..]);
             this.reply = Vec::new();

@@ -29,7 +29,6 @@ impl EventLoop {
             return;
         };
         self.poll.remove(&process.pidfd);
-        self.close_clients_of(key);
         let exit = Exit {
             code,
             oom_killed: false,
@@ -42,6 +41,7 @@ impl EventLoop {
         }
         self.container.ended.push_back((id.clone(), exit.clone()));
         self.notify(&Notice::ExecExited { id, exit });
+        self.close_clients_of(key);
     }
 
     pub fn container_ended(&mut self, code: i32) {

@@ -3,7 +3,7 @@
 use super::Listener;
 use crate::connection::{Leaving, Limits, serve_connection};
 use crate::router::Router;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,17 +115,17 @@ impl Socket {
     async fn run(self, router: Router, limits: Limits, shutdown: CancellationToken) {
         match self {
             Self::Unix(socket) => {
-                let watch = second(&socket);
+                let watch = second(&socket, Leaving::Unix);
                 serve_connection(socket, router, watch, None, limits, shutdown).await;
             }
             Self::Tcp(socket) => {
                 let _ = socket.set_nodelay(true);
-                let watch = second(&socket);
+                let watch = second(&socket, Leaving::Tcp);
                 serve_connection(socket, router, watch, None, limits, shutdown).await;
             }
             Self::Tls(socket, tls) => {
                 let _ = socket.set_nodelay(true);
-                let watch = second(&socket);
+                let watch = second(&socket, Leaving::Tcp);
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
                     Ok(Ok(socket)) => serve_connection(socket, router, watch, None, limits, shutdown).await,
                     Ok(Err(reason)) => tracing::debug!(%reason, "TLS handshake failed"),
@@ -136,9 +136,9 @@ impl Socket {
     }
 }
 
-fn second(socket: &impl AsFd) -> Leaving {
+fn second(socket: &impl AsFd, kind: fn(Arc<OwnedFd>) -> Leaving) -> Leaving {
     socket
         .as_fd()
         .try_clone_to_owned()
-        .map_or(Leaving::Unknown, |fd| Leaving::Socket(Arc::new(fd)))
+        .map_or(Leaving::Unknown, |fd| kind(Arc::new(fd)))
 }

@@ -64,10 +64,8 @@ async fn start(
     // upgrade show only the latter.
     let known = api.execs.inspect(&id).await?;
     let takeover = Takeover::of(&mut request)?;
-    match api.execs.start(&id, options).await {
-        Ok(attached) => takeover.join(attached, version),
-        Err(error) => takeover.fail(&error.message, known.process_config.tty, version),
-    }
+    let start = async move { api.execs.start(&id, options).await };
+    takeover.start(known.process_config.tty, version, start)
 }
 
 async fn resize(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {

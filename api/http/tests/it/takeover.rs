@@ -113,6 +113,50 @@ async fn exec_has_a_body_before_its_stream() {
 }
 
 #[tokio::test]
+async fn the_head_of_a_takeover_is_a_read_of_its_own() {
+    // docker-py reads the head through a buffer, and the output from the socket below it.
+    let daemon = Daemon::start().await;
+    for target in ["/exec/echo/start", "/containers/echo/attach"] {
+        for upgrade in [UPGRADE, ""] {
+            let mut socket = daemon.connect().await;
+            let text = format!("POST {target} HTTP/1.1\r\nHost: d\r\n{upgrade}\r\nx");
+            socket.write_all(text.as_bytes()).await.unwrap();
+            socket.shutdown().await.unwrap();
+            // Head and output are both there by then.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let mut first = vec![0; 8192];
+            let count = socket.read(&mut first).await.unwrap();
+            assert!(
+                first[..count].ends_with(b"\r\n\r\n"),
+                "{}",
+                String::from_utf8_lossy(&first[..count])
+            );
+            let mut rest = Vec::new();
+            socket.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, frame(1, b"got: x"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_waits_to_be_asked_for_the_body_is_taken_over_too() {
+    let daemon = Daemon::start().await;
+    let mut socket = daemon.connect().await;
+    let text =
+        "POST /exec/echo/start HTTP/1.1\r\nHost: d\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}x";
+    socket.write_all(text.as_bytes()).await.unwrap();
+    socket.shutdown().await.unwrap();
+    let mut all = Vec::new();
+    socket.read_to_end(&mut all).await.unwrap();
+    let text = String::from_utf8_lossy(&all);
+    assert!(
+        text.contains("HTTP/1.1 200 OK\r\n") && !text.contains(" 101 "),
+        "{text}"
+    );
+    assert!(all.ends_with(&frame(1, b"got: x")), "{text}");
+}
+
+#[tokio::test]
 async fn failures_before_a_takeover_are_plain_replies_on_a_connection_that_lives_on() {
     let daemon = Daemon::start().await;
     let mut socket = daemon.connect().await;

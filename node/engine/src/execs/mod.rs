@@ -1,5 +1,6 @@
 //! Commands in running containers.
 
+mod ending;
 mod table;
 
 pub use table::{Entry, State, Table};
@@ -9,12 +10,14 @@ use crate::error::{Result, conflict, invalid, not_found, system};
 use crate::ids;
 use crate::launch::{self, ExecWish};
 use async_trait::async_trait;
+use ending::Ending;
 use shoal_api_backend as api;
 use shoal_api_backend::{Attached, TerminalSize};
 use shoal_api_types::exec::*;
 use shoal_node_core_host::lifecycle::Phase;
 use shoal_node_drivers_shim as shim;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 #[derive(Clone)]
 pub struct Execs {
@@ -62,18 +65,20 @@ impl Execs {
         }
     }
 
-    /// Keeps the handle for resize and inspect, and notes the end.
-    fn keep(&self, id: &str, container: &str, exec: shim::ExecHandle) {
-        let exec = Arc::new(exec);
+    /// Keeps the handle for resize and inspect, and notes the end. What is given back is told once that is done.
+    fn keep(&self, id: &str, container: &str, exec: Arc<shim::ExecHandle>) -> oneshot::Receiver<()> {
         self.kit.execs.set(id, State::Running(exec.clone()));
         let (this, id, container) = (self.clone(), id.to_string(), container.to_string());
+        let (noted, told) = oneshot::channel();
         tokio::spawn(async move {
             let exit = exec.exited().await;
             this.kit.execs.ended(&id, exit.code, exec.pid);
+            let _ = noted.send(());
             if let Ok(handle) = this.kit.registry.get(&container) {
                 this.emit("exec_die", &handle.view(), &id, &[], Some(exit.code));
             }
         });
+        told
     }
 
     fn emit(&self, action: &str, view: &View, exec: &str, cmd: &[String], exit_code: Option<i32>) {
@@ -203,7 +208,7 @@ impl api::Execs for Execs {
     async fn start_detached(&self, id: &str, request: ExecStartRequest) -> Result<()> {
         let container = self.entry(id)?.container;
         let (exec, _) = self.run(id, &request, true).await?;
-        self.keep(id, &container, exec);
+        self.keep(id, &container, Arc::new(exec));
         Ok(())
     }
 
@@ -211,9 +216,16 @@ impl api::Execs for Execs {
         let container = self.entry(id)?.container;
         let (mut exec, tty) = self.run(id, &request, false).await?;
         let stream = exec.stream.take();
-        self.keep(id, &container, exec);
+        let exec = Arc::new(exec);
+        let noted = self.keep(id, &container, exec.clone());
         let stream: Box<dyn api::Duplex> = match stream {
-            Some(stream) => Box::new(stream),
+            Some(stream) => Box::new(Ending::new(stream, async move {
+                if exec.runs().await {
+                    return;
+                }
+                drop(exec);
+                let _ = noted.await;
+            })),
             None => Box::new(tokio::io::join(tokio::io::empty(), tokio::io::sink())),
         };
         Ok(Attached { tty, stream })

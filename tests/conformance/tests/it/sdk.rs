@@ -35,3 +35,23 @@ except docker.errors.NotFound as err:
     let expected = "from python\n3 exec\n['line 1', 'line 2', 'line 3']\nTrue\nrunning\n137\ngone";
     assert_eq!(out, expected);
 }
+
+#[test]
+fn each_of_many_execs_has_its_output_and_its_code() {
+    let e = Engine::start();
+    let out = e.python(
+        r#"
+import docker, os
+c = docker.from_env()
+x = c.containers.run("shoaltest:latest", ["sleep", "1000"], detach=True, name=os.environ["P"] + "-execs")
+try:
+    print({tuple(x.exec_run(["sh", "-c", "echo hi; exit 3"], tty=i % 4 == 0)) for i in range(60)})
+finally:
+    x.remove(force=True)
+"#,
+    );
+    assert!(
+        out == r"{(3, b'hi\r\n'), (3, b'hi\n')}" || out == r"{(3, b'hi\n'), (3, b'hi\r\n')}",
+        "{out}"
+    );
+}

@@ -52,6 +52,16 @@ impl ExecHandle {
         }
     }
 
+    /// Ask the shim whether the process still runs. Once it says no, [`Self::exited`] returns without a wait.
+    pub async fn runs(&self) -> bool {
+        if *self.end.borrow() != End::NotYet {
+            return false;
+        }
+        // The notice of an end comes on the same connection, before the answer. A shim that is gone has lost it.
+        let status = self.shim.status().await;
+        status.is_ok_and(|status| status.execs.iter().any(|(id, _)| *id == self.id))
+    }
+
     pub async fn signal(&self, signal: i32) -> Result<(), Error> {
         self.shim
             .ask(Request::Signal {
