@@ -225,3 +225,45 @@ async fn a_global_service_runs_once_on_each_node() {
     manager.swarm.shutdown().await;
     worker.swarm.shutdown().await;
 }
+
+/// As dockerd 28.5 does: a rollback exchanges the two specs, so a second one goes forth again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_exchanges_the_specs() {
+    let manager = Node::init("m1").await;
+    let id = create(&manager, spec("web", 0)).await;
+    let change = async |label: Option<&str>| {
+        let read = service(&manager, "web").await;
+        let mut spec = read.spec.clone();
+        let rollback = if label.is_none() { "previous" } else { "" };
+        for label in label {
+            spec.annotations.labels.insert("v", label.to_owned());
+        }
+        let options = UpdateService {
+            version: read.meta.version.index,
+            rollback: rollback.into(),
+            ..Default::default()
+        };
+        manager.swarm.update_service("web", options, spec).await
+    };
+    let shown = async || {
+        let read = service(&manager, "web").await;
+        let previous = read
+            .previous_spec
+            .map(|spec| spec.annotations.labels.get("v").cloned());
+        (read.spec.annotations.labels.get("v").cloned(), previous)
+    };
+    let refused = change(None).await.unwrap_err();
+    assert_eq!(
+        refused.message,
+        format!("rpc error: code = FailedPrecondition desc = service {id} does not have a previous spec")
+    );
+    assert_eq!(refused.class, shoal_api_backend::Class::InvalidParameter);
+    let (old, new) = (None, Some("2".to_owned()));
+    change(Some("2")).await.unwrap();
+    assert_eq!(shown().await, (new.clone(), Some(old.clone())));
+    change(None).await.unwrap();
+    assert_eq!(shown().await, (old.clone(), Some(new.clone())));
+    change(None).await.unwrap();
+    assert_eq!(shown().await, (new, Some(old)));
+    manager.swarm.shutdown().await;
+}

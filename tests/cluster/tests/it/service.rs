@@ -1,7 +1,7 @@
 //! Services: scale, update, rollback, placement, restart, removal.
 
 use shoal_tests_cluster::{Cluster, IMAGE};
-use shoal_tests_harness::eventually;
+use shoal_tests_harness::{Host, eventually};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -253,4 +253,44 @@ fn service_logs_come_from_every_node() {
             (logs.lines().filter(|l| l.ends_with("said")).count() == 4).then_some(())
         });
     }
+}
+
+/// Clock ticks (a hundredth of a second each) that the processes of a host have used.
+fn ticks(host: &Host) -> u64 {
+    let used = host.processes().into_iter().map(|pid| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(") ").next().unwrap_or_default().to_owned();
+        let field = |n: usize| after_name.split(' ').nth(n).and_then(|f| f.parse::<u64>().ok());
+        field(11).unwrap_or(0) + field(12).unwrap_or(0)
+    });
+    used.sum()
+}
+
+#[test]
+fn an_image_that_cannot_be_had_is_tried_again_at_dockers_pace() {
+    let c = Cluster::form(1, 0);
+    c.hosts[0].docker_ok(&[
+        "service",
+        "create",
+        "--detach",
+        "--no-resolve-image",
+        "--name",
+        "s",
+        "127.0.0.1:9/nosuch:1",
+    ]);
+    let before = ticks(&c.hosts[0]);
+    std::thread::sleep(Duration::from_secs(12));
+    let used = ticks(&c.hosts[0]) - before;
+    let tasks = c.tasks(0, "s");
+    // The first and its replacement at once, then one every five seconds.
+    assert!((3..=4).contains(&tasks.len()), "after 12 s: {tasks:#?}");
+    assert!(
+        tasks.iter().all(|t| t.state.starts_with("Rejected")),
+        "{tasks:#?}"
+    );
+    eprintln!("the daemon used {used} ticks in 12 s");
+    assert!(
+        used < 240,
+        "the daemon used {used} ticks in 12 s, a fifth of a core"
+    );
 }

@@ -24,7 +24,10 @@ pub(crate) fn replicated(
     let completed = slots.iter().filter(|slot| has_completed(&slot.tasks)).count() as u64;
     let active = slots
         .iter()
-        .filter(|slot| slot.wanted().any(|t| !is_over(t)))
+        .filter(|slot| {
+            slot.wanted()
+                .any(|t| !is_over(t) || restart::waits(t, scene.now()))
+        })
         .count() as u64;
     let room = max_concurrent.saturating_sub(active);
     let taken: BTreeSet<u64> = slots.iter().map(|slot| slot.number).collect();

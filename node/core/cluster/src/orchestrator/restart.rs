@@ -86,7 +86,7 @@ pub(crate) fn promote(scene: &mut Scene<'_, '_>, tasks: &[Arc<Task>]) -> Option<
 }
 
 /// Held back by a delay that is not over.
-fn waits(task: &Task, now: Time) -> bool {
+pub(crate) fn waits(task: &Task, now: Time) -> bool {
     task.desired == TaskState::Ready && task.start_after.is_some_and(|at| at > now)
 }
 
