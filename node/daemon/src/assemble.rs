@@ -4,11 +4,12 @@ use crate::config::{Config, Loaded};
 use crate::executor::TaskRunner;
 use crate::host::{LocalAgents, NodeSystem, SwarmEvents, TunnelledApi};
 use crate::listen::{self, Plan};
+use crate::seat::Seat;
 use crate::signals::{Signals, Wish};
 use anyhow::{Context, Result, anyhow};
 use shoal_api_http::{Backends, Serving, router, serve};
 use shoal_node_engine::{Bridge, Config as EngineConfig, Defaults, Engine};
-use shoal_node_manager::{Config as SwarmConfig, Swarm};
+use shoal_node_manager::Config as SwarmConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,11 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         images: Arc::new(engine.images.clone()),
         system: Arc::new(engine.system.clone()),
     });
-    let swarm = Swarm::open(SwarmConfig {
-        dir: config.data_root.join("swarm"),
-        agents: Arc::new(LocalAgents::new(runner)),
-        events: Arc::new(SwarmEvents::new(engine.events.clone())),
+    let (dir, events) = (config.data_root.join("swarm"), engine.events.clone());
+    let swarm = Seat::open(move || SwarmConfig {
+        dir: dir.clone(),
+        agents: Arc::new(LocalAgents::new(runner.clone())),
+        events: Arc::new(SwarmEvents::new(events.clone())),
         timing: Default::default(),
     })
     .await;
@@ -45,8 +47,8 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         networks: Arc::new(engine.networks.clone()),
         volumes: Arc::new(engine.volumes.clone()),
         system: Arc::new(NodeSystem::new(engine.system.clone(), swarm.clone())),
-        swarm: Arc::new(swarm.clone()),
-        forwarding: Arc::new(swarm.clone()),
+        swarm: swarm.clone(),
+        forwarding: swarm.clone(),
     });
     swarm.serve_with(Arc::new(TunnelledApi::new(api.clone())));
 
@@ -64,6 +66,8 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     serving.close();
     tracing::info!(id = engine.id(), "API listening on {:?}", plan.sockets);
 
+    let seat = swarm.clone();
+    tokio::spawn(async move { seat.insist().await });
     let signals = attend(signals, &loaded, &engine).await;
     let done = CancellationToken::new();
     tokio::spawn(signals.impatient(done.clone()));

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::executor::TaskRunner;
+use crate::seat::Seat;
 use async_trait::async_trait;
 use shoal_api_backend::{BoxStream, Duplex, Events, MeasureUsage, Ping, Result, System};
 use shoal_api_http::{Peer, Router, serve_duplex};
@@ -10,7 +11,6 @@ use shoal_api_types::auth::{AuthConfig, AuthResponse};
 use shoal_api_types::event::EventMessage;
 use shoal_api_types::system::{DiskUsage, Info, Version};
 use shoal_node_agent::{Agent, Executor, ManagerPeer};
-use shoal_node_manager::Swarm;
 use shoal_node_manager::host as asked;
 use shoal_raft_objects::{Cluster, NodeDescription, Time};
 use std::collections::BTreeMap;
@@ -146,11 +146,11 @@ impl asked::Events for SwarmEvents {
 /// The engine's system, with the cluster's state in the header that `_ping` carries.
 pub struct NodeSystem {
     engine: shoal_node_engine::System,
-    swarm: Swarm,
+    swarm: Arc<Seat>,
 }
 
 impl NodeSystem {
-    pub fn new(engine: shoal_node_engine::System, swarm: Swarm) -> Self {
+    pub fn new(engine: shoal_node_engine::System, swarm: Arc<Seat>) -> Self {
         Self { engine, swarm }
     }
 }

@@ -12,6 +12,7 @@ mod listen;
 mod logging;
 mod options;
 mod pidfile;
+mod seat;
 mod signals;
 
 use config::Loaded;

@@ -6,5 +6,6 @@ mod leader;
 mod lost;
 mod remote;
 mod removed;
+mod seat;
 mod service;
 mod tasks;
