@@ -5,12 +5,12 @@ use crate::takeover::{Connection, Taken};
 use crate::unread;
 use axum::body::Body;
 use futures_util::StreamExt;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use shoal_api_backend::Duplex;
-use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes of a tunnel under way in each direction.
 const TUNNEL_BYTES: usize = 64 << 10;
+
+/// As much of an unwanted body as Go's server reads before it closes a connection.
+const SMALL_BODY_BYTES_MAX: u64 = 256 << 10;
 
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +134,19 @@ impl Origin {
     }
 }
 
+/// A body of stated and small size is read before anything is decided: an answer given while its bytes still lie unread in
+/// the socket would be lost to the client with the reset that follows the close.
+async fn whole_if_small(head: &http::request::Parts, body: Incoming) -> Result<Body, hyper::Error> {
+    let length: Option<u64> = head
+        .headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
+    match length {
+        Some(1..=SMALL_BODY_BYTES_MAX) => Ok(Body::from(body.collect().await?.to_bytes())),
+        _ => Ok(Body::new(body)),
+    }
+}
+
 /// Answers requests on one connection until it ends; finishes the present one when `shutdown` is cancelled.
 pub(crate) async fn serve_connection<IO>(
     io: IO,
@@ -150,7 +166,12 @@ pub(crate) async fn serve_connection<IO>(
     };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (router, origin) = (router.clone(), origin.clone());
-        async move { Ok::<_, Infallible>(router.answer(request.map(Body::new), origin).await) }
+        async move {
+            let (head, body) = request.into_parts();
+            // Without a whole body there is nobody left to answer: the connection's own error says why.
+            let body = whole_if_small(&head, body).await?;
+            Ok::<_, hyper::Error>(router.answer(http::Request::from_parts(head, body), origin).await)
+        }
     });
     let mut http = http1::Builder::new();
     http.half_close(true)

@@ -2,6 +2,7 @@
 
 mod errors;
 mod exec;
+mod fuzz;
 mod http;
 mod images;
 mod life;
@@ -11,5 +12,6 @@ mod recovery;
 mod sdk;
 mod security;
 mod security_facts;
+mod soak;
 mod streams;
 mod volumes;
