@@ -235,7 +235,7 @@ async fn a_rollback_exchanges_the_specs() {
         let read = service(&manager, "web").await;
         let mut spec = read.spec.clone();
         let rollback = if label.is_none() { "previous" } else { "" };
-        for label in label {
+        if let Some(label) = label {
             spec.annotations.labels.insert("v", label.to_owned());
         }
         let options = UpdateService {

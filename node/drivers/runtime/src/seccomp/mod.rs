@@ -10,6 +10,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use oci_spec::runtime::LinuxSeccomp;
 use sha2::{Digest, Sha256};
@@ -49,7 +50,7 @@ pub enum Error {
 const MAGIC: &[u8; 8] = b"shscmp01";
 
 impl Program {
-    /// Write the program to `path`, atomically: a reader never sees half of it.
+    /// Write the program to `path`, atomically: a reader never sees half of it. Several may do so at once.
     pub fn save(&self, path: &Path) -> Result<(), Error> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(self.flags.to_le_bytes());
@@ -58,8 +59,14 @@ impl Program {
             bytes.extend([i.jt, i.jf]);
             bytes.extend(i.k.to_le_bytes());
         }
+        // Threads of one daemon may meet here: each writes a file of its own.
+        static DRAFTS: AtomicU32 = AtomicU32::new(0);
         let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
+        name.push(format!(
+            ".{}-{}.tmp",
+            std::process::id(),
+            DRAFTS.fetch_add(1, Ordering::Relaxed)
+        ));
         let error = |what| {
             move |source| Error::Io {
                 what,

@@ -269,3 +269,24 @@ fn docker_s_default_profile() {
         "socketcall of 32-bit programs"
     );
 }
+
+/// The first containers of a host start side by side and all want the same program.
+#[test]
+fn many_may_ask_for_the_same_program_at_once() {
+    let profile = profile(r#"[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]"#);
+    let compiled = compile(&profile).unwrap();
+    for _ in 0..50 {
+        let dir = tempfile::tempdir().unwrap();
+        let begin = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    begin.wait();
+                    let path = cached(dir.path(), &profile).unwrap();
+                    assert_eq!(Program::load(&path).unwrap(), compiled);
+                });
+            }
+        });
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
