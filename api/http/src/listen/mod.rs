@@ -8,6 +8,7 @@ mod unix;
 pub use accept::{Serving, serve};
 pub use tls::TlsFiles;
 
+use std::borrow::Cow;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,16 +84,26 @@ impl Listener {
     }
 }
 
+/// `localhost` is loopback whatever a resolver, or a missing hosts file, says of it (RFC 6761 section 6.3).
+fn without_resolver(address: &str) -> Cow<'_, str> {
+    match address.strip_prefix("localhost:") {
+        Some(port) => Cow::Owned(format!("127.0.0.1:{port}")),
+        None => Cow::Borrowed(address),
+    }
+}
+
 async fn bind_tcp(address: &str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(address).await.map_err(|reason| BindError::Tcp {
-        address: address.to_owned(),
-        reason,
-    })
+    TcpListener::bind(without_resolver(address).as_ref())
+        .await
+        .map_err(|reason| BindError::Tcp {
+            address: address.to_owned(),
+            reason,
+        })
 }
 
 /// Whether `host:port` is reachable from this machine only, so that the API may be served there without TLS.
 pub fn plain_tcp_is_safe(address: &str) -> bool {
-    match address.to_socket_addrs() {
+    match without_resolver(address).to_socket_addrs() {
         Ok(addresses) => {
             let mut any = false;
             addresses

@@ -4,7 +4,7 @@ use crate::wire::Daemon;
 use std::process::Command;
 
 async fn docker(daemon: &Daemon, args: &[&str]) -> String {
-    let mut command = Command::new("docker");
+    let mut command = Command::new(std::env::var("DOCKER").unwrap_or_else(|_| "docker".into()));
     command
         .env_clear()
         .env("PATH", std::env::var("PATH").unwrap_or_default())
