@@ -1,6 +1,7 @@
 //! All cluster cases.
 
 mod acked;
+mod chaos;
 mod form;
 mod leader;
 mod lost;
