@@ -23,7 +23,7 @@ mod ports;
 mod spares;
 
 pub use error::{Error, Result};
-pub use links::{Cable, Counters, Links, Place, Shown};
+pub use links::{Cable, Counters, LinkWatch, Links, Place, Shown};
 pub use netns::Netns;
 pub use nft::{Nft, Watch, table_name};
 pub use ports::{HostPort, PortGuard, Ports};

@@ -12,12 +12,16 @@ use ipnet::Ipv4Net;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use shoal_node_core_host::ipam::{self, Pool};
 use shoal_node_core_host::netplan;
-use shoal_node_drivers_network::{Links, Nft, forwarding, table_name};
+use shoal_node_drivers_network::{LinkWatch, Links, Nft, forwarding, table_name};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// How often the kernel is looked at although nothing was heard.
-const LOOK_SECONDS: i64 = 10;
+/// How often the kernel is looked at although nothing was heard: for what it gives no clear notice of, such as a cable that
+/// was taken off its bridge or a switch under /proc/sys.
+const LOOK_SECONDS: i64 = 60;
+/// Whoever deletes again and again is answered no more often than this.
+const REST: Duration = Duration::from_millis(100);
 
 /// Reads and makes; blocks.
 pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Result<NetworkTable> {
@@ -159,7 +163,8 @@ pub fn settle(table: &NetworkTable) -> Result<()> {
 
 /// Keeps bridges and rules there, whoever deletes them. Ends with the table.
 pub fn tend(table: &NetworkTable) -> Result<()> {
-    let mut watch = table.inner.nft.watch().map_err(driver)?;
+    let mut rules = table.inner.nft.watch().map_err(driver)?;
+    let mut links = LinkWatch::open().map_err(driver)?;
     let weak = Arc::downgrade(&table.inner);
     let work = move || {
         let timeout = Timespec {
@@ -167,16 +172,26 @@ pub fn tend(table: &NetworkTable) -> Result<()> {
             tv_nsec: 0,
         };
         loop {
-            let mut fds = [PollFd::new(&watch, PollFlags::IN)];
+            let mut fds = [
+                PollFd::new(&rules, PollFlags::IN),
+                PollFd::new(&links, PollFlags::IN),
+            ];
             let heard = !matches!(poll(&mut fds, Some(&timeout)), Ok(0) | Err(_));
-            if heard && !watch.touched().unwrap_or(true) {
-                continue;
-            }
             let Some(inner) = weak.upgrade() else { return };
             let table = NetworkTable { inner };
+            // Both, so that what was heard of is taken off both.
+            let touched = [
+                rules.touched().unwrap_or(true),
+                links.touched(&table.bridges()).unwrap_or(true),
+            ];
+            if heard && !touched.contains(&true) {
+                continue;
+            }
             if let Err(error) = table.mend() {
                 tracing::warn!(%error, "the host's network could not be put right");
             }
+            drop(table);
+            std::thread::sleep(REST);
         }
     };
     let thread = std::thread::Builder::new()

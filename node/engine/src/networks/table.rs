@@ -415,6 +415,13 @@ impl NetworkTable {
         Ok(())
     }
 
+    /// Names of the bridges that there should be.
+    pub(super) fn bridges(&self) -> Vec<String> {
+        let state = self.inner.state.lock();
+        let plans = state.networks.values().filter_map(|n| n.record.plan());
+        plans.map(|bridge| bridge.name).collect()
+    }
+
     /// Puts right what somebody else has changed: bridges, the cables on them, packet rules.
     pub(super) fn mend(&self) -> Result<()> {
         self.ensure_bridges()?;

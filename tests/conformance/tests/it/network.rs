@@ -145,3 +145,42 @@ fn the_firewall_comes_back_when_somebody_deletes_it() {
         list(host).status.success().then_some(())
     });
 }
+
+#[test]
+fn a_deleted_bridge_is_back_at_once_with_the_ports_of_running_containers() {
+    let mut e = Engine::start();
+    if e.is_reference() {
+        return;
+    }
+    let name = e.name("bridged");
+    e.ok(&[
+        "run",
+        "-d",
+        "--name",
+        &name,
+        "-p",
+        "18082:8080",
+        IMAGE,
+        "httpd",
+        "-f",
+        "-p",
+        "8080",
+        "-h",
+        "/www",
+    ]);
+    let host = e.host().expect("our own daemon");
+    let url = format!("http://{}:18082/", host.address);
+    for damage in ["link del docker0", "link set docker0 down"] {
+        let done = host.command("ip").args(damage.split(' ')).status().unwrap();
+        assert!(done.success(), "{damage}");
+        // Far less than the pause between two looks.
+        shoal_tests_harness::eventually(damage, Duration::from_secs(4), || {
+            let curl = host
+                .command("curl")
+                .args(["-fs", "--max-time", "1", &url])
+                .output();
+            (curl.unwrap().stdout == b"hello\n").then_some(())
+        });
+    }
+    e.ok(&["rm", "-f", &name]);
+}

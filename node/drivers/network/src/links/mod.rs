@@ -4,6 +4,7 @@ mod attach;
 mod bridge;
 mod cable;
 mod used;
+mod watch;
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use crate::netlink::{Family, Message, Request, Socket};
 
 pub use attach::Place;
 pub use cable::Cable;
+pub use watch::LinkWatch;
 
 /// Length of `struct ifinfomsg`, which stands before a link's attributes.
 pub(crate) const LINK_HEAD_BYTES: usize = 16;

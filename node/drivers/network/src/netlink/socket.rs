@@ -69,12 +69,38 @@ impl Socket {
         Ok(socket)
     }
 
-    pub fn join_group(&self, group: i32) -> Result<()> {
+    pub fn join_groups(&self, groups: &[i32]) -> Result<()> {
         // A socket without a number of its own is passed over by the kernel.
         rustix::net::bind(&self.fd, &netlink::SocketAddrNetlink::new(0, 0))
             .map_err(|e| Error::io("bind netlink socket", e))?;
-        self.set(SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group)
-            .map_err(|e| Error::io("join netlink group", e))
+        for group in groups {
+            self.set(SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, *group)
+                .map_err(|e| Error::io("join netlink group", e))?;
+        }
+        Ok(())
+    }
+
+    /// Messages that the program does not let through are never seen.
+    pub fn accept_only(&self, program: &[libc::sock_filter]) -> Result<()> {
+        let program = libc::sock_fprog {
+            len: program.len() as u16,
+            filter: program.as_ptr().cast_mut(),
+        };
+        // SAFETY: the program outlives the call, which copies it and changes nothing; its length is what we say.
+        let result = unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_ATTACH_FILTER,
+                (&raw const program).cast(),
+                size_of::<libc::sock_fprog>() as libc::socklen_t,
+            )
+        };
+        if result == 0 {
+            Ok(())
+        } else {
+            Err(Error::io("filter netlink notices", io::Error::last_os_error()))
+        }
     }
 
     /// The number that notices carry when this socket caused them. Known once something was sent.

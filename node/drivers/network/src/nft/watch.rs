@@ -20,7 +20,7 @@ pub struct Watch {
 impl Watch {
     pub(super) fn open(table: &str, own_port: u32) -> Result<Watch> {
         let socket = Socket::open(Family::Netfilter)?;
-        socket.join_group(GROUP)?;
+        socket.join_groups(&[GROUP])?;
         Ok(Watch {
             socket,
             table: table.to_owned(),

@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
-use shoal_node_drivers_network::{Links, Netns};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use shoal_node_drivers_network::{LinkWatch, Links, Netns};
 
 use crate::{bridge, cable, on_new_host, plugged, run};
 
@@ -214,4 +215,55 @@ fn plugging_is_fast() {
         );
         assert!(median(0) + median(1) < Duration::from_secs(2));
     });
+}
+
+#[test]
+fn the_loss_of_a_bridge_is_noticed_and_nothing_else() {
+    on_new_host(|| {
+        let links = Links::open().unwrap();
+        let wanted = bridge("docker0", "172.17.0.1/16");
+        links.ensure_bridge(&wanted).unwrap();
+        let mut watch = LinkWatch::open().unwrap();
+        let ours = ["docker0".to_owned()];
+
+        let (netns, _) = plugged(&links, &wanted, "svwatch0", 9);
+        links.unplug("svwatch0").unwrap();
+        drop(netns);
+        run("ip", &["link", "add", "other0", "type", "bridge"]);
+        run("ip", &["link", "del", "other0"]);
+        assert!(
+            !heard(&mut watch, &ours, 50),
+            "the coming and going of others is no news"
+        );
+
+        for damage in [
+            "link del docker0",
+            "link set docker0 down",
+            "address flush dev docker0",
+        ] {
+            run("ip", &damage.split(' ').collect::<Vec<_>>());
+            assert!(heard(&mut watch, &ours, 2000), "{damage}: no notice");
+            let before = links.ensure_bridge(&wanted).unwrap();
+            assert!(before.up && before.addresses.len() == 1, "{damage}");
+            heard(&mut watch, &ours, 20);
+        }
+        assert!(!heard(&mut watch, &ours, 50), "nor is what we made ourselves");
+    });
+}
+
+fn heard(watch: &mut LinkWatch, ours: &[String], limit_ms: u64) -> bool {
+    let end = Instant::now() + Duration::from_millis(limit_ms);
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let limit = Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        if poll(&mut [PollFd::new(&*watch, PollFlags::IN)], Some(&limit)).unwrap() == 0 {
+            return false;
+        }
+        if watch.touched(ours).unwrap() {
+            return true;
+        }
+    }
 }
