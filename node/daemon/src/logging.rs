@@ -11,10 +11,7 @@ pub fn start(config: &Config) {
         config.log_level.as_str()
     };
     let level = if level == "fatal" { "error" } else { level };
-    // The libraries below speak only when something is wrong: their debug output would drown ours.
-    let filter = std::env::var("SHOAL_LOG").unwrap_or_else(|_| {
-        format!("{level},h2=warn,hyper=warn,tower=warn,tonic=warn,openraft=warn,rustls=warn,hyper_util=warn")
-    });
+    let filter = std::env::var("SHOAL_LOG").unwrap_or_else(|_| filter(level));
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -27,4 +24,44 @@ pub fn start(config: &Config) {
     } else {
         builder.try_init()
     };
+}
+
+fn filter(level: &str) -> String {
+    // The libraries below speak only when something is wrong: their debug output would drown ours.
+    let quiet = [
+        "h2",
+        "hyper",
+        "hyper_util",
+        "openraft",
+        "rustls",
+        "tonic",
+        "tower",
+    ];
+    // Of these openraft warns at every call of another manager that fails, ten times a second, and at every answer and
+    // proposal that nobody waits for any more. Managers say once who does not answer, and that they lack a leader
+    // (`node/manager`, leader/lookout and swarm/member).
+    let silent = [
+        "openraft::core::heartbeat",
+        "openraft::core::raft_core",
+        "openraft::engine::handler::replication_handler",
+        "openraft::proposer::leader",
+        "openraft::raft::responder",
+        "openraft::replication",
+    ];
+    let quiet = quiet.map(|target| format!(",{target}=warn"));
+    let silent = silent.map(|target| format!(",{target}=error"));
+    format!("{level}{}{}", quiet.concat(), silent.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filter_can_be_read() {
+        for level in ["debug", "info", "warn", "error"] {
+            let text = filter(level);
+            assert!(EnvFilter::try_new(&text).is_ok(), "{text}");
+        }
+    }
 }

@@ -78,6 +78,7 @@ async fn settle(manager: &Manager, over: &CancellationToken) -> bool {
         // An empty entry lies behind them all in the log; once it is applied, so is whatever there is of them.
         let empty = Proposal::default();
         tokio::select! {
+            biased;
             () = over.cancelled() => return false,
             outcome = manager.ledger.consensus().propose(&empty) => match outcome {
                 Ok(_) => return true,

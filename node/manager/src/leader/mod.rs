@@ -1,6 +1,7 @@
 //! What only the leader does: asks `core/cluster` what is to be decided, and writes it.
 
 mod decide;
+mod lookout;
 mod roles;
 
 pub(crate) use roles::CATCH_UP;
@@ -12,7 +13,9 @@ use std::sync::Arc;
 pub(crate) async fn run(manager: Arc<Manager>) {
     let mut leadership = manager.ledger.leadership();
     loop {
+        // A manager that stops while it leads must not begin once more.
         let leads = tokio::select! {
+            biased;
             () = manager.stop.cancelled() => return,
             leads = leadership.wait_for(|l| l.is_self) => leads.map(|l| l.term),
         };
@@ -22,7 +25,8 @@ pub(crate) async fn run(manager: Arc<Manager>) {
         let loops = async {
             tokio::join!(
                 decide::run(&manager, over.clone()),
-                roles::run(&manager, over.clone())
+                roles::run(&manager, over.clone()),
+                lookout::run(&manager, over.clone())
             );
         };
         let deposed = async {

@@ -134,6 +134,7 @@ impl Member {
             let mut renewed = member.credentials.renewed();
             let removed = member.agent().map(|agent| agent.removed());
             let mut led = Instant::now();
+            let mut lost = false;
             loop {
                 tokio::select! {
                     () = member.stop.cancelled() => return,
@@ -153,8 +154,14 @@ impl Member {
                     Some(manager) if member.credentials.identity().role == Role::Manager => {
                         if manager.pulse.is_led() {
                             led = Instant::now();
+                            if std::mem::take(&mut lost) {
+                                tracing::info!("a leader of the swarm counts this manager in again");
+                            }
                         } else if led.elapsed() > LEADERLESS {
                             led = Instant::now();
+                            if !std::mem::replace(&mut lost, true) {
+                                tracing::warn!("no leader of the swarm counts this manager in");
+                            }
                             if let Some(agent) = member.agent() {
                                 agent.renew();
                             }

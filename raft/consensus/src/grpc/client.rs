@@ -194,10 +194,17 @@ impl RaftNetworkV2<C> for Link {
         async move {
             let mut client = self.client()?;
             let to = self.to;
+            // After a failure it is the first request that is held back for a while. So it is waited for before a
+            // connection is tried: a manager that is gone would be called on without any pause.
+            let mut input = input;
+            let Some(first) = input.next().await else {
+                return Ok(stream::empty().boxed());
+            };
             let sent = Arc::new(AtomicU64::new(0));
             let counted = sent.clone();
             // A request that cannot be encoded ends the stream; the replies end with it.
-            let requests = input
+            let requests = stream::once(std::future::ready(first))
+                .chain(input)
                 .map(move |request| {
                     counted.fetch_add(1, Ordering::Relaxed);
                     message(to, &request)

@@ -145,3 +145,25 @@ async fn one_that_missed_the_log_gets_a_snapshot() {
     second.close().await;
     first.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manager_that_is_gone_is_called_a_few_times_a_second() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut managers = three(dir.path()).await;
+    managers.remove(2).kill();
+    let before = managers[0].dialled();
+    // Something to replicate, or nobody would call but for the heartbeats.
+    for n in 0..20 {
+        managers[0]
+            .consensus
+            .propose(&create(&format!("s{n}")))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let calls = managers[0].dialled() - before;
+    assert!((5..80).contains(&calls), "{calls} calls in two seconds");
+    for manager in managers {
+        manager.close().await;
+    }
+}

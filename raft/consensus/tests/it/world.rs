@@ -6,16 +6,20 @@ use shoal_raft_objects::{NodeId, Object, Proposal, RaftId, Service, ServiceSpec,
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_stream::wrappers::TcpListenerStream;
 
-pub struct Tcp;
+/// Counts the attempts.
+#[derive(Clone, Default)]
+pub struct Tcp(Arc<AtomicUsize>);
 
 #[async_trait]
 impl Dial for Tcp {
     async fn dial(&self, peer: &Peer) -> io::Result<Box<dyn Stream>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
         let stream = TcpStream::connect(&peer.addr).await?;
         stream.set_nodelay(true)?;
         Ok(Box::new(stream))
@@ -27,6 +31,7 @@ pub struct Manager {
     /// Its own, so that a kill takes everything with it.
     runtime: Option<Runtime>,
     pub addr: String,
+    dialled: Tcp,
 }
 
 impl Manager {
@@ -51,8 +56,10 @@ impl Manager {
             .enable_all()
             .build()
             .unwrap();
+        let dialled = Tcp::default();
+        let dial = Arc::new(dialled.clone());
         let started = runtime.spawn(async move {
-            let consensus = Consensus::start(config, Arc::new(Tcp)).await.unwrap();
+            let consensus = Consensus::start(config, dial).await.unwrap();
             let listener = TcpListener::from_std(listener).unwrap();
             let serve = tonic::transport::Server::builder()
                 .add_service(service::server(consensus.service().unwrap()))
@@ -64,7 +71,13 @@ impl Manager {
             consensus: started.await.unwrap(),
             runtime: Some(runtime),
             addr,
+            dialled,
         }
+    }
+
+    /// Connections that this manager has tried to make so far.
+    pub fn dialled(&self) -> usize {
+        self.dialled.0.load(Ordering::Relaxed)
     }
 
     pub fn peer(&self) -> Peer {
