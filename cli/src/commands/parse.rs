@@ -142,7 +142,12 @@ pub fn nano_cpus(value: &str) -> Result<i64> {
     let cpus: f64 = value
         .parse()
         .map_err(|_| anyhow!("invalid argument {value:?} for \"--cpus\" flag"))?;
-    Ok((cpus * 1e9).round() as i64)
+    let nanos = (cpus * 1e9).round();
+    // What cannot be said must not come out as "no limit".
+    if !nanos.is_finite() || nanos.abs() >= i64::MAX as f64 {
+        bail!("invalid argument {value:?} for \"--cpus\" flag");
+    }
+    Ok(nanos as i64)
 }
 
 /// `[ip:][hostPort:]containerPort[/proto]` → (`"80/tcp"`, ip, host port).
@@ -214,6 +219,14 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cpus_that_are_no_number_are_not_no_limit() {
+        assert_eq!(nano_cpus("1.5").unwrap(), 1_500_000_000);
+        for bad in ["NaN", "inf", "1e300", "-1e300", "x", ""] {
+            assert!(nano_cpus(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn ports_mounts_and_filters() {

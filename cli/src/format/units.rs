@@ -58,7 +58,7 @@ pub fn bytes_of(text: &str) -> Result<i64> {
         "p" => 5,
         _ => return Err(bad()),
     };
-    Ok((number * 1024f64.powi(power)) as i64)
+    whole(number * 1024f64.powi(power)).ok_or_else(bad)
 }
 
 /// Go's `time.ParseDuration` → nanoseconds: `1h2m3.5s`, `100ms`.
@@ -97,7 +97,12 @@ pub fn duration_of(text: &str) -> Result<i64> {
         rest = &rest[unit.len()..];
         total += number * scale;
     }
-    Ok((sign * total) as i64)
+    whole(sign * total).ok_or_else(bad)
+}
+
+/// None where it does not fit.
+fn whole(number: f64) -> Option<i64> {
+    (number.abs() < i64::MAX as f64).then_some(number as i64)
 }
 
 /// "Less than a second", "About a minute", "3 hours", …: docker's coarse durations.
@@ -164,6 +169,8 @@ mod tests {
         assert_eq!(duration_of("1m30s").unwrap(), 90_000_000_000);
         assert_eq!(duration_of("100ms").unwrap(), 100_000_000);
         assert!(duration_of("5").is_err() && duration_of("").is_err() && duration_of("1x").is_err());
+        assert!(bytes_of("99999999999g").is_err() && duration_of("9999999999h").is_err());
+        assert!(duration_of("-9999999999h").is_err());
         assert_eq!(human_duration(0), "Less than a second");
         assert_eq!(human_duration(59), "59 seconds");
         assert_eq!(human_duration(61), "About a minute");

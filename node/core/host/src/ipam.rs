@@ -15,7 +15,7 @@ pub enum Error {
     OutOfRange(Ipv4Addr),
     #[error("all predefined address pools have been fully subnetted")]
     NoSubnet,
-    #[error("Invalid subnet {0} : it should be a network of at least four addresses")]
+    #[error("Invalid subnet {0} : it should be a network of at least four addresses, and not of all")]
     BadSubnet(Ipv4Net),
     #[error("no matching subnet for gateway {0}")]
     BadGateway(Ipv4Addr),
@@ -38,7 +38,8 @@ impl Pool {
     /// Without a gateway, the first address of the range is it.
     pub fn new(subnet: Ipv4Net, range: Option<Ipv4Net>, gateway: Option<Ipv4Addr>) -> Result<Pool, Error> {
         let subnet = subnet.trunc();
-        if subnet.prefix_len() > 30 {
+        // One that is everything would take the host's own way out.
+        if !(1..=30).contains(&subnet.prefix_len()) {
             return Err(Error::BadSubnet(subnet));
         }
         let range = range.unwrap_or(subnet).trunc();
@@ -243,6 +244,10 @@ mod tests {
         assert_eq!(
             Pool::new(net("10.1.0.0/31"), None, None),
             Err(Error::BadSubnet(net("10.1.0.0/31")))
+        );
+        assert_eq!(
+            Pool::new(net("0.0.0.0/0"), None, None),
+            Err(Error::BadSubnet(net("0.0.0.0/0")))
         );
     }
 

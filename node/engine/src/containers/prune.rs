@@ -53,7 +53,7 @@ pub(crate) fn until(filters: &Filters) -> Result<Option<Time>> {
         return Ok(Some(Time(clock::now().0.saturating_sub(ns))));
     }
     let at = Timestamp::parse_query(text).map_err(|e| invalid(e.to_string()))?;
-    Ok(Some(Time(i64::try_from(at.unix_nanos()).unwrap_or(i64::MAX))))
+    Ok(Some(clock::from_nanos(at.unix_nanos())))
 }
 
 /// Go's durations: `1h30m`, `500ms`.
@@ -82,7 +82,19 @@ fn duration_ns(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::duration_ns;
+    use super::{duration_ns, until};
+    use shoal_api_types::Filters;
+
+    #[test]
+    fn a_time_long_before_all_others_is_not_the_end_of_time() {
+        let filters = |text: &str| {
+            let mut filters = Filters::new();
+            filters.add("until", text);
+            filters
+        };
+        assert_eq!(until(&filters("-99999999999")).unwrap().unwrap().0, i64::MIN);
+        assert_eq!(until(&filters("99999999999")).unwrap().unwrap().0, i64::MAX);
+    }
 
     #[test]
     fn durations() {

@@ -28,6 +28,9 @@ pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String
     if !config.stop_signal.is_empty() && crate::units::signal(&config.stop_signal).is_none() {
         return Err(invalid(format!("invalid signal: {}", config.stop_signal)));
     }
+    if !config.mac_address.is_empty() {
+        crate::networks::parse_mac(&config.mac_address)?;
+    }
     health(config)?;
     for port in config.exposed_ports.keys() {
         ports::parse(port).map_err(invalid)?;

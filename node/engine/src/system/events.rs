@@ -8,7 +8,6 @@ use futures_util::stream;
 use shoal_api_backend as api;
 use shoal_api_backend::BoxStream;
 use shoal_api_types::event::EventMessage;
-use shoal_node_core_host::lifecycle::Time;
 use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -35,7 +34,7 @@ pub fn stream(events: &Events, options: api::Events) -> Result<BoxStream<Result<
             .filter(move |e| first(e))
             .map(|e| Ok((*e).clone())),
     );
-    let until = until.map(|u| Time(i64::try_from(u).unwrap_or(i64::MAX)));
+    let until = until.map(clock::from_nanos);
     let live = stream::unfold(Some(live), move |live| {
         let fits = fits.clone();
         async move {

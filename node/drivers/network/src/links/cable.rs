@@ -142,7 +142,10 @@ impl Links {
             0 => "bring up loopback".to_owned(),
             1 => format!("bring up {}", cable.name),
             2 => format!("give {} the address {}", cable.name, cable.address),
-            _ => format!("add a default route over {:?} to {}", cable.gateway, cable.name),
+            _ => match cable.gateway {
+                Some(gateway) => format!("add a default route over {gateway} to {}", cable.name),
+                None => format!("set up {}", cable.name),
+            },
         };
         netns.socket().lock().exchange(&mut request, what).map(drop)
     }
