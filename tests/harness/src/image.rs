@@ -3,10 +3,16 @@
 use crate::process::{run, run_ok};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// A root file system with busybox and its applets, `/etc/passwd` with root, a user `app` (1000, also in group
 /// `extra` 2000) and `/www/index.html`. Made once per machine.
 pub fn busybox_tar() -> PathBuf {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(make_busybox_tar).clone()
+}
+
+fn make_busybox_tar() -> PathBuf {
     let path = std::env::temp_dir().join("shoal-test-busybox-1.tar");
     if path.exists() {
         return path;

@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use oci_spec::runtime::Spec;
@@ -32,6 +33,7 @@ pub struct World {
     pub dir: TempDir,
     pub launcher: Launcher,
     pub parent: String,
+    number: u32,
     count: std::cell::Cell<u32>,
 }
 
@@ -65,13 +67,17 @@ impl World {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nother:x:1000:1000::/home/other:/bin/sh\n";
         std::fs::write(lower.join("etc/passwd"), passwd).unwrap();
         std::fs::write(lower.join("etc/group"), "root:x:0:\nother:x:1000:\n").unwrap();
-        let parent = format!("/shoal-runtime-{}", std::process::id());
+        // Cases share a process under a plain `cargo test`, and nothing else.
+        static WORLDS: AtomicU32 = AtomicU32::new(0);
+        let number = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let parent = format!("/shoal-runtime-{}-{number}", std::process::id());
         Hierarchy::detect().unwrap().prepare_parent(&parent).unwrap();
         let launcher = Launcher::open(Path::new(env!("CARGO_BIN_EXE_shoal-shim"))).unwrap();
         Self {
             dir,
             launcher,
             parent,
+            number,
             count: 0.into(),
         }
     }
@@ -111,7 +117,10 @@ impl World {
     pub fn launch(&self, input: &Input) -> Launch {
         let n = self.count.get();
         self.count.set(n + 1);
-        let id = format!("{:064x}", u128::from(std::process::id()) << 16 | u128::from(n));
+        let id = format!(
+            "{:064x}",
+            u128::from(std::process::id()) << 32 | u128::from(self.number) << 16 | u128::from(n)
+        );
         let at = |name: &str| {
             let path = self.dir.path().join(&id).join(name);
             std::fs::create_dir_all(&path).unwrap();

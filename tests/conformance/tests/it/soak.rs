@@ -2,7 +2,7 @@
 
 use shoal_tests_conformance::{Engine, IMAGE};
 
-/// What a daemon holds: open descriptors, threads, children, and private memory in KiB.
+/// What a daemon holds: open descriptors, threads, children, and memory of its own in KiB.
 #[derive(Debug, Clone, Copy)]
 struct Holding {
     descriptors: usize,
@@ -19,7 +19,8 @@ fn holding(pid: u32) -> Holding {
     let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("the daemon lives");
     let private = rollup
         .lines()
-        .filter(|l| l.starts_with("Private_"))
+        // Pages of the binary are private or shared by whether another daemon happens to run it.
+        .filter(|l| l.starts_with("Private_Dirty:"))
         .filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok())
         .sum();
     Holding {

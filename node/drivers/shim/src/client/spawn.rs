@@ -19,7 +19,9 @@ pub fn spawn(
     netns: Option<BorrowedFd<'_>>,
     log: BorrowedFd<'_>,
 ) -> io::Result<i32> {
-    // Sources well above the targets, so that no dup2 below overwrites the source of a later one.
+    // Sources well above the targets, so that no dup2 below overwrites the source of a later one, nor the program: a
+    // process that was started with few descriptors has it at 3 or 4.
+    let program = fcntl_dupfd_cloexec(program, 10)?;
     let control = fcntl_dupfd_cloexec(control, 10)?;
     let netns = netns.map(|fd| fcntl_dupfd_cloexec(fd, 10)).transpose()?;
     let log = fcntl_dupfd_cloexec(log, 10)?;
