@@ -108,15 +108,31 @@ pub(crate) async fn renew(ledger: &Ledger, csr_pem: &str, node: &NodeId) -> Resu
 
 /// `cluster` with the node's certificate refused from now on, and those forgotten that have expired long ago.
 pub(crate) fn revoke(cluster: &Cluster, node: &Node) -> Cluster {
+    refuse(cluster, &node.certificate_serial)
+}
+
+/// `cluster` with every certificate that the node ever had refused from now on: it may hold one from before its last
+/// renewal. For a node that is removed; its id is never given again.
+pub(crate) fn banish(cluster: &Cluster, node: &NodeId) -> Cluster {
+    refuse(cluster, node.as_str())
+}
+
+fn refuse(cluster: &Cluster, what: &str) -> Cluster {
     let mut cluster = cluster.clone();
     let now = now();
     cluster.revoked.retain(|(_, until)| *until > now);
-    if !node.certificate_serial.is_empty() {
+    if !what.is_empty() {
         let validity = Duration::from_nanos(u64::try_from(cluster.spec.node_cert_expiry).unwrap_or(0));
         let until = now.after(validity + REVOKED_MARGIN);
-        cluster.revoked.push((node.certificate_serial.clone(), until));
+        cluster.revoked.push((what.to_owned(), until));
     }
     cluster
+}
+
+/// Whether `cluster` refuses this certificate, or all of its node's.
+pub(crate) fn is_refused(cluster: &Cluster, identity: &Identity) -> bool {
+    let mut refused = cluster.revoked.iter();
+    refused.any(|(what, _)| *what == identity.serial || what == identity.node.as_str())
 }
 
 fn sign(cluster: &Cluster, csr_pem: &str, node: &NodeId, role: Role) -> Result<(String, String)> {

@@ -106,7 +106,8 @@ pub struct Cluster {
     pub default_addr_pool: Vec<String>,
     pub subnet_size: u32,
     pub data_path_port: u32,
-    /// Serials of certificates that must be refused until they expire, with that time: removed nodes.
+    /// Serials of certificates, and ids of removed nodes whose every certificate is meant, that must be refused until
+    /// they expire, with that time.
     pub revoked: Vec<(String, Time)>,
     pub unlock_key: Option<String>,
 }

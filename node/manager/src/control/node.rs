@@ -62,10 +62,10 @@ impl Control {
         let cluster = state
             .cluster()
             .ok_or_else(|| Error::not_found("no cluster found"))?;
-        // Its certificate is refused from the same moment on.
+        // Its certificates are refused from the same moment on.
         let writes = vec![
             Write::Update {
-                object: authority::revoke(cluster, &node).into(),
+                object: authority::banish(cluster, &node.id).into(),
                 touched: cluster.meta.touched,
             },
             Write::Delete {

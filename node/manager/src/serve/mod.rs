@@ -21,6 +21,7 @@ pub(crate) mod membership;
 mod raft;
 mod stream;
 
+use crate::authority::is_refused;
 use crate::manager::Manager;
 use parking_lot::RwLock;
 use shoal_api_wire::ca::ca_server::CaServer;
@@ -127,9 +128,7 @@ impl Desk {
         let manager = self.manager.read().clone();
         manager.is_some_and(|manager| {
             let state = manager.ledger.state();
-            state
-                .cluster()
-                .is_some_and(|c| c.revoked.iter().any(|(serial, _)| *serial == identity.serial))
+            state.cluster().is_some_and(|c| is_refused(c, identity))
         })
     }
 

@@ -3,20 +3,30 @@
 use crate::harness::{Node, create, eventually, running, spec};
 use shoal_api_backend::Swarm as _;
 use shoal_api_types::Filters;
+use shoal_api_wire::ca::RenewRequest;
+use shoal_api_wire::ca::ca_client::CaClient;
 use shoal_api_wire::dispatcher::dispatcher_client::DispatcherClient;
 use shoal_api_wire::dispatcher::{FromAgent, Hello, from_agent};
 use shoal_api_wire::membership::membership_client::MembershipClient;
-use shoal_api_wire::membership::{HeardRequest, HeardResponse};
+use shoal_api_wire::membership::{HeardRequest, HeardResponse, ProposeRequest};
 use shoal_api_wire::{channel, removed};
-use shoal_node_drivers_certs::{Credentials, Files};
-use shoal_raft_objects::{NodeDescription, codec};
+use shoal_node_drivers_certs::{Credentials, Files, Request};
+use shoal_raft_objects::{NodeDescription, Proposal, codec};
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 /// A connection to `to` in the name of `from`.
 fn dial(from: &Node, to: &Node) -> Channel {
-    let files = Files::new(from.dir.path().join("swarm/certificates"));
-    let credentials = Credentials::load(&files).unwrap().unwrap();
+    dial_with(credentials(from), to)
+}
+
+/// Those that the node has now.
+fn credentials(node: &Node) -> Credentials {
+    let files = Files::new(node.dir.path().join("swarm/certificates"));
+    Credentials::load(&files).unwrap().unwrap()
+}
+
+fn dial_with(credentials: Credentials, to: &Node) -> Channel {
     channel::lazy(&to.addr, move |addr| {
         let credentials = credentials.clone();
         async move { credentials.connect(&addr).await }
@@ -218,6 +228,46 @@ async fn only_a_leader_with_a_majority_hears_and_only_members_are_heard() {
     })
     .await;
     for node in [first, worker] {
+        node.swarm.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_certificate_of_a_removed_manager_is_of_use() {
+    let first = Node::init("m1").await;
+    let second = Node::manager_of("m2", &first).await;
+    let third = Node::manager_of("m3", &first).await;
+    await_reachable(&first, 3).await;
+    let (old, third_id) = (credentials(&third), third.id().await);
+    // It has a newer certificate since: that is the one which the cluster knows.
+    let request = RenewRequest {
+        csr_pem: Request::new().unwrap().csr_pem,
+        on_behalf_of: String::new(),
+    };
+    CaClient::new(dial(&third, &first)).renew(request).await.unwrap();
+    let propose = async || {
+        let proposal = codec::encode(&Proposal::default()).unwrap().into();
+        let request = ProposeRequest { proposal };
+        let mut client = MembershipClient::new(dial_with(old.clone(), &first));
+        client.propose(request).await.map(drop)
+    };
+    propose().await.unwrap();
+    set_role(&first, &third_id, "worker").await;
+    eventually("it manages no more", || async {
+        first
+            .swarm
+            .node(&third_id)
+            .await
+            .unwrap()
+            .manager_status
+            .is_none()
+    })
+    .await;
+    first.swarm.remove_node(&third_id, true).await.unwrap();
+    let refused = propose().await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    await_lost(&third).await;
+    for node in [first, second, third] {
         node.swarm.shutdown().await;
     }
 }
