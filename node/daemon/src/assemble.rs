@@ -2,7 +2,7 @@
 
 use crate::config::{Config, Loaded};
 use crate::executor::TaskRunner;
-use crate::host::{LocalAgents, NodeSystem, SwarmEvents, TunnelledApi};
+use crate::host::{LocalAgents, NodeSystem, SwarmEvents, Troubles, TunnelledApi};
 use crate::listen::{self, Plan};
 use crate::seat::Seat;
 use crate::signals::{Signals, Wish};
@@ -40,28 +40,45 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         timing: Default::default(),
     })
     .await;
+    let troubles = Troubles::default();
     let api = router(Backends {
         containers: Arc::new(engine.containers.clone()),
         execs: Arc::new(engine.execs.clone()),
         images: Arc::new(engine.images.clone()),
         networks: Arc::new(engine.networks.clone()),
         volumes: Arc::new(engine.volumes.clone()),
-        system: Arc::new(NodeSystem::new(engine.system.clone(), swarm.clone())),
+        system: Arc::new(NodeSystem::new(
+            engine.system.clone(),
+            swarm.clone(),
+            troubles.clone(),
+        )),
         swarm: swarm.clone(),
         forwarding: swarm.clone(),
     });
     swarm.serve_with(Arc::new(TunnelledApi::new(api.clone())));
 
     let shutdown = CancellationToken::new();
-    let listeners = listen::bind(&plan).await?;
+    let bound = listen::bind(&plan).await?;
     let serving = TaskTracker::new();
-    for listener in listeners {
-        let options = Serving {
-            shutdown: shutdown.clone(),
-            grace: GRACE,
-            ..Serving::default()
-        };
-        serving.spawn(serve(listener, api.clone(), options));
+    let options = || Serving {
+        shutdown: shutdown.clone(),
+        grace: GRACE,
+        ..Serving::default()
+    };
+    for listener in bound.listeners {
+        serving.spawn(serve(listener, api.clone(), options()));
+    }
+    for taken in bound.taken {
+        let (api, options, troubles) = (api.clone(), options(), troubles.clone());
+        serving.spawn(async move {
+            troubles.lock().push(taken.reason.clone());
+            let listener = tokio::select! {
+                listener = taken.insist() => listener,
+                () = options.shutdown.cancelled() => return,
+            };
+            troubles.lock().retain(|reason| *reason != taken.reason);
+            serve(listener, api, options).await;
+        });
     }
     serving.close();
     tracing::info!(id = engine.id(), "API listening on {:?}", plan.sockets);

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::executor::TaskRunner;
 use crate::seat::Seat;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use shoal_api_backend::{BoxStream, Duplex, Events, MeasureUsage, Ping, Result, System};
 use shoal_api_http::{Peer, Router, serve_duplex};
 use shoal_api_types::auth::{AuthConfig, AuthResponse};
@@ -147,11 +148,19 @@ impl asked::Events for SwarmEvents {
 pub struct NodeSystem {
     engine: shoal_node_engine::System,
     swarm: Arc<Seat>,
+    troubles: Troubles,
 }
 
+/// What keeps the daemon from doing all that it was told to, for `docker info`.
+pub type Troubles = Arc<Mutex<Vec<String>>>;
+
 impl NodeSystem {
-    pub fn new(engine: shoal_node_engine::System, swarm: Arc<Seat>) -> Self {
-        Self { engine, swarm }
+    pub fn new(engine: shoal_node_engine::System, swarm: Arc<Seat>, troubles: Troubles) -> Self {
+        Self {
+            engine,
+            swarm,
+            troubles,
+        }
     }
 }
 
@@ -167,7 +176,11 @@ impl System for NodeSystem {
         self.engine.version().await
     }
     async fn info(&self) -> Result<Info> {
-        self.engine.info().await
+        let mut info = self.engine.info().await?;
+        for reason in &*self.troubles.lock() {
+            info.warnings.push(format!("WARNING: {reason}"));
+        }
+        Ok(info)
     }
     async fn events(&self, options: Events) -> Result<BoxStream<Result<EventMessage>>> {
         self.engine.events(options).await

@@ -2,8 +2,10 @@
 
 use crate::config::Config;
 use anyhow::{Result, bail};
-use shoal_api_http::{Listener, TlsFiles, plain_tcp_is_safe};
+use shoal_api_http::{BindError, Listener, TlsFiles, plain_tcp_is_safe};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Socket {
@@ -20,6 +22,10 @@ pub struct Plan {
     /// Of unix sockets. None where the default group does not have to exist.
     pub group: Option<String>,
 }
+
+/// Between attempts at a port that is taken: the first pause, doubled up to the last.
+const PAUSE: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
@@ -90,23 +96,79 @@ fn tls(config: &Config) -> Result<Option<TlsFiles>> {
     }))
 }
 
-/// Binds everything, or nothing: what was bound goes with the error.
-pub async fn bind(plan: &Plan) -> Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
+/// What was bound, and what somebody else has for now.
+#[derive(Default)]
+pub struct Bound {
+    pub listeners: Vec<Listener>,
+    pub taken: Vec<Taken>,
+}
+
+/// A TCP port that is somebody else's.
+pub struct Taken {
+    address: String,
+    tls: Option<TlsFiles>,
+    pub reason: String,
+}
+
+/// Binds everything, or nothing: what was bound goes with the error. A port that is taken is no error where the API is
+/// served somewhere else: after a restart its holder may be about to go.
+pub async fn bind(plan: &Plan) -> Result<Bound> {
+    let mut bound = Bound::default();
+    let mut first = None;
     for socket in &plan.sockets {
         match socket {
             Socket::Unix(path) => {
                 if let Some(dir) = path.parent() {
                     std::fs::create_dir_all(dir)?;
                 }
-                listeners.push(Listener::unix(path, plan.group.as_deref())?);
+                bound.listeners.push(Listener::unix(path, plan.group.as_deref())?);
             }
-            Socket::Tcp(address, None) => listeners.push(Listener::tcp(address).await?),
-            Socket::Tcp(address, Some(files)) => listeners.push(Listener::tls(address, files).await?),
-            Socket::Systemd(files) => listeners.extend(Listener::systemd(files.as_ref())?),
+            Socket::Tcp(address, tls) => match tcp_listener(address, tls.as_ref()).await {
+                Ok(listener) => bound.listeners.push(listener),
+                Err(error) if is_taken(&error) => {
+                    bound.taken.push(Taken {
+                        address: address.clone(),
+                        tls: tls.clone(),
+                        reason: error.to_string(),
+                    });
+                    first.get_or_insert(error);
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Socket::Systemd(files) => bound.listeners.extend(Listener::systemd(files.as_ref())?),
         }
     }
-    Ok(listeners)
+    match first {
+        Some(error) if bound.listeners.is_empty() => Err(error.into()),
+        _ => Ok(bound),
+    }
+}
+
+impl Taken {
+    /// Tries again until the port is free.
+    pub async fn insist(&self) -> Listener {
+        let mut pause = PAUSE;
+        tracing::warn!("{}: trying again", self.reason);
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+            if let Ok(listener) = tcp_listener(&self.address, self.tls.as_ref()).await {
+                tracing::info!(address = self.address, "API listening at last");
+                return listener;
+            }
+        }
+    }
+}
+
+async fn tcp_listener(address: &str, tls: Option<&TlsFiles>) -> std::result::Result<Listener, BindError> {
+    match tls {
+        None => Listener::tcp(address).await,
+        Some(files) => Listener::tls(address, files).await,
+    }
+}
+
+fn is_taken(error: &BindError) -> bool {
+    matches!(error, BindError::Tcp { reason, .. } if reason.kind() == ErrorKind::AddrInUse)
 }
 
 #[cfg(test)]
@@ -140,6 +202,33 @@ mod tests {
         );
         assert!(plan_of(&["tcp://127.0.0.1:x"], |_| ()).is_err());
         assert!(plan_of(&["ftp://x"], |_| ()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_waited_for_unless_it_is_the_only_one() {
+        let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = holder.local_addr().unwrap().to_string();
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = Plan {
+            sockets: vec![Socket::Tcp(address.clone(), None)],
+            group: Some(String::new()),
+        };
+        let alone = bind(&plan).await.err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(
+            alone.contains("listen tcp") && alone.contains("in use"),
+            "{alone}"
+        );
+        plan.sockets.push(Socket::Unix(dir.path().join("s")));
+        let bound = bind(&plan).await.unwrap();
+        assert_eq!((bound.listeners.len(), bound.taken.len()), (1, 1));
+        assert!(
+            bound.taken[0].reason.contains(&address),
+            "{}",
+            bound.taken[0].reason
+        );
+        drop(holder);
+        let free = bound.taken[0].insist().await;
+        assert_eq!(free.tcp_address().unwrap().to_string(), address);
     }
 
     #[test]

@@ -154,7 +154,8 @@ impl EventLoop {
                 self.deliver(key, stream, tty, &buffer[..length]);
                 true
             }
-            Err(Errno::AGAIN | Errno::INTR) => false,
+            Err(Errno::INTR) => true,
+            Err(Errno::AGAIN) => false,
             // The end; a terminal says EIO when nobody has it open any more.
             Ok(_) | Err(_) => {
                 self.poll.remove(&*fd);
