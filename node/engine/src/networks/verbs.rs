@@ -13,6 +13,7 @@ use shoal_api_backend as api;
 use shoal_api_types::Filters;
 use shoal_api_types::network::*;
 use shoal_node_core_host::ipam::{self, Pool};
+use shoal_node_core_host::netplan;
 use std::collections::BTreeMap;
 
 #[derive(Clone)]
@@ -20,6 +21,8 @@ pub struct Networks {
     table: NetworkTable,
     registry: Registry,
 }
+
+const MTU: u32 = 1500;
 
 const FILTERS: [&str; 8] = [
     "dangling", "driver", "id", "label", "name", "scope", "type", "idOrName",
@@ -81,9 +84,18 @@ impl Networks {
         };
         let pool = Pool::new(subnet, ip_range, gateway).map_err(|e| invalid(e.to_string()))?;
         let yes = |key: &str, default: bool| option(key).and_then(|v| v.parse().ok()).unwrap_or(default);
+        let bridge = option("com.docker.network.bridge.name")
+            .map_or_else(|| format!("br-{}", ids::short(&id)), Into::into);
+        check_bridge(&bridge)?;
+        // The other one's containers would be on it, and removing one network would take the bridge from both.
+        if let Some(other) = self.table.all().iter().find(|r| r.bridge == bridge) {
+            return Err(forbidden(format!(
+                "cannot create network {id} ({bridge}): conflicts with network {} ({bridge}): networks have same bridge name",
+                other.id
+            )));
+        }
         Ok(Record {
-            bridge: option("com.docker.network.bridge.name")
-                .map_or_else(|| format!("br-{}", ids::short(&id)), Into::into),
+            bridge,
             name: request.name,
             created: clock::now(),
             driver: "bridge".into(),
@@ -93,9 +105,7 @@ impl Networks {
             subnet: Some(subnet.trunc()),
             ip_range,
             gateway: Some(pool.gateway()),
-            mtu: option("com.docker.network.driver.mtu")
-                .and_then(|v| v.parse().ok())
-                .unwrap_or(1500),
+            mtu: mtu(option("com.docker.network.driver.mtu").unwrap_or_default())?,
             icc: yes("com.docker.network.bridge.enable_icc", true),
             masquerade: yes("com.docker.network.bridge.enable_ip_masquerade", true),
             enable_ipv6: false,
@@ -143,6 +153,28 @@ impl Networks {
         }
         self.emit("destroy", record);
         Ok(())
+    }
+}
+
+fn check_bridge(name: &str) -> Result<()> {
+    let fits = !matches!(name, "" | "." | "..") && name.len() <= netplan::LINK_NAME_BYTES_MAX;
+    if fits
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && b != b'/' && b != b':')
+    {
+        return Ok(());
+    }
+    Err(invalid(format!("invalid bridge name {name:?}")))
+}
+
+/// What the kernel takes for a bridge; nothing and 0 are the default.
+fn mtu(text: &str) -> Result<u32> {
+    match text.parse() {
+        _ if text.is_empty() => Ok(MTU),
+        Ok(0) => Ok(MTU),
+        Ok(mtu @ 68..=65535) => Ok(mtu),
+        _ => Err(invalid(format!("invalid MTU {text}: it should be 68 to 65535"))),
     }
 }
 
@@ -294,5 +326,31 @@ impl api::Networks for Networks {
         Ok(NetworkPruneReport {
             networks_deleted: gone.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check_bridge, mtu};
+
+    #[test]
+    fn bridges_are_called_what_the_kernel_takes() {
+        for good in ["br0", "a", "123456789012345"] {
+            assert!(check_bridge(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "a:b", "1234567890123456", "brücke"] {
+            assert!(check_bridge(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mtus_are_in_range() {
+        assert_eq!(
+            (mtu("").unwrap(), mtu("0").unwrap(), mtu("9000").unwrap()),
+            (1500, 1500, 9000)
+        );
+        for bad in ["-1", "67", "65536", "99999999999", "x"] {
+            assert!(mtu(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -184,3 +184,14 @@ fn a_deleted_bridge_is_back_at_once_with_the_ports_of_running_containers() {
     }
     e.ok(&["rm", "-f", &name]);
 }
+
+#[test]
+fn two_networks_never_share_a_bridge() {
+    let e = Engine::start();
+    let option = "com.docker.network.bridge.name=docker0";
+    let (code, _, err) = e.code(&["network", "create", "-o", option, &e.name("same-bridge")]);
+    assert!(
+        code != 0 && err.contains("networks have same bridge name"),
+        "{err}"
+    );
+}
