@@ -5,6 +5,7 @@
 
 use shoal_tests_harness::{Host, World, busybox_tar, eventually};
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub const IMAGE: &str = "shoaltest:latest";
@@ -18,10 +19,14 @@ pub fn rounds(fast: usize) -> usize {
 }
 
 pub struct Cluster {
-    // Hosts are dropped before the world that they are plugged into.
+    // Hosts are dropped before the world that they are plugged into, and the next cluster forms after both.
     pub hosts: Vec<Host>,
     pub world: World,
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// One cluster at a time in this process: several at once only measure how the machine is loaded.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// One task as `docker service ps` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +41,7 @@ pub struct Task {
 impl Cluster {
     /// Hosts 0..managers are managers (host 0 first), the rest workers. Every host has the image.
     pub fn form(managers: usize, workers: usize) -> Cluster {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut world = World::new();
         let mut hosts: Vec<Host> = (0..managers + workers).map(|_| world.host()).collect();
         for host in &mut hosts {
@@ -68,7 +74,11 @@ impl Cluster {
                 ]);
             }
         }
-        let cluster = Cluster { hosts, world };
+        let cluster = Cluster {
+            hosts,
+            world,
+            _turn: turn,
+        };
         cluster.await_ready(managers + workers);
         cluster
     }
