@@ -1,7 +1,9 @@
 //! The leader's daemon is killed; all daemons are killed.
 
-use shoal_tests_cluster::{Cluster, rounds};
+use shoal_tests_cluster::{Cluster, IMAGE, rounds};
 use shoal_tests_harness::eventually;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -48,6 +50,43 @@ fn a_killed_leader_is_replaced_and_no_task_restarts() {
         median <= Duration::from_millis(median_max) && worst <= Duration::from_millis(worst_max),
         "{took:?}"
     );
+}
+
+/// Election timeouts are short: busy cores alone must not depose a leader again and again.
+#[test]
+fn busy_cores_depose_nobody() {
+    let c = Cluster::form(3, 0);
+    let busy = Arc::new(AtomicBool::new(true));
+    let burners: Vec<_> = (0..4)
+        .map(|_| {
+            let busy = busy.clone();
+            std::thread::spawn(move || while busy.load(Ordering::Relaxed) {})
+        })
+        .collect();
+    for n in 0..30 {
+        let name = format!("s{n}");
+        c.hosts[n % 3].docker_ok(&[
+            "service",
+            "create",
+            "--detach",
+            "--no-resolve-image",
+            "--replicas",
+            "0",
+            "--name",
+            &name,
+            IMAGE,
+        ]);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    busy.store(false, Ordering::Relaxed);
+    burners.into_iter().for_each(|b| b.join().expect("a burner ends"));
+    let led: usize = c
+        .hosts
+        .iter()
+        .map(|h| h.log().matches("this manager leads").count())
+        .sum();
+    println!("led {led} times");
+    assert!(led <= 2, "the leader changed {} times", led - 1);
 }
 
 #[test]
