@@ -98,6 +98,10 @@ pub(crate) fn raft(config: &Config) -> Result<openraft::Config, openraft::Config
         election_timeout_min: millis(config.timing.election_min),
         election_timeout_max: millis(config.timing.election_max),
         enable_pre_vote: Some(true),
+        // A leader that restarts may have lost the tail of its own log, while followers made just that tail durable and it
+        // was acknowledged. To lead on in the same term would be to write other entries under the same log ids, and to
+        // read from before what a majority holds. A new term costs half a second and finds the longest log.
+        enable_leader_restore: Some(false),
         install_snapshot_timeout: 60_000,
         max_payload_entries: 256,
         max_append_entries: Some(256),
