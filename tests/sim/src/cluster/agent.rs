@@ -68,7 +68,7 @@ impl Agent {
             .map(|(id, _)| id)
     }
 
-    fn follow(&mut self, set: &assignments::Set, rng: &mut impl RngExt) {
+    fn follow(&mut self, set: &assignments::Set, rng: &mut impl RngExt, calm: bool) {
         if set.index < self.seen {
             return;
         }
@@ -100,7 +100,7 @@ impl Agent {
             }
         }
         for local in self.tasks.values_mut() {
-            local.state = local.next(rng);
+            local.state = local.next(rng, calm);
         }
     }
 
@@ -124,7 +124,9 @@ impl Agent {
 }
 
 impl Local {
-    fn next(&self, rng: &mut impl RngExt) -> TaskState {
+    /// In a calm nothing fails of itself any more: a task that failed just before the cluster is judged would be counted
+    /// as one that nobody replaces.
+    fn next(&self, rng: &mut impl RngExt, calm: bool) -> TaskState {
         use TaskState::*;
         if self.state.is_terminal() {
             return self.state;
@@ -138,13 +140,13 @@ impl Local {
         }
         match self.state {
             Accepted => Preparing,
-            Preparing if rng.random_bool(0.01) => Rejected,
+            Preparing if rng.random_bool(0.01) && !calm => Rejected,
             Preparing => Ready,
             Ready if self.task.desired >= Running => Starting,
-            Starting if rng.random_bool(0.02) => Failed,
+            Starting if rng.random_bool(0.02) && !calm => Failed,
             Starting => Running,
             Running if self.ends && rng.random_bool(0.2) => Complete,
-            Running if rng.random_bool(0.0005) => Failed,
+            Running if rng.random_bool(0.0005) && !calm => Failed,
             state => state,
         }
     }
@@ -215,7 +217,7 @@ fn step_one(world: &World, id: &NodeId) {
     }
     agent.look_at = now + inside.rng.random_range(50_000_000..150_000_000);
     let view = session.consensus.state();
-    agent.follow(&assignments::of_node(&view, id), &mut inside.rng);
+    agent.follow(&assignments::of_node(&view, id), &mut inside.rng, inside.calm);
     let writes = agent.news(&view);
     let Some(leader) = leader.and_then(up) else { return };
     if writes.is_empty() || agent.reporting {

@@ -14,6 +14,7 @@ const MILLIS: u64 = 1_000_000;
 
 /// Perhaps something goes wrong.
 pub fn act(world: &World) {
+    world.borrow_mut().calm = false;
     let roll: u32 = world.borrow_mut().rng.random_range(0..1000);
     match roll {
         0..15 => crash_one(world),
@@ -39,6 +40,7 @@ pub fn act(world: &World) {
 pub fn calm(world: &World) {
     {
         let mut inside = world.borrow_mut();
+        inside.calm = true;
         inside.network.heal();
         inside.network.weather(0.0, Duration::from_millis(5));
         for manager in inside.managers.values_mut() {

@@ -31,6 +31,8 @@ pub struct Inside {
     pub owners: u64,
     /// A change of membership is under way.
     pub changing: bool,
+    /// Nothing goes wrong at present.
+    pub calm: bool,
     pub counts: BTreeMap<&'static str, u64>,
 }
 
@@ -76,6 +78,7 @@ pub fn new() -> World {
         oracle: Oracle::default(),
         owners: 100,
         changing: false,
+        calm: false,
         counts: BTreeMap::new(),
     }))
 }
