@@ -7,6 +7,7 @@ mod attach;
 mod create;
 mod fold;
 mod handle;
+mod hearing;
 mod inspect;
 mod kill;
 mod kit;

@@ -2,7 +2,7 @@
 
 use super::actor::Input;
 use super::record::Record;
-use super::{Containers, Handle};
+use super::{Containers, Handle, hearing};
 use crate::error::{Result, invalid, not_modified};
 use shoal_api_backend::StopContainer;
 use shoal_node_core_host::lifecycle::Then;
@@ -24,7 +24,11 @@ pub(super) async fn stop(handle: &Handle, options: &StopContainer, then: Then) -
         .filter(|s| !s.is_empty())
         .map(parse)
         .transpose()?;
-    let timeout_ms = timeout_ms(&handle.view().record, options.timeout);
+    let record = handle.view().record.clone();
+    let timeout_ms = timeout_ms(&record, options.timeout);
+    if timeout_ms != Some(0) {
+        hearing::heard(handle, signal.unwrap_or_else(|| record.rules().signal_to_stop())).await;
+    }
     match handle
         .ask(|reply| Input::Stop {
             signal,

@@ -247,3 +247,28 @@ fn events_of_a_short_life() {
     }
     assert_eq!(at, expected.len(), "{actions:?}");
 }
+
+#[test]
+fn a_stop_right_after_the_start_is_heard() {
+    let e = Engine::start();
+    let name = e.name("early");
+    // Docker's own signal is lost when the process is not ready for it; then it waits its ten seconds out.
+    let late = if e.is_reference() { "" } else { "sleep 0.2; " };
+    let script = format!("{late}trap 'exit 7' TERM; while :; do sleep 0.1; done");
+    e.ok(&["create", "--name", &name, IMAGE, "sh", "-c", &script]);
+    for _ in 0..5 {
+        let start = std::time::Instant::now();
+        let post = |what: &str| {
+            e.api("POST", &format!("/v1.44/containers/{name}/{what}"), None)
+                .status
+        };
+        assert_eq!((post("start"), post("stop")), (204, 204));
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            start.elapsed()
+        );
+        assert_eq!(e.ok(&["inspect", "-f", "{{.State.ExitCode}}", &name]), "7");
+    }
+    e.ok(&["rm", &name]);
+}

@@ -25,6 +25,17 @@ pub enum Then {
     Shutdown,
 }
 
+impl Rules {
+    /// SIGTERM where neither image nor user names another.
+    pub fn signal_to_stop(&self) -> i32 {
+        if self.stop_signal > 0 {
+            self.stop_signal
+        } else {
+            15
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stopping {
     pub kill_at: Option<Time>,
@@ -235,11 +246,7 @@ fn stop(
             Ok((s, effects))
         }
         Phase::Running | Phase::Paused => {
-            let signal = signal.unwrap_or(if rules.stop_signal > 0 {
-                rules.stop_signal
-            } else {
-                15
-            });
+            let signal = signal.unwrap_or_else(|| rules.signal_to_stop());
             let mut effects = Vec::new();
             if s.phase == Phase::Paused {
                 s.phase = Phase::Running;
