@@ -16,7 +16,7 @@ use shoal_api_backend::{
     WaitCondition,
 };
 use shoal_api_types::Filters;
-use shoal_api_types::container::ContainerInspect;
+use shoal_api_types::container::{ContainerInspect, ContainerSummary};
 use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Started, TaskError};
 use shoal_raft_objects::service::PortConfig;
 use shoal_raft_objects::task::ContainerStatus;
@@ -42,19 +42,20 @@ fn fatal(e: impl std::fmt::Display) -> TaskError {
 impl TaskRunner {
     /// The ids of the task's containers; more than one only if a creation was cut off and repeated.
     async fn containers_of(&self, task: &TaskId) -> Result<Vec<String>, TaskError> {
+        let found = self.labelled(format!("{TASK_ID}={task}")).await?;
+        Ok(found.into_iter().map(|c| c.id).collect())
+    }
+
+    async fn labelled(&self, label: String) -> Result<Vec<ContainerSummary>, TaskError> {
         let mut filters = Filters::new();
-        filters.add("label", format!("{TASK_ID}={task}"));
+        filters.add("label", label);
         let options = ListContainers {
             all: true,
             filters,
             ..ListContainers::default()
         };
-        let found = self
-            .containers
-            .list(options)
-            .await
-            .map_err(|e| TaskError::Temporary(e.to_string()))?;
-        Ok(found.into_iter().map(|c| c.id).collect())
+        let found = self.containers.list(options).await;
+        found.map_err(|e| TaskError::Temporary(e.to_string()))
     }
 
     /// By name: one look-up instead of a list, on the path that every start takes.
@@ -211,18 +212,7 @@ impl Executor for TaskRunner {
     }
 
     async fn tasks(&self) -> Result<Vec<TaskId>, TaskError> {
-        let mut filters = Filters::new();
-        filters.add("label", TASK_ID);
-        let options = ListContainers {
-            all: true,
-            filters,
-            ..ListContainers::default()
-        };
-        let found = self
-            .containers
-            .list(options)
-            .await
-            .map_err(|e| TaskError::Temporary(e.to_string()))?;
+        let found = self.labelled(TASK_ID.to_string()).await?;
         let id = |labels: &std::collections::BTreeMap<String, String>| {
             labels.get(TASK_ID).map(|id| TaskId::from(id.as_str()))
         };
