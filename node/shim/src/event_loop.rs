@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use shoal_node_drivers_cgroup::{Cgroup, OomWatch};
-use shoal_node_drivers_logs::{JsonFileWriter, Stream};
+use shoal_node_drivers_logs::{Stream, Writer};
 use shoal_node_drivers_runtime::Child;
 use shoal_node_drivers_runtime::seccomp::Program;
 use shoal_node_drivers_shim::{Exit, Notice, Running};
@@ -22,6 +22,12 @@ use crate::process::Process;
 pub const CONTAINER: u32 = 0;
 /// One read of output or input; also bounds what can wait for a slow client.
 const READ_MAX: usize = 32 << 10;
+/// The same for a container that prints much, and the size its pipes get then.
+const READ_BUSY_MAX: usize = 256 << 10;
+/// So many reads in a row that fill the buffer make it busy.
+const FULL_READS: u32 = 4;
+/// After this long without an event the memory that only a busy container needs is given back.
+const IDLE: Duration = Duration::from_millis(500);
 /// Ended execs that a daemon may still ask for.
 pub const ENDED_MAX: usize = 64;
 /// After the container's end, clients get this long to take what is queued for them.
@@ -55,7 +61,7 @@ pub struct EventLoop {
     pub clients: BTreeMap<u32, Client>,
     pub processes: BTreeMap<u32, Process>,
     pub container: Container,
-    pub log: Option<JsonFileWriter>,
+    pub log: Option<Writer>,
     /// For one read each; output may be on its way to clients while one of them is read.
     output_buffer: Vec<u8>,
     pub input_buffer: Vec<u8>,
@@ -63,10 +69,11 @@ pub struct EventLoop {
     pub over: Option<Instant>,
     last_key: u32,
     log_failed: bool,
+    full_reads: u32,
 }
 
 impl EventLoop {
-    pub fn new(poll: Poll, listener: OwnedFd, container: Container, log: Option<JsonFileWriter>) -> Self {
+    pub fn new(poll: Poll, listener: OwnedFd, container: Container, log: Option<Writer>) -> Self {
         Self {
             poll,
             listener,
@@ -80,6 +87,7 @@ impl EventLoop {
             over: None,
             last_key: CONTAINER,
             log_failed: false,
+            full_reads: 0,
         }
     }
 
@@ -103,7 +111,15 @@ impl EventLoop {
                 }
                 limit = Some(limit.map_or(left, |limit| limit.min(left)));
             }
-            for (token, flags) in self.poll.wait(limit)? {
+            let busy = self.output_buffer.len() > READ_MAX;
+            if busy {
+                limit = Some(limit.map_or(IDLE, |limit| limit.min(IDLE)));
+            }
+            let events = self.poll.wait(limit)?;
+            if busy && events.is_empty() {
+                self.relax();
+            }
+            for (token, flags) in events {
                 match token {
                     Token::Listener => self.accept(),
                     Token::OutOfMemory => self.out_of_memory(),
@@ -146,8 +162,20 @@ impl EventLoop {
         let slot = &mut process.output[usize::from(stream)];
         let Some(fd) = slot else { return false };
         let mut buffer = std::mem::take(&mut self.output_buffer);
+        let mut grown = false;
         let more = match rustix::io::read(&*fd, &mut buffer[..]) {
             Ok(length) if length > 0 => {
+                self.full_reads = if length >= READ_MAX {
+                    self.full_reads + 1
+                } else {
+                    0
+                };
+                if self.full_reads >= FULL_READS && !tty && length < READ_BUSY_MAX {
+                    // Fewer, larger reads and writes. The pipe's size is a wish: there is a limit per user.
+                    let _ = rustix::pipe::fcntl_setpipe_size(&*fd, READ_BUSY_MAX);
+                    self.full_reads = 0;
+                    grown = buffer.len() < READ_BUSY_MAX;
+                }
                 if is_container {
                     self.write_log(stream, &buffer[..length]);
                 }
@@ -163,8 +191,21 @@ impl EventLoop {
                 false
             }
         };
+        if grown {
+            buffer = vec![0; READ_BUSY_MAX];
+        }
         self.output_buffer = buffer;
         more
+    }
+
+    /// Back to the size of an idle shim.
+    fn relax(&mut self) {
+        self.output_buffer = vec![0; READ_MAX];
+        if let Some(log) = &mut self.log {
+            log.relax();
+        }
+        // SAFETY: takes a number.
+        unsafe { libc::malloc_trim(0) };
     }
 
     fn write_log(&mut self, stream: u8, bytes: &[u8]) {

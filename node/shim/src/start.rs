@@ -12,7 +12,7 @@ use oci_spec::runtime::LinuxNamespaceType;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use shoal_node_drivers_cgroup::{Cgroup, Hierarchy, Plan};
-use shoal_node_drivers_logs::{JsonFileWriter, Rotation};
+use shoal_node_drivers_logs::{Format, Rotation, Writer};
 use shoal_node_drivers_runtime as runtime;
 use shoal_node_drivers_runtime::seccomp::Program;
 use shoal_node_drivers_shim::{
@@ -168,7 +168,7 @@ fn start(mut launch: Launch, netns: Option<OwnedFd>) -> Result<EventLoop, StartE
 struct Begun {
     child: runtime::Child,
     process: Process,
-    log: Option<JsonFileWriter>,
+    log: Option<Writer>,
     listener: OwnedFd,
     running: Running,
     seccomp: Option<Program>,
@@ -225,16 +225,20 @@ fn begin(
         }
         let log = match &launch.log {
             LogTarget::None => None,
-            LogTarget::JsonFile {
+            LogTarget::File {
                 path,
+                local,
                 max_size,
                 max_file,
+                attrs,
             } => {
                 let rotation = Rotation {
                     max_size: Some(*max_size).filter(|&max| max > 0),
                     max_file: (*max_file).max(1),
                 };
-                Some(JsonFileWriter::open(path, rotation).map_err(|e| because("open the log")(&e))?)
+                let format = if *local { Format::Local } else { Format::Json };
+                let log = Writer::open(path, format, rotation, attrs);
+                Some(log.map_err(|e| because("open the log")(&e))?)
             }
         };
         let listener = listen(&launch.run_dir).map_err(|e| because("listen in the run directory")(&e))?;

@@ -1,5 +1,14 @@
 //! The driver's options as the API gives them: `max-size` and `max-file`.
 
+/// How records lie in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Docker's json-file.
+    Json,
+    /// Our own, for the `local` driver.
+    Local,
+}
+
 /// When the writer starts a new file and how many it keeps, the current one included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rotation {

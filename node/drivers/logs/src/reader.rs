@@ -1,21 +1,22 @@
-//! The reading side: an iterator over the records of a log and of the files it was rotated into.
+//! The reading side: gives the records of a log and of the files it was rotated into.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use crate::compress;
 use crate::error::{Error, Result};
 use crate::follow::{Stop, Watch, Woken};
-use crate::record::Entry;
-use crate::rotation::nth;
+use crate::options::Format;
+use crate::record::{Entry, Line};
+use crate::rotation::{nth, nth_packed};
 use crate::tail;
+use crate::window::Window;
+use crate::{json, local};
 
-const BLOCK: usize = 64 * 1024;
-/// A "line" longer than this is damage, not a record: Docker's largest is under 100 KiB.
-const LINE_MAX: usize = 1024 * 1024;
 /// Rotated files looked for; the writer keeps far fewer.
 const FILES_MAX: u32 = 1000;
 
@@ -33,33 +34,29 @@ pub struct ReadOptions {
 }
 
 /// Opens the log for reading. A log that was never written (no such file) has no records.
-pub fn read(path: &Path, options: ReadOptions) -> Result<Reader> {
+pub fn read(path: &Path, format: Format, options: ReadOptions) -> Result<Reader> {
     let stop = Stop::new().map_err(|e| Error::new("follow", path, e))?;
     let watch = match options.follow {
         // Before the files are opened, so that nothing written in between goes unnoticed.
-        true => Some(
-            Watch::new(path.parent().unwrap_or(Path::new("."))).map_err(|e| Error::new("follow", path, e))?,
-        ),
+        true => Some(Watch::new(directory(path)).map_err(|e| Error::new("follow", path, e))?),
         false => None,
     };
     let mut files = open_all(path).map_err(|e| Error::new("open", path, e))?;
     if let Some(want) = options.tail {
-        let mut left = want;
-        for place in files.iter_mut().rev() {
-            let (offset, found) = tail::start(&place.file, left).map_err(|e| Error::new("read", path, e))?;
-            place.offset = offset;
-            left -= found;
-        }
+        last(&mut files, path, format, want).map_err(|e| Error::new("read", path, e))?;
     }
     Ok(Reader {
         path: path.to_owned(),
+        format,
         options,
         files,
-        window: Window::default(),
+        window: Window::new(format),
+        scratch: Vec::new(),
         watch,
         stop,
         over: false,
         ended: false,
+        entries: VecDeque::new(),
     })
 }
 
@@ -67,22 +64,38 @@ pub fn read(path: &Path, options: ReadOptions) -> Result<Reader> {
 #[derive(Debug)]
 pub struct Reader {
     path: PathBuf,
+    format: Format,
     options: ReadOptions,
     /// Files still to be read, the oldest first; the first is being read.
     files: VecDeque<Place>,
     window: Window,
+    scratch: Vec<u8>,
     watch: Option<Watch>,
     stop: Stop,
     /// No more waiting: what the files hold now is the rest.
     over: bool,
     ended: bool,
+    /// For the iterator: read and not yet given.
+    entries: VecDeque<Entry>,
 }
 
 #[derive(Debug)]
 struct Place {
     file: File,
+    /// Of the file as it was written.
     inode: u64,
     offset: u64,
+    /// Compressed, and not unpacked yet.
+    packed: bool,
+}
+
+impl Place {
+    fn unpack(&mut self, path: &Path) -> io::Result<()> {
+        if std::mem::take(&mut self.packed) {
+            self.file = compress::unpack(self.file.try_clone()?, directory(path))?.0;
+        }
+        Ok(())
+    }
 }
 
 impl Reader {
@@ -91,23 +104,46 @@ impl Reader {
         self.stop.clone()
     }
 
-    fn advance(&mut self) -> io::Result<Option<Entry>> {
+    /// Gives `take` the records of one stretch of the log, waiting for it if there is none yet and the reader follows. False
+    /// when the log is over and all of it was given.
+    pub fn step(&mut self, mut take: impl FnMut(&Line<'_>)) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        let step = self.advance(&mut take);
+        self.ended = !matches!(step, Ok(true));
+        step.map_err(|e| Error::new("read", &self.path, e))
+    }
+
+    fn advance(&mut self, take: &mut impl FnMut(&Line<'_>)) -> io::Result<bool> {
         loop {
-            while let Some(line) = self.window.line() {
-                if let Some(entry) = Entry::decode(line) {
-                    if self.options.until.is_some_and(|until| entry.time > until) {
-                        return Ok(None);
+            let mut given = false;
+            while let Some(record) = self.window.record() {
+                let decoded = match self.format {
+                    Format::Json => json::decode(record, &mut self.scratch),
+                    Format::Local => local::decode(record, &mut self.scratch),
+                };
+                let Some(line) = decoded else { continue };
+                if self.options.until.is_some() || self.options.since.is_some() {
+                    let Some(time) = line.time.system() else { continue };
+                    if self.options.until.is_some_and(|until| time > until) {
+                        return Ok(false);
                     }
-                    if self.options.since.is_none_or(|since| entry.time >= since) {
-                        return Ok(Some(entry));
+                    if self.options.since.is_some_and(|since| time < since) {
+                        continue;
                     }
                 }
+                take(&line);
+                given = true;
+            }
+            if given {
+                return Ok(true);
             }
             if !self.fill()? && !self.next_file()? {
                 if self.over || self.watch.is_none() {
                     // A record whose newline has not been written yet may still be whole.
                     if !self.window.close() {
-                        return Ok(None);
+                        return Ok(false);
                     }
                     continue;
                 }
@@ -121,6 +157,7 @@ impl Reader {
         let Some(place) = self.files.front_mut() else {
             return Ok(false);
         };
+        place.unpack(&self.path)?;
         let count = self.window.fill(&place.file, place.offset)?;
         place.offset += count as u64;
         Ok(count > 0)
@@ -149,7 +186,7 @@ impl Reader {
             if newest.len() < place.offset {
                 // Somebody emptied the file in place.
                 place.offset = 0;
-                self.window = Window::default();
+                self.window = Window::new(self.format);
                 return Ok(true);
             }
             return Ok(false);
@@ -195,13 +232,42 @@ impl Iterator for Reader {
     type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Result<Entry>> {
-        if self.ended {
-            return None;
+        loop {
+            if let Some(entry) = self.entries.pop_front() {
+                return Some(Ok(entry));
+            }
+            let mut entries = std::mem::take(&mut self.entries);
+            let step = self.step(|line| entries.extend(line.to_entry()));
+            self.entries = entries;
+            match step {
+                Err(error) => return Some(Err(error)),
+                Ok(false) if self.entries.is_empty() => return None,
+                Ok(_) => {}
+            }
         }
-        let step = self.advance();
-        self.ended = !matches!(step, Ok(Some(_)));
-        step.map_err(|e| Error::new("read", &self.path, e)).transpose()
     }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
+}
+
+/// Leaves of the files what holds the last `want` records.
+fn last(files: &mut VecDeque<Place>, path: &Path, format: Format, want: u64) -> io::Result<()> {
+    let mut left = want;
+    let mut needed = 0;
+    for place in files.iter_mut().rev() {
+        needed += 1;
+        place.unpack(path)?;
+        let (offset, found) = tail::start(&place.file, format, left)?;
+        place.offset = offset;
+        left -= found.min(left);
+        if left == 0 {
+            break;
+        }
+    }
+    files.drain(..files.len() - needed);
+    Ok(())
 }
 
 /// Opens the log and its older files, the oldest first. A rotation that happens meanwhile can show a file twice
@@ -211,25 +277,18 @@ fn open_all(path: &Path) -> io::Result<VecDeque<Place>> {
         let mut files: VecDeque<Place> = VecDeque::new();
         let (mut newest, mut missing) = (None, 0);
         for n in 0..FILES_MAX {
-            let file = match File::open(nth(path, n)) {
-                Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::NotFound && missing < 2 => {
-                    missing += 1;
-                    continue;
+            let Some(place) = open_one(path, n)? else {
+                missing += 1;
+                if missing > 2 {
+                    break;
                 }
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
+                continue;
             };
-            let inode = file.metadata()?.ino();
             if n == 0 {
-                newest = Some(inode);
+                newest = Some(place.inode);
             }
-            if !files.iter().any(|place| place.inode == inode) {
-                files.push_front(Place {
-                    file,
-                    inode,
-                    offset: 0,
-                });
+            if !files.iter().any(|other| other.inode == place.inode) {
+                files.push_front(place);
             }
         }
         if newest == std::fs::metadata(path).ok().map(|meta| meta.ino()) {
@@ -242,59 +301,32 @@ fn open_all(path: &Path) -> io::Result<VecDeque<Place>> {
     ))
 }
 
-/// The bytes read but not yet given.
-#[derive(Debug, Default)]
-struct Window {
-    bytes: Vec<u8>,
-    /// Where the next line begins.
-    begin: usize,
-    /// How far was searched for its newline.
-    searched: usize,
-    /// The current line is damage that is longer than any record: skip to its end.
-    skipping: bool,
-}
-
-impl Window {
-    fn line(&mut self) -> Option<&[u8]> {
-        loop {
-            match self.bytes[self.searched..].iter().position(|&b| b == b'\n') {
-                Some(at) => {
-                    let (begin, end) = (self.begin, self.searched + at);
-                    self.begin = end + 1;
-                    self.searched = self.begin;
-                    if !std::mem::take(&mut self.skipping) {
-                        return Some(&self.bytes[begin..end]);
-                    }
-                }
-                None => {
-                    self.searched = self.bytes.len();
-                    if self.searched - self.begin > LINE_MAX {
-                        self.skipping = true;
-                        self.begin = self.searched;
-                    }
-                    return None;
-                }
-            }
-        }
+/// The `n`th file, plain or compressed. The plain one goes only after its compressed twin is there.
+fn open_one(path: &Path, n: u32) -> io::Result<Option<Place>> {
+    let open = |path: PathBuf| match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    if let Some(file) = open(nth(path, n))? {
+        return Ok(Some(Place {
+            inode: file.metadata()?.ino(),
+            file,
+            offset: 0,
+            packed: false,
+        }));
     }
-
-    fn fill(&mut self, file: &File, offset: u64) -> io::Result<usize> {
-        self.bytes.drain(..self.begin);
-        self.searched -= self.begin;
-        self.begin = 0;
-        let have = self.bytes.len();
-        self.bytes.resize(have + BLOCK, 0);
-        let result = file.read_at(&mut self.bytes[have..], offset);
-        self.bytes.truncate(have + *result.as_ref().unwrap_or(&0));
-        result
+    if n == 0 {
+        return Ok(None);
     }
-
-    /// Ends the last line as if its newline had come; false if there is none.
-    fn close(&mut self) -> bool {
-        let open = self.begin < self.bytes.len();
-        if open {
-            self.bytes.push(b'\n');
-        }
-        open
-    }
+    let Some(file) = open(nth_packed(path, n))? else {
+        return Ok(None);
+    };
+    let own = file.metadata()?.ino();
+    Ok(Some(Place {
+        inode: compress::inode_of(&file)?.unwrap_or(own),
+        file,
+        offset: 0,
+        packed: true,
+    }))
 }

@@ -74,11 +74,16 @@ pub struct CgroupName {
 /// Where the shim writes what the container prints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LogTarget {
-    /// Docker's json-file format. `max_size` in bytes, 0 is unlimited; `max_file` counts the live file too.
-    JsonFile {
+    /// A file, in Docker's json-file format or the `local` driver's.
+    File {
         path: PathBuf,
+        local: bool,
+        /// In bytes, 0 is unlimited.
         max_size: u64,
+        /// Counts the live file too.
         max_file: u32,
+        /// A JSON object that goes into every record of a json-file; empty for none.
+        attrs: String,
     },
     /// Nothing is kept.
     None,

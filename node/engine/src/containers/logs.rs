@@ -5,13 +5,17 @@ use crate::error::{Error, Result, invalid, system};
 use futures_util::stream::unfold;
 use shoal_api_backend::{BoxStream, Bytes, LogStream, Logs};
 use shoal_node_core_host::lifecycle::Phase;
-use shoal_node_drivers_logs::{Entry, ReadOptions, Stop, Stream, read, rfc3339_nano_fixed};
+use shoal_node_drivers_logs::{Line, ReadOptions, Stop, Stream, read};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 /// Pieces between the reading thread and the client; a slow client holds the reader back.
-const PIECES_MAX: usize = 16;
-/// A piece is sent when it is this long, or when nothing more is there.
+const PIECES_MAX: usize = 4;
+/// Pieces are joined up to this length while they wait.
 const PIECE_BYTES: usize = 64 * 1024;
+/// Lines that lie next to each other share a frame up to this length (the size of Docker's own frames of an attach): the
+/// stock client spends more on a frame than on its bytes.
+const FRAME_BYTES: usize = 32 * 1024;
 
 impl Containers {
     pub async fn logs(&self, reference: &str, options: Logs) -> Result<LogStream> {
@@ -20,9 +24,6 @@ impl Containers {
             return Err(invalid("Bad parameters: you must choose at least one stream"));
         }
         let view = handle.view();
-        if view.record.host.log_config.kind == "none" {
-            return Err(system("configured logging driver does not support reading"));
-        }
         Ok(LogStream {
             tty: view.record.config.tty,
             frames: stream(&handle, &options)?,
@@ -42,44 +43,41 @@ impl Drop for Guard {
 /// The log as bytes for a client.
 pub(super) fn stream(handle: &Handle, options: &Logs) -> Result<BoxStream<Result<Bytes>>> {
     let view = handle.view();
-    let path = view.record.log_path(handle.dir());
+    let (path, format) = view
+        .record
+        .readable_log(handle.dir())
+        .ok_or_else(|| system("configured logging driver does not support reading"))?;
     let wanted = ReadOptions {
         since: options.since.and_then(|t| t.system_time()),
         until: options.until.and_then(|t| t.system_time()),
         tail: options.tail,
         follow: options.follow,
     };
-    let reader = read(&path, wanted).map_err(|e| system(e.to_string()))?;
+    let mut reader = read(&path, format, wanted).map_err(|e| system(e.to_string()))?;
     let stop = reader.stopper();
     if options.follow {
         stop_with(handle, stop.clone());
     }
     let (sender, receiver) = mpsc::channel::<Result<Bytes>>(PIECES_MAX);
-    let shape = Shape {
+    let mut shape = Shape {
         options: options.clone(),
         tty: view.record.config.tty,
+        frame: None,
     };
-    let follow = options.follow;
     let work = move || {
-        let mut piece = Vec::new();
-        for entry in reader {
-            match entry {
-                Ok(entry) => shape.put(&entry, &mut piece),
+        loop {
+            let mut piece = Vec::new();
+            shape.frame = None;
+            let more = match reader.step(|line| shape.put(line, &mut piece)) {
+                Ok(more) => more,
                 Err(e) => {
                     let _ = sender.blocking_send(Err(system(e.to_string())));
                     return;
                 }
+            };
+            if !piece.is_empty() && sender.blocking_send(Ok(piece.into())).is_err() || !more {
+                return;
             }
-            // A follower must not sit on what it has; the receiving side joins what has piled up.
-            if (follow && !piece.is_empty()) || piece.len() >= PIECE_BYTES {
-                let full = std::mem::take(&mut piece);
-                if sender.blocking_send(Ok(full.into())).is_err() {
-                    return;
-                }
-            }
-        }
-        if !piece.is_empty() {
-            let _ = sender.blocking_send(Ok(piece.into()));
         }
     };
     std::thread::Builder::new()
@@ -123,32 +121,75 @@ fn stop_with(handle: &Handle, stop: Stop) {
 struct Shape {
     options: Logs,
     tty: bool,
+    /// The frame that may go on: its stream, and where it begins.
+    frame: Option<(u8, usize)>,
 }
 
 impl Shape {
-    fn put(&self, entry: &Entry, out: &mut Vec<u8>) {
-        let (wanted, number) = match entry.stream {
+    fn put(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
+        let (wanted, number) = match line.stream {
             Stream::Stdout => (self.options.stdout, 1u8),
             Stream::Stderr => (self.options.stderr, 2),
         };
         if !wanted {
             return;
         }
-        let start = out.len();
-        if !self.tty {
-            out.extend_from_slice(&[number, 0, 0, 0, 0, 0, 0, 0]);
-        }
+        let begin = match self.frame {
+            // A follower gets a frame per line, since there are clients that count on it.
+            Some((stream, begin))
+                if stream == number
+                    && !self.options.follow
+                    && out.len() - begin + line.text.len() < FRAME_BYTES =>
+            {
+                begin
+            }
+            _ => {
+                let begin = out.len();
+                if !self.tty {
+                    out.extend_from_slice(&[number, 0, 0, 0, 0, 0, 0, 0]);
+                }
+                self.frame = Some((number, begin));
+                begin
+            }
+        };
         if self.options.timestamps {
-            out.extend_from_slice(rfc3339_nano_fixed(entry.time).as_bytes());
+            line.time.push_fixed(out);
             out.push(b' ');
         }
         if self.options.details {
+            details(line.attrs, out);
             out.push(b' ');
         }
-        out.extend_from_slice(&entry.line);
+        out.extend_from_slice(line.text);
         if !self.tty {
-            let length = u32::try_from(out.len() - start - 8).unwrap_or(u32::MAX);
-            out[start + 4..start + 8].copy_from_slice(&length.to_be_bytes());
+            let length = u32::try_from(out.len() - begin - 8).unwrap_or(u32::MAX);
+            out[begin + 4..begin + 8].copy_from_slice(&length.to_be_bytes());
+        }
+    }
+}
+
+/// `key=value,key=value`, by key, each escaped as in a query.
+fn details(attrs: &[u8], out: &mut Vec<u8>) {
+    if attrs.is_empty() {
+        return;
+    }
+    let attrs: BTreeMap<String, String> = serde_json::from_slice(attrs).unwrap_or_default();
+    for (n, (key, value)) in attrs.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        query_escape(key, out);
+        out.push(b'=');
+        query_escape(value, out);
+    }
+}
+
+fn query_escape(text: &str, out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(byte),
+            b' ' => out.push(b'+'),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
     }
 }

@@ -7,6 +7,7 @@ use shoal_api_types::mount::MountPoint;
 use shoal_api_types::network::EndpointSettings;
 use shoal_node_core_host::health::Health;
 use shoal_node_core_host::lifecycle::{Policy, Rules, State, Time};
+use shoal_node_drivers_logs::Format;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,14 @@ impl Record {
 
     pub fn log_path(&self, dir: &Path) -> PathBuf {
         dir.join(format!("{}-json.log", self.id))
+    }
+
+    /// What `docker logs` reads: the file and its format. `None` where the driver keeps nothing here.
+    pub fn readable_log(&self, dir: &Path) -> Option<(PathBuf, Format)> {
+        match self.host.log_config.kind.as_str() {
+            "none" => None,
+            _ => Some((self.log_path(dir), Format::Json)),
+        }
     }
 
     pub fn save(&self, dir: &Path) -> io::Result<()> {

@@ -232,9 +232,11 @@ fn log_target(record: &Record, dir: &Path) -> LogTarget {
         .get("max-file")
         .and_then(|s| s.parse().ok())
         .unwrap_or(1);
-    LogTarget::JsonFile {
+    LogTarget::File {
         path: record.log_path(dir),
+        local: false,
         max_size,
         max_file,
+        attrs: String::new(),
     }
 }

@@ -138,7 +138,9 @@ impl World {
                 parent: self.parent.clone(),
                 name: id.clone(),
             },
-            log: LogTarget::JsonFile {
+            log: LogTarget::File {
+                local: false,
+                attrs: String::new(),
                 path: at("").join("log"),
                 max_size: 0,
                 max_file: 1,

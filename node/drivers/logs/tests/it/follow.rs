@@ -3,7 +3,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use shoal_node_drivers_logs::{JsonFileWriter, ReadOptions, Rotation, Stream, read};
+use shoal_node_drivers_logs::{Format, ReadOptions, Rotation, Stream, read};
 
 use crate::{at, keep};
 
@@ -18,12 +18,12 @@ const FOLLOW: ReadOptions = ReadOptions {
 fn gives_lines_as_they_come_and_the_rest_when_stopped() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let reader = read(&path, FOLLOW).expect("open");
+    let reader = read(&path, Format::Json, FOLLOW).expect("open");
     let stop = reader.stopper();
     let (send, lines) = mpsc::channel();
     let follower =
         thread::spawn(move || reader.for_each(|entry| send.send(entry.expect("entry").line).expect("send")));
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     for i in 0..20 {
         log.write(Stream::Stdout, format!("{i}\n").as_bytes(), at(i))
             .expect("write");
@@ -41,8 +41,8 @@ fn loses_nothing_over_many_rotations() {
     for max_file in [2, 4] {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("c-json.log");
-        let mut log = JsonFileWriter::open(&path, keep(4000, max_file)).expect("open");
-        let reader = read(&path, FOLLOW).expect("open");
+        let mut log = crate::open(&path, keep(4000, max_file)).expect("open");
+        let reader = read(&path, Format::Json, FOLLOW).expect("open");
         let stop = reader.stopper();
         let (send, lines) = mpsc::sync_channel(0);
         let follower =
@@ -69,10 +69,11 @@ fn loses_nothing_over_many_rotations() {
 fn a_tail_of_none_shows_only_what_is_new() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     log.write(Stream::Stdout, b"old\n", at(0)).expect("write");
     let reader = read(
         &path,
+        Format::Json,
         ReadOptions {
             tail: Some(0),
             ..FOLLOW
@@ -89,7 +90,7 @@ fn a_tail_of_none_shows_only_what_is_new() {
 fn ends_when_until_has_passed_or_the_directory_goes() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     log.write(Stream::Stdout, b"line\n", SystemTime::now())
         .expect("write");
     let begin = Instant::now();
@@ -97,6 +98,7 @@ fn ends_when_until_has_passed_or_the_directory_goes() {
     assert_eq!(
         read(
             &path,
+            Format::Json,
             ReadOptions {
                 until: Some(until),
                 ..FOLLOW
@@ -108,7 +110,7 @@ fn ends_when_until_has_passed_or_the_directory_goes() {
     );
     assert!(begin.elapsed() >= Duration::from_millis(200) && begin.elapsed() < Duration::from_secs(5));
 
-    let reader = read(&path, FOLLOW).expect("open");
+    let reader = read(&path, Format::Json, FOLLOW).expect("open");
     let follower = thread::spawn(move || reader.count());
     thread::sleep(Duration::from_millis(50));
     fs::remove_dir_all(dir.path()).expect("remove");
@@ -119,10 +121,10 @@ fn ends_when_until_has_passed_or_the_directory_goes() {
 fn begins_again_when_the_file_is_emptied_in_place() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     log.write(Stream::Stdout, b"a long line that is emptied away\n", at(0))
         .expect("write");
-    let mut reader = read(&path, FOLLOW).expect("open");
+    let mut reader = read(&path, Format::Json, FOLLOW).expect("open");
     assert!(reader.next().is_some());
     fs::OpenOptions::new()
         .write(true)

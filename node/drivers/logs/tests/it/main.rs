@@ -7,7 +7,7 @@ mod round_trip;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use shoal_node_drivers_logs::{Entry, ReadOptions, Rotation, read};
+use shoal_node_drivers_logs::{Entry, Error, Format, ReadOptions, Rotation, Writer, read};
 
 /// `seconds` after a fixed moment.
 fn at(seconds: u64) -> SystemTime {
@@ -21,8 +21,12 @@ fn keep(max_size: u64, max_file: u32) -> Rotation {
     }
 }
 
+fn open(path: &Path, rotation: Rotation) -> Result<Writer, Error> {
+    Writer::open(path, Format::Json, rotation, "")
+}
+
 fn all(path: &Path, options: ReadOptions) -> Vec<Entry> {
-    read(path, options)
+    read(path, Format::Json, options)
         .expect("open")
         .collect::<Result<_, _>>()
         .expect("read")

@@ -1,6 +1,6 @@
 use std::fs;
 
-use shoal_node_drivers_logs::{JsonFileWriter, ReadOptions, Stream};
+use shoal_node_drivers_logs::{ReadOptions, Stream};
 
 use crate::{all, at, keep, text};
 
@@ -8,7 +8,7 @@ use crate::{all, at, keep, text};
 fn keeps_the_files_that_were_asked_for() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, keep(1000, 3)).expect("open");
+    let mut log = crate::open(&path, keep(1000, 3)).expect("open");
     for i in 0..200 {
         log.write(Stream::Stdout, format!("line {i:03}\n").as_bytes(), at(i))
             .expect("write");
@@ -45,7 +45,7 @@ fn keeps_the_files_that_were_asked_for() {
 fn one_file_starts_over() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, keep(500, 1)).expect("open");
+    let mut log = crate::open(&path, keep(500, 1)).expect("open");
     for i in 0..100 {
         log.write(Stream::Stdout, format!("line {i:03}\n").as_bytes(), at(i))
             .expect("write");
@@ -58,7 +58,7 @@ fn one_file_starts_over() {
 fn one_batch_may_fill_several_files() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, keep(300, 50)).expect("open");
+    let mut log = crate::open(&path, keep(300, 50)).expect("open");
     let batch: String = (0..50).map(|i| format!("line {i:03}\n")).collect();
     log.write(Stream::Stderr, batch.as_bytes(), at(0)).expect("write");
     assert_eq!(text(&all(&path, ReadOptions::default())), batch);
@@ -69,12 +69,12 @@ fn one_batch_may_fill_several_files() {
 fn a_rotation_cut_short_by_a_crash_is_read_and_carried_on() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, keep(100_000, 3)).expect("open");
+    let mut log = crate::open(&path, keep(100_000, 3)).expect("open");
     log.write(Stream::Stdout, b"before\n", at(0)).expect("write");
     drop(log);
     fs::rename(&path, dir.path().join("c-json.log.1")).expect("rename");
     assert_eq!(text(&all(&path, ReadOptions::default())), "before\n");
-    let mut log = JsonFileWriter::open(&path, keep(100_000, 3)).expect("open");
+    let mut log = crate::open(&path, keep(100_000, 3)).expect("open");
     log.write(Stream::Stdout, b"after\n", at(1)).expect("write");
     assert_eq!(text(&all(&path, ReadOptions::default())), "before\nafter\n");
 }

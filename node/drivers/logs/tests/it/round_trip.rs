@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::time::Instant;
 
-use shoal_node_drivers_logs::{JsonFileWriter, ReadOptions, Rotation, Stream, read};
+use shoal_node_drivers_logs::{Format, ReadOptions, Rotation, Stream, read};
 
 use crate::{all, at, text};
 
@@ -10,7 +10,7 @@ use crate::{all, at, text};
 fn writes_what_dockers_reader_expects() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     log.write(Stream::Stdout, b"hello\nwor", at(0)).expect("write");
     log.write(Stream::Stderr, b"oops\n", at(1)).expect("write");
     log.write(Stream::Stdout, b"ld\n\n$ ", at(2)).expect("write");
@@ -39,7 +39,7 @@ fn writes_what_dockers_reader_expects() {
 fn cuts_long_lines_at_16_kib() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     let long: Vec<u8> = (0..40_000)
         .map(|i| b'a' + (i % 26) as u8)
         .chain([b'\n'])
@@ -59,7 +59,7 @@ fn cuts_long_lines_at_16_kib() {
 fn tail_since_and_until() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     for i in 0..2000 {
         log.write(
             Stream::Stdout,
@@ -123,7 +123,7 @@ fn tail_since_and_until() {
 fn passes_over_damage_and_goes_on_after_a_torn_line() {
     let dir = tempfile::tempdir().expect("dir");
     let path = dir.path().join("c-json.log");
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     log.write(Stream::Stdout, b"one\n", at(0)).expect("write");
     drop(log);
     let mut file = fs::OpenOptions::new().append(true).open(&path).expect("log");
@@ -132,7 +132,7 @@ fn passes_over_damage_and_goes_on_after_a_torn_line() {
     file.write_all(b"\n{\"log\":\"two\\n\",\"stream\":\"stdout\",\"attrs\":{\"a\":\"b\"},\"time\":\"2023-11-14T22:13:21Z\"}\n").expect("record");
     file.write_all(b"{\"log\":\"to").expect("torn");
     drop(file);
-    let mut log = JsonFileWriter::open(&path, Rotation::default()).expect("open");
+    let mut log = crate::open(&path, Rotation::default()).expect("open");
     log.write(Stream::Stdout, b"three\n", at(2)).expect("write");
     assert_eq!(text(&all(&path, ReadOptions::default())), "one\ntwo\nthree\n");
     assert_eq!(
@@ -151,7 +151,7 @@ fn passes_over_damage_and_goes_on_after_a_torn_line() {
 fn a_log_never_written_is_empty() {
     let dir = tempfile::tempdir().expect("dir");
     assert!(
-        read(&dir.path().join("none"), ReadOptions::default())
+        read(&dir.path().join("none"), Format::Json, ReadOptions::default())
             .expect("open")
             .next()
             .is_none()
@@ -163,7 +163,7 @@ fn hundred_byte_lines_cost_little() {
     // 20 MB in batches as the shim reads them from a pipe. Debug code here manages 100 MB/s and more; the
     // limit only catches work done per line that should be done per batch.
     let dir = tempfile::tempdir().expect("dir");
-    let mut log = JsonFileWriter::open(&dir.path().join("c-json.log"), Rotation::default()).expect("open");
+    let mut log = crate::open(&dir.path().join("c-json.log"), Rotation::default()).expect("open");
     let batch = format!("{}\n", "y".repeat(99)).repeat(655);
     let begin = Instant::now();
     for _ in 0..305 {
