@@ -82,6 +82,34 @@ impl Params {
             }),
         }
     }
+    /// Unix seconds with an optional fraction, in Go's reading of them; `0` is a point in time like any other.
+    pub fn point(&self, key: &str) -> Result<Option<Timestamp>, Failure> {
+        let text = self.get(key);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let bad = |part: &str| {
+            Failure::from(Error::invalid(format!(
+                "strconv.ParseInt: parsing \"{part}\": invalid syntax"
+            )))
+        };
+        let (whole, fraction) = match text.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (text, None),
+        };
+        let seconds: i64 = whole.parse().map_err(|_| bad(whole))?;
+        let nanos = match fraction {
+            None => 0,
+            Some(text) => {
+                let digits: i64 = text.parse().map_err(|_| bad(text))?;
+                let places = i32::try_from(text.len()).unwrap_or(i32::MAX);
+                (digits as f64 * 10f64.powi(9i32.saturating_sub(places))) as i128
+            }
+        };
+        Ok(Some(Timestamp::from_unix_nanos(
+            i128::from(seconds) * 1_000_000_000 + nanos,
+        )))
+    }
     /// `platform=`: the JSON of an OCI platform, or `os[/arch[/variant]]`.
     pub fn platform(&self) -> Result<Option<OciPlatform>, Failure> {
         self.text("platform")

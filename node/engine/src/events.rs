@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 const RING_MAX: usize = 256;
 /// How far a live reader may fall behind.
-const BEHIND_MAX: usize = 4096;
+const BEHIND_MAX: usize = 1024;
 
 #[derive(Clone)]
 pub struct Events {
@@ -22,24 +22,6 @@ struct Inner {
     ring: Mutex<VecDeque<Arc<EventMessage>>>,
     live: broadcast::Sender<Arc<EventMessage>>,
 }
-
-/// What may be given as `filters=`.
-pub const FILTERS: [&str; 14] = [
-    "config",
-    "container",
-    "daemon",
-    "event",
-    "id",
-    "image",
-    "label",
-    "network",
-    "node",
-    "plugin",
-    "scope",
-    "secret",
-    "service",
-    "type",
-];
 
 impl Default for Events {
     fn default() -> Self {
@@ -54,7 +36,20 @@ impl Default for Events {
 }
 
 impl Events {
+    /// Of this node. What the cluster decided is said by [`Events::publish_scoped`].
     pub fn publish(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>) {
+        self.publish_scoped("local", kind, action, id, attributes);
+    }
+
+    /// `scope` is `local` or `swarm`.
+    pub fn publish_scoped(
+        &self,
+        scope: &str,
+        kind: &str,
+        action: &str,
+        id: &str,
+        attributes: BTreeMap<String, String>,
+    ) {
         let now = clock::now();
         let legacy = matches!(kind, "container" | "image");
         let from = if kind == "container" {
@@ -72,7 +67,7 @@ impl Events {
                 id: id.into(),
                 attributes: Dict::from(attributes),
             },
-            scope: "local".into(),
+            scope: scope.into(),
             time: now.0 / 1_000_000_000,
             time_nano: now.0,
         };
@@ -84,6 +79,12 @@ impl Events {
         ring.push_back(event.clone());
         // Sent under the lock, so that a new reader sees each event once: in the ring or live.
         let _ = self.inner.live.send(event);
+    }
+
+    /// What a prune of things of this kind gave back; Docker says it without an id.
+    pub fn pruned(&self, kind: &str, bytes: u64) {
+        let attributes = BTreeMap::from([("reclaimed".to_owned(), bytes.to_string())]);
+        self.publish(kind, "prune", "", attributes);
     }
 
     /// Past events (only when `since` asks for them) and the live stream that continues them without a gap.
@@ -105,42 +106,61 @@ impl Events {
     }
 }
 
-/// Whether an event passes the filters, with Docker's fuzzy rules.
+/// Names and ids that a filter is compared with by their beginning, whatever the event is about: `network=web` lets an
+/// event of container `web1` pass. So it is in Docker.
+const BY_NAME: [&str; 9] = [
+    "config",
+    "container",
+    "daemon",
+    "network",
+    "node",
+    "plugin",
+    "secret",
+    "service",
+    "volume",
+];
+
+/// Actions with something behind a colon; a filter that names one of them makes all of the filter match by beginnings.
+const WITH_DETAIL: [&str; 3] = ["exec_create", "exec_start", "health_status"];
+
+/// Whether an event passes the filters, by Docker's rules. Keys that are no filter change nothing.
 pub fn passes(event: &EventMessage, filters: &Filters) -> bool {
     let attribute = |key: &str| event.actor.attributes.get(key).map(String::as_str);
-    // `--filter container=x` is about events of that container only: id prefix or name.
-    let of_kind = |kind: &str, names: &[&str]| {
-        if !filters.contains(kind) {
-            return true;
-        }
-        let here = event.kind == kind || (kind == "image" && event.kind == "container");
-        here && filters.get(kind).any(|wanted| {
-            event.actor.id.starts_with(wanted) || names.iter().any(|n| attribute(n) == Some(wanted))
-        })
+    let id = event.actor.id.as_str();
+    let name = attribute("name").unwrap_or_default();
+    let named = |key: &str| {
+        !filters.contains(key)
+            || filters
+                .get(key)
+                .any(|wanted| id.starts_with(wanted) || name.starts_with(wanted))
     };
-    let action = event.action.split(':').next().unwrap_or_default();
-    let by_event = !filters.contains("event")
-        || filters
-            .get("event")
-            .any(|wanted| wanted == event.action || wanted == action);
+    let by_event = if filters.get("event").any(|wanted| WITH_DETAIL.contains(&wanted)) {
+        filters.matches_prefix("event", &event.action)
+    } else {
+        filters.matches("event", &event.action)
+    };
+    let image = if event.kind == "image" {
+        name
+    } else {
+        attribute("image").unwrap_or_default()
+    };
     by_event
         && filters.matches("type", &event.kind)
         && filters.matches("scope", &event.scope)
-        && filters.matches_prefix("id", &event.actor.id)
         && filters.matches_labels("label", attribute)
-        && [
-            "container",
-            "daemon",
-            "network",
-            "node",
-            "plugin",
-            "service",
-            "secret",
-            "config",
-        ]
-        .iter()
-        .all(|kind| of_kind(kind, &["name"]))
-        && of_kind("image", &["name", "image"])
+        && BY_NAME.into_iter().all(named)
+        && [id, image, without_tag(id), without_tag(image)]
+            .into_iter()
+            .any(|text| filters.matches("image", text))
+}
+
+/// `registry:5000/name:tag@digest` without tag and digest.
+fn without_tag(image: &str) -> &str {
+    let image = image.split('@').next().unwrap_or_default();
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +209,13 @@ mod tests {
             ("type", "image", false),
             ("label", "tier=front", true),
             ("label", "tier=back", false),
-            ("network", "abc", false),
+            ("image", "busy", false),
+            ("container", "we", true),
+            // Docker compares these with whatever the event is about.
+            ("network", "abc", true),
+            ("network", "xyz", false),
+            ("volume", "web", true),
+            ("no-such-filter", "x", true),
         ] {
             assert_eq!(passes(key, value), expected, "{key}={value}");
         }

@@ -57,8 +57,8 @@ async fn info(State(api): Api, Version(version): Version) -> Answer {
 
 async fn events(State(api): Api, Version(version): Version, params: Params, headers: HeaderMap) -> Answer {
     let options = Events {
-        since: params.time("since")?,
-        until: params.time("until")?,
+        since: params.point("since")?,
+        until: params.point("until")?,
         filters: filters::any(&params)?,
     };
     if let (Some(since), Some(until)) = (options.since, options.until)
@@ -71,47 +71,68 @@ async fn events(State(api): Api, Version(version): Version, params: Params, head
         return Err(Error::invalid(text).into());
     }
     let kind = event_type(&headers, version);
-    let stream = api.system.events(options).await?.filter_map(move |event| {
-        let line = event.map(|mut event| {
-            gates::event(&mut event, version);
-            event
-        });
-        async move {
-            line.inspect_err(|reason| tracing::warn!(%reason, "a reader of events is cut off"))
-                .ok()
-        }
+    let lines = api.system.events(options).await?.map(move |event| {
+        let mut event = event.map_err(|reason| {
+            // The broken end of the stream is how a reader learns that it lacks something.
+            tracing::warn!(%reason, "a reader of events is cut off");
+            std::io::Error::other(reason)
+        })?;
+        gates::event(&mut event, version);
+        let line = reply::line(&event).map_err(std::io::Error::other)?;
+        Ok::<_, std::io::Error>(if kind == "application/json-seq" {
+            // RFC 7464: a record separator before each text.
+            bytes::Bytes::from([b"\x1e".as_slice(), &line].concat())
+        } else {
+            line
+        })
     });
-    let mut response = reply::json_stream(kind, stream);
-    if kind == "application/json-seq" {
-        // RFC 7464: a record separator before each text.
-        response = response.map(|body| {
-            Body::from_stream(
-                body.into_data_stream()
-                    .map(|line| line.map(|line| bytes::Bytes::from([b"\x1e".as_slice(), &line].concat()))),
-            )
-        });
-    }
-    Ok(response)
+    Ok(reply::typed(StatusCode::OK, kind, Body::from_stream(lines)))
 }
 
-/// The kind of stream that the client asks for; newer kinds exist since 1.52 and 1.53.
+/// The kind of stream that the client likes best of those that its version has; of two as good, ours is the first.
 fn event_type(headers: &HeaderMap, version: shoal_api_backend::ApiVersion) -> &'static str {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    for wanted in accept
-        .split(',')
-        .map(|part| part.split(';').next().unwrap_or_default().trim())
-    {
-        match wanted {
-            "application/json-seq" if version.at_least(52) => return "application/json-seq",
-            "application/x-ndjson" if version.at_least(52) => return "application/x-ndjson",
-            "application/jsonl" if version.at_least(53) => return "application/jsonl",
-            _ => {}
+    let accept: Vec<_> = headers.get_all(header::ACCEPT).into_iter().collect();
+    let offers = [
+        "application/jsonl",
+        "application/x-ndjson",
+        "application/json-seq",
+    ];
+    let skip = match version {
+        v if v.at_least(53) => 0,
+        v if v.at_least(52) => 1,
+        _ => return "application/json",
+    };
+    let asked = accept
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    // (quality, how exactly it was named)
+    let mut best = (0.0, 0);
+    let mut chosen = "application/json";
+    for part in asked {
+        let mut words = part.split(';').map(str::trim);
+        let range = words.next().unwrap_or_default().to_ascii_lowercase();
+        let quality = words
+            .find_map(|word| word.strip_prefix("q="))
+            .map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        let exactness = match range.as_str() {
+            "*/*" => 1,
+            "application/*" => 2,
+            _ => 3,
+        };
+        let offer = match exactness {
+            3 => offers[skip..].iter().find(|offer| **offer == range),
+            _ => offers[skip..].first(),
+        };
+        if let Some(offer) = offer
+            && quality > 0.0
+            && (quality, exactness) > best
+        {
+            best = (quality, exactness);
+            chosen = offer;
         }
     }
-    "application/json"
+    chosen
 }
 
 async fn usage(State(api): Api, Version(version): Version, params: Params) -> Answer {

@@ -55,7 +55,7 @@ impl Images {
         source: impl AsyncRead + Send + Unpin + 'static,
         quiet: bool,
         sink: &Sink,
-    ) -> Result<()> {
+    ) -> Result<Vec<String>> {
         let (reader, feed) = bridge::reader(source);
         let work = self.blocking(move |store| {
             let mut archive = Archive::read(store, reader)?;
@@ -65,6 +65,7 @@ impl Images {
         });
         let (found, ()) = tokio::join!(work, feed);
         let (found, mut lease) = found?;
+        let mut ids = Vec::with_capacity(found.len());
         for Found { image, names } in found {
             let id = image.id.clone();
             let report = if quiet {
@@ -73,10 +74,11 @@ impl Images {
                 Report::Load(sink.clone())
             };
             self.install(&mut lease, image, Arc::new(Nothing), report).await?;
+            ids.push(id.to_string());
             self.announce(id, names, sink).await?;
         }
         lease.done();
-        Ok(())
+        Ok(ids)
     }
 
     async fn announce(&self, id: Digest, names: Vec<Reference>, sink: &Sink) -> Result<()> {

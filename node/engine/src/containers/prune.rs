@@ -32,6 +32,7 @@ impl Containers {
                 deleted.push(handle.id().to_string());
             }
         }
+        self.kit.events.pruned("container", space_reclaimed);
         let containers_deleted = if deleted.is_empty() {
             Slice::nil()
         } else {
@@ -46,13 +47,18 @@ impl Containers {
 
 /// `until=`: a point in time, or a duration back from now (`24h`).
 pub(crate) fn until(filters: &Filters) -> Result<Option<Time>> {
-    let Some(text) = filters.get("until").next() else {
+    let mut values = filters.get("until");
+    let Some(text) = values.next() else {
         return Ok(None);
     };
+    if values.next().is_some() {
+        return Err(invalid("more than one until filter specified"));
+    }
     if let Some(ns) = duration_ns(text) {
         return Ok(Some(Time(clock::now().0.saturating_sub(ns))));
     }
-    let at = Timestamp::parse_query(text).map_err(|e| invalid(e.to_string()))?;
+    let at = Timestamp::parse_query(text)
+        .map_err(|_| invalid(format!("failed to parse value as time or duration: {text:?}")))?;
     Ok(Some(clock::from_nanos(at.unix_nanos())))
 }
 

@@ -13,6 +13,13 @@ impl Containers {
         };
         shim.resize(size.width, size.height)
             .await
-            .map_err(|e| system(format!("cannot resize the terminal: {e}")))
+            .map_err(|e| system(format!("cannot resize the terminal: {e}")))?;
+        let mut attributes = super::attributes(&view.record);
+        attributes.insert("height".into(), size.height.to_string());
+        attributes.insert("width".into(), size.width.to_string());
+        self.kit
+            .events
+            .publish("container", "resize", handle.id(), attributes);
+        Ok(())
     }
 }

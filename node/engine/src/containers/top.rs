@@ -36,7 +36,7 @@ impl Containers {
             .cgroup(&view.record)?
             .pids()
             .map_err(|e| system(e.to_string()))?;
-        crate::launch::blocking(move || {
+        let answer = crate::launch::blocking(move || {
             let names = names();
             let boot = boot_time();
             // The last column of `aux` has the name of another one.
@@ -48,7 +48,12 @@ impl Containers {
                 .collect();
             Ok(TopResponse { titles, processes })
         })
-        .await
+        .await?;
+        let attributes = super::attributes(&view.record);
+        self.kit
+            .events
+            .publish("container", "top", handle.id(), attributes);
+        Ok(answer)
     }
 }
 

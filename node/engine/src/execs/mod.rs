@@ -5,8 +5,9 @@ mod table;
 
 pub use table::{Entry, State, Table};
 
-use crate::containers::{Kit, View, attributes};
+use crate::containers::{Kit, Record, View, attributes};
 use crate::error::{Result, conflict, invalid, not_found, system};
+use crate::events::Events;
 use crate::ids;
 use crate::launch::{self, ExecWish};
 use async_trait::async_trait;
@@ -82,20 +83,30 @@ impl Execs {
     }
 
     fn emit(&self, action: &str, view: &View, exec: &str, cmd: &[String], exit_code: Option<i32>) {
-        let mut attributes = attributes(&view.record);
-        attributes.insert("execID".into(), exec.into());
-        if let Some(code) = exit_code {
-            attributes.insert("exitCode".into(), code.to_string());
-        }
-        let action = if cmd.is_empty() {
-            action.to_string()
-        } else {
-            format!("{action}: {}", cmd.join(" "))
-        };
-        self.kit
-            .events
-            .publish("container", &action, &view.record.id, attributes);
+        emit(&self.kit.events, action, &view.record, exec, cmd, exit_code);
     }
+}
+
+/// Says what happened to a process in a container, a health check's too.
+pub(crate) fn emit(
+    events: &Events,
+    action: &str,
+    record: &Record,
+    exec: &str,
+    cmd: &[String],
+    exit_code: Option<i32>,
+) {
+    let mut attributes = attributes(record);
+    attributes.insert("execID".into(), exec.into());
+    if let Some(code) = exit_code {
+        attributes.insert("exitCode".into(), code.to_string());
+    }
+    // The program, a space, and its arguments, if any.
+    let action = match cmd.split_first() {
+        None => action.to_string(),
+        Some((program, args)) => format!("{action}: {program} {}", args.join(" ")),
+    };
+    events.publish("container", &action, &record.id, attributes);
 }
 
 fn running(view: &Arc<View>, id: &str) -> Result<Arc<View>> {

@@ -52,7 +52,7 @@ impl ImagesService {
                     &sink,
                 )
                 .await?;
-            this.emit("import", &id, &name.map_or_else(|| id.clone(), |n| n.familiar()));
+            this.emit("import", &id, &id);
             Ok(())
         }))
     }
@@ -65,7 +65,10 @@ impl ImagesService {
         let this = self.clone();
         let source = reader(tar);
         Ok(progress(move |sink| async move {
-            this.store.load(source, quiet, &sink).await
+            for id in this.store.load(source, quiet, &sink).await? {
+                this.emit("load", &id, &id);
+            }
+            Ok(())
         }))
     }
 
@@ -76,7 +79,7 @@ impl ImagesService {
         let tar = self.store.save(&names).map_err(error)?;
         for name in &names {
             if let Ok(image) = self.find(name) {
-                self.emit("save", &image.id, name);
+                self.emit("save", &image.id, &image.id);
             }
         }
         let pieces = tokio_util::io::ReaderStream::with_capacity(tar, 128 << 10);

@@ -299,6 +299,7 @@ impl api::Images for ImagesService {
             }
         }
         let space_reclaimed = before.saturating_sub(self.store.layers_size());
+        self.events.pruned("image", space_reclaimed);
         let images_deleted = if items.is_empty() {
             Slice::nil()
         } else {
@@ -316,7 +317,7 @@ impl ImagesService {
     fn told(&self, deleted: Deleted, id: &str) -> ImageDeleteItem {
         match deleted {
             Deleted::Untagged(name) => {
-                self.emit("untag", id, &name);
+                self.emit("untag", id, id);
                 ImageDeleteItem {
                     untagged: name,
                     ..ImageDeleteItem::default()

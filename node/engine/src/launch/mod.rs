@@ -116,6 +116,7 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
         abandon(&shim).await;
         return Err(failure);
     }
+    kit.volumes.told(true, record);
     for endpoint in &run.endpoints {
         kit.networks.emit("connect", endpoint, &record.id);
     }

@@ -10,8 +10,8 @@ use crate::{files, ids};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use shoal_api_backend as api;
-use shoal_api_types::Filters;
 use shoal_api_types::network::*;
+use shoal_api_types::{Filters, Slice};
 use shoal_node_core_host::ipam::{self, Pool};
 use shoal_node_core_host::netplan;
 use std::collections::BTreeMap;
@@ -307,11 +307,13 @@ impl api::Networks for Networks {
         if let Some(key) = filters.unknown_key(&["label", "label!", "until"]) {
             return Err(invalid(format!("invalid filter '{key}'")));
         }
-        let mut gone = Vec::new();
+        let until = crate::containers::until(&filters)?;
+        let mut gone: Vec<String> = Vec::new();
         for record in self.table.all() {
             let label = |key: &str| record.labels.get(key).map(String::as_str);
             let excluded = filters.contains("label!") && filters.matches_labels("label!", label);
-            if record.is_predefined() || excluded || !filters.matches_labels("label", label) {
+            let young = until.is_some_and(|t| record.created > t);
+            if record.is_predefined() || excluded || young || !filters.matches_labels("label", label) {
                 continue;
             }
             let this = self.clone();
@@ -323,8 +325,13 @@ impl api::Networks for Networks {
                 gone.push(name);
             }
         }
+        self.table.inner.events.pruned("network", 0);
         Ok(NetworkPruneReport {
-            networks_deleted: gone.into(),
+            networks_deleted: if gone.is_empty() {
+                Slice::nil()
+            } else {
+                gone.into()
+            },
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::error::{Result, invalid, system};
-use crate::events::{Events, FILTERS, passes};
+use crate::events::{Events, passes};
 use futures_util::StreamExt;
 use futures_util::stream;
 use shoal_api_backend as api;
@@ -13,9 +13,6 @@ use tokio::sync::broadcast::error::RecvError;
 
 /// Subscribed when this returns.
 pub fn stream(events: &Events, options: api::Events) -> Result<BoxStream<Result<EventMessage>>> {
-    if let Some(key) = options.filters.unknown_key(&FILTERS) {
-        return Err(invalid(format!("invalid filter '{key}'")));
-    }
     let since = options.since.map(|t| t.unix_nanos());
     let until = options.until.map(|t| t.unix_nanos());
     if since.zip(until).is_some_and(|(since, until)| since > until) {
@@ -24,17 +21,23 @@ pub fn stream(events: &Events, options: api::Events) -> Result<BoxStream<Result<
     // An end without a beginning is still about what has happened.
     let (past, live) = events.subscribe(since.is_some() || until.is_some());
     let filters = Arc::new(options.filters);
-    let fits = move |event: &EventMessage| {
+    // An end in 1970 or before ends the stream at once and limits nothing: `since=0&until=0` is all that is known.
+    let last = until.filter(|u| *u > 0);
+    let in_time = move |event: &EventMessage| {
         let at = i128::from(event.time_nano);
-        since.is_none_or(|s| at >= s) && until.is_none_or(|u| at <= u) && passes(event, &filters)
+        since.is_none_or(|s| at >= s) && last.is_none_or(|u| at <= u)
     };
-    let first = fits.clone();
+    let wanted = filters.clone();
     let past = stream::iter(
         past.into_iter()
-            .filter(move |e| first(e))
+            .filter(move |e| in_time(e) && passes(e, &wanted))
             .map(|e| Ok((*e).clone())),
     );
     let until = until.map(clock::from_nanos);
+    if until.is_some_and(|at| at <= clock::now()) {
+        return Ok(Box::pin(past));
+    }
+    let fits = move |event: &EventMessage| passes(event, &filters);
     let live = stream::unfold(Some(live), move |live| {
         let fits = fits.clone();
         async move {

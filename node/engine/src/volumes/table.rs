@@ -174,6 +174,30 @@ impl VolumeTable {
     }
 }
 
+impl VolumeTable {
+    pub(super) fn pruned(&self, bytes: u64) {
+        self.events.pruned("volume", bytes);
+    }
+
+    /// A container's process begins to use, or no longer uses, its volumes.
+    pub(crate) fn told(&self, mounted: bool, record: &crate::containers::Record) {
+        for mount in record.mounts.iter().filter(|m| m.point.kind == "volume") {
+            let mut attributes = BTreeMap::from([
+                ("container".to_owned(), record.id.clone()),
+                ("driver".to_owned(), mount.point.driver.clone()),
+            ]);
+            if mounted {
+                attributes.insert("destination".into(), mount.point.destination.clone());
+                attributes.insert("propagation".into(), mount.point.propagation.clone());
+                attributes.insert("read/write".into(), mount.point.rw.to_string());
+            }
+            let action = if mounted { "mount" } else { "unmount" };
+            self.events
+                .publish("volume", action, &mount.point.name, attributes);
+        }
+    }
+}
+
 /// The driver's error in the API's classes.
 pub(super) fn error(e: shoal_node_drivers_volumes::Error) -> crate::error::Error {
     use shoal_node_drivers_volumes::Error as E;

@@ -164,6 +164,7 @@ impl api::Volumes for Volumes {
                 deleted.push(volume.name);
             }
         }
+        self.table.pruned(space_reclaimed);
         Ok(VolumePruneReport {
             volumes_deleted: deleted.into(),
             space_reclaimed,

@@ -1,6 +1,7 @@
 //! All conformance cases, one file per group; see the crate's text for how to run them on the reference engine.
 
 mod errors;
+mod events;
 mod exec;
 mod fuzz;
 mod http;

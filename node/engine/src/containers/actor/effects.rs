@@ -135,6 +135,8 @@ impl Actor {
                 "kill"
             }
             Action::Die { exit_code, ran_ms } => {
+                // Only what ran dies, and only what ran had mounted.
+                self.kit.volumes.told(false, &self.record);
                 attributes.insert("exitCode".into(), exit_code.to_string());
                 attributes.insert("execDuration".into(), (ran_ms / 1000).to_string());
                 "die"

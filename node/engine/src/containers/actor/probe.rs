@@ -122,19 +122,17 @@ async fn probe(
         exit_code,
         output,
     };
-    let made = crate::execs::make(
-        kit,
-        view,
-        &ids::new(),
-        request,
-        &ExecStartRequest::default(),
-        false,
-    )
-    .await;
+    let id = ids::new();
+    let emit = |action: &str, cmd: &[String], code: Option<i32>| {
+        crate::execs::emit(&kit.events, action, &view.record, &id, cmd, code);
+    };
+    emit("exec_create", &request.cmd, None);
+    let made = crate::execs::make(kit, view, &id, request, &ExecStartRequest::default(), false).await;
     let mut exec = match made {
         Ok(exec) => exec,
         Err((_, e)) => return end(-1, e.message),
     };
+    emit("exec_start", &request.cmd, None);
     let mut output = Vec::new();
     let stream = exec.stream.take();
     let run = async {
@@ -145,12 +143,16 @@ async fn probe(
     };
     let done = tokio::time::timeout(Duration::from_millis(rules.timeout_ms), run).await;
     match done {
-        Ok(exit) => end(
-            i64::from(exit.code),
-            String::from_utf8_lossy(&output).into_owned(),
-        ),
+        Ok(exit) => {
+            emit("exec_die", &[], Some(exit.code));
+            end(
+                i64::from(exit.code),
+                String::from_utf8_lossy(&output).into_owned(),
+            )
+        }
         Err(_) => {
             let _ = exec.signal(9).await;
+            emit("exec_die", &[], Some(137));
             end(
                 TIMED_OUT,
                 format!("Health check exceeded timeout ({}ms)", rules.timeout_ms),
