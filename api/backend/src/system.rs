@@ -17,7 +17,7 @@ pub struct Events {
 }
 
 /// What `df` is to measure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MeasureUsage {
     pub containers: bool,
     pub images: bool,

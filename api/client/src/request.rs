@@ -60,6 +60,17 @@ impl Client {
         &self.version
     }
 
+    /// Speaks no newer API than `1.minor`: where a newer one says less.
+    pub fn at_most(&mut self, minor: u32) {
+        let spoken = self
+            .version
+            .split_once('.')
+            .and_then(|(_, m)| m.parse::<u32>().ok());
+        if spoken.is_some_and(|m| m > minor) {
+            self.version = format!("1.{minor}");
+        }
+    }
+
     /// Takes the daemon's version if it is older. Returns the headers of `_ping`.
     pub async fn negotiate(&mut self) -> Result<HeaderMap> {
         let response = self

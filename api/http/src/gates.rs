@@ -328,16 +328,15 @@ pub(crate) fn event(event: &mut EventMessage, version: ApiVersion) {
 
 /// Disk usage; since 1.52 one object per kind.
 pub(crate) fn usage(mut usage: DiskUsage, version: ApiVersion, verbose: bool) -> Value {
-    images(usage.images.0.as_deref_mut().unwrap_or_default(), version, false);
+    // Here the number of containers was always told; lists of images learned it in 1.51.
+    for image in usage.images.0.iter_mut().flatten() {
+        let containers = image.containers;
+        images(std::slice::from_mut(image), version, false);
+        image.containers = containers;
+    }
     summaries(usage.containers.0.as_deref_mut().unwrap_or_default(), version);
     if !version.at_least(52) {
-        let mut value = to_value(&usage);
-        if !version.at_least(42)
-            && let Value::Object(members) = &mut value
-        {
-            members.insert("BuilderSize".into(), json!(0));
-        }
-        return value;
+        return to_value(&usage);
     }
     let mut members = Map::new();
     let mut add = |name: &str, list: Option<Value>, active: usize, total: i64, reclaimable: i64| {

@@ -20,6 +20,7 @@ mod error;
 mod events;
 mod execs;
 mod files;
+mod flight;
 mod home;
 mod host;
 mod ids;

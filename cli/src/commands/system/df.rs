@@ -17,7 +17,11 @@ pub fn leaf() -> Leaf {
 }
 
 async fn df(s: &Session, m: &ArgMatches) -> Result<u8> {
-    let usage: Json = s.client.get("/system/df").await?;
+    // In the shape that has everything in it; from 1.52 on that is another one, without the things themselves.
+    let mut client = s.client.clone();
+    client.negotiate().await?;
+    client.at_most(51);
+    let usage: Json = client.get("/system/df").await?;
     let list_of = |key: &str| usage[key].as_array().cloned().unwrap_or_default();
     let sum = |items: &[Json], size: &dyn Fn(&Json) -> f64| items.iter().map(size).sum::<f64>();
     let (images, containers, volumes) = (list_of("Images"), list_of("Containers"), list_of("Volumes"));

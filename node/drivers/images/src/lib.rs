@@ -25,6 +25,7 @@ mod images;
 mod import;
 mod install;
 mod load;
+mod login;
 mod lookup;
 mod manifest;
 mod platform;

@@ -36,15 +36,12 @@ impl Images {
         sink: &Sink,
     ) -> Result<()> {
         let name = name.clone().or_latest();
-        let session = Session::open(&name, auth, &self.registries).await?;
         let which = name
             .digest()
             .map_or(name.tag().unwrap_or_default(), Digest::as_str)
             .to_owned();
         let mut lease = Lease::building(&self.store);
-        let (image, digest) = self
-            .resolve(&session, &name, &which, platform, &mut lease)
-            .await?;
+        let (session, image, digest) = self.source(&name, &which, platform, auth, &mut lease).await?;
         sink.status(&which, format!("Pulling from {}", name.path())).await;
 
         let id = image.id.clone();
@@ -73,6 +70,37 @@ impl Images {
         sink.status("", format!("Status: {what} for {}", name.familiar()))
             .await;
         Ok(())
+    }
+
+    /// The first of mirrors and registry that has it.
+    async fn source(
+        &self,
+        name: &Reference,
+        which: &str,
+        platform: Option<Platform>,
+        auth: Option<AuthConfig>,
+        lease: &mut Lease,
+    ) -> Result<(Session, Incoming, Digest)> {
+        let mirrors: &[String] = match name.domain() {
+            "docker.io" => &self.registries.mirrors,
+            _ => &[],
+        };
+        for mirror in mirrors {
+            let attempt = async {
+                let session = Session::mirror(name, mirror, &self.registries).await?;
+                let (image, digest) = self
+                    .resolve(&session, name, which, platform.clone(), lease)
+                    .await?;
+                Ok::<_, Error>((session, image, digest))
+            };
+            match attempt.await {
+                Ok(found) => return Ok(found),
+                Err(error) => tracing::warn!(mirror, %error, "a mirror does not give an image"),
+            }
+        }
+        let session = Session::open(name, auth, &self.registries).await?;
+        let (image, digest) = self.resolve(&session, name, which, platform, lease).await?;
+        Ok((session, image, digest))
     }
 
     /// Follows the name to a manifest and its configuration; all that is kept is pinned. Also returns the digest

@@ -6,7 +6,9 @@ mod usage;
 
 use crate::config::Config;
 use crate::containers::{Containers, Kit};
-use crate::error::{Result, not_implemented};
+use crate::error::Result;
+use crate::flight::Flights;
+use crate::host::Host;
 use crate::images::ImagesService;
 use crate::volumes::Volumes;
 use async_trait::async_trait;
@@ -43,6 +45,9 @@ pub struct System {
     containers: Containers,
     images: ImagesService,
     volumes: Volumes,
+    version: Arc<Version>,
+    describing: Arc<Flights<(), Result<Info>>>,
+    measuring: Arc<Flights<MeasureUsage, Result<DiskUsage>>>,
 }
 
 impl System {
@@ -55,6 +60,9 @@ impl System {
         volumes: Volumes,
     ) -> Self {
         System {
+            version: Arc::new(version(&kit.host)),
+            describing: Arc::default(),
+            measuring: Arc::default(),
             kit,
             config,
             engine_id,
@@ -76,45 +84,13 @@ impl api::System for System {
     }
 
     async fn version(&self) -> Result<Version> {
-        let host = &self.kit.host;
-        let details = [
-            ("ApiVersion", API_VERSION.to_string()),
-            ("MinAPIVersion", MIN_API_VERSION.to_string()),
-            ("Os", "linux".into()),
-            ("Arch", go_arch(&host.architecture)),
-            ("KernelVersion", host.kernel_release.clone()),
-            ("Shoal", env!("CARGO_PKG_VERSION").into()),
-            ("GitCommit", BUILD.0.into()),
-            ("GoVersion", BUILD.1.into()),
-            ("BuildTime", BUILD.2.into()),
-            ("Experimental", "false".into()),
-        ];
-        let engine = ComponentVersion {
-            name: "Engine".into(),
-            version: SERVER_VERSION.into(),
-            details: details.into_iter().collect::<Dict<String>>(),
-        };
-        Ok(Version {
-            platform: VersionPlatform {
-                name: format!("Shoal {}", env!("CARGO_PKG_VERSION")),
-            },
-            components: vec![engine].into(),
-            version: SERVER_VERSION.into(),
-            api_version: API_VERSION.into(),
-            min_api_version: MIN_API_VERSION.into(),
-            os: "linux".into(),
-            arch: go_arch(&host.architecture),
-            kernel_version: host.kernel_release.clone(),
-            git_commit: BUILD.0.into(),
-            go_version: BUILD.1.into(),
-            build_time: BUILD.2.into(),
-            ..Version::default()
-        })
+        Ok((*self.version).clone())
     }
 
     async fn info(&self) -> Result<Info> {
         let this = self.clone();
-        crate::launch::blocking(move || Ok(this.describe())).await
+        let describe = || crate::launch::blocking(move || Ok(this.describe()));
+        self.describing.join((), describe).await
     }
 
     async fn events(&self, options: api::Events) -> Result<BoxStream<Result<EventMessage>>> {
@@ -122,11 +98,54 @@ impl api::System for System {
     }
 
     async fn disk_usage(&self, what: MeasureUsage) -> Result<DiskUsage> {
-        self.measure(what).await
+        let this = self.clone();
+        let measure = || async move { this.measure(what).await };
+        self.measuring.join(what, measure).await
     }
 
-    async fn auth(&self, _auth: AuthConfig) -> Result<AuthResponse> {
-        Err(not_implemented("logging in to a registry is not implemented"))
+    async fn auth(&self, auth: AuthConfig) -> Result<AuthResponse> {
+        let identity_token = self.kit.images.login(auth).await.map_err(crate::images::error)?;
+        Ok(AuthResponse {
+            identity_token,
+            status: "Login Succeeded".into(),
+        })
+    }
+}
+
+/// Nothing of it changes while the daemon runs.
+fn version(host: &Host) -> Version {
+    let details = [
+        ("ApiVersion", API_VERSION.to_string()),
+        ("MinAPIVersion", MIN_API_VERSION.to_string()),
+        ("Os", "linux".into()),
+        ("Arch", go_arch(&host.architecture)),
+        ("KernelVersion", host.kernel_release.clone()),
+        ("Shoal", env!("CARGO_PKG_VERSION").into()),
+        ("GitCommit", BUILD.0.into()),
+        ("GoVersion", BUILD.1.into()),
+        ("BuildTime", BUILD.2.into()),
+        ("Experimental", "false".into()),
+    ];
+    let engine = ComponentVersion {
+        name: "Engine".into(),
+        version: SERVER_VERSION.into(),
+        details: details.into_iter().collect::<Dict<String>>(),
+    };
+    Version {
+        platform: VersionPlatform {
+            name: format!("Shoal {}", env!("CARGO_PKG_VERSION")),
+        },
+        components: vec![engine].into(),
+        version: SERVER_VERSION.into(),
+        api_version: API_VERSION.into(),
+        min_api_version: MIN_API_VERSION.into(),
+        os: "linux".into(),
+        arch: go_arch(&host.architecture),
+        kernel_version: host.kernel_release.clone(),
+        git_commit: BUILD.0.into(),
+        go_version: BUILD.1.into(),
+        build_time: BUILD.2.into(),
+        ..Version::default()
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::Full;
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use shoal_api_types::auth::AuthConfig;
@@ -37,6 +38,8 @@ pub(super) struct Authorizer {
     scope: String,
     /// The `Authorization` header in use.
     header: Mutex<Option<String>>,
+    /// A token server is asked for a lasting token too, which is kept here.
+    identity: Option<Mutex<String>>,
 }
 
 /// A parsed `WWW-Authenticate`.
@@ -54,6 +57,8 @@ struct Token {
     token: String,
     #[serde(default)]
     access_token: String,
+    #[serde(default)]
+    refresh_token: String,
 }
 
 impl Authorizer {
@@ -71,7 +76,27 @@ impl Authorizer {
             credentials,
             scope,
             header: Mutex::new(header),
+            identity: None,
         }
+    }
+
+    /// For the registry as a whole, without a repository.
+    pub fn for_login(auth: AuthConfig) -> Authorizer {
+        let identity = auth.identitytoken.clone();
+        Authorizer {
+            credentials: credentials(auth),
+            scope: String::new(),
+            header: Mutex::default(),
+            identity: Some(Mutex::new(identity)),
+        }
+    }
+
+    /// The lasting token that a login was given or came with.
+    pub fn identity(&self) -> String {
+        self.identity
+            .as_ref()
+            .map(|token| token.lock().clone())
+            .unwrap_or_default()
     }
 
     pub fn header(&self) -> Option<String> {
@@ -143,6 +168,9 @@ impl Authorizer {
                 let mut request = Request::builder();
                 if let Credentials::Password(user, password) = credentials {
                     fields.push(("account", user));
+                    if self.identity.is_some() {
+                        fields.extend([("client_id", "shoal"), ("offline_token", "true")]);
+                    }
                     request = request.header(header::AUTHORIZATION, basic(user, password));
                 }
                 let joint = if realm.query().is_some() { '&' } else { '?' };
@@ -168,6 +196,9 @@ impl Authorizer {
         }
         let token: Token = serde_json::from_slice(&text)
             .map_err(|e| Error::Unreachable(format!("the token server {realm} gave no token: {e}")))?;
+        if let (Some(identity), false) = (&self.identity, token.refresh_token.is_empty()) {
+            *identity.lock() = token.refresh_token;
+        }
         match if token.token.is_empty() {
             token.access_token
         } else {
@@ -181,6 +212,15 @@ impl Authorizer {
     }
 }
 
+pub(super) fn challenges(response: &Response<Incoming>) -> Vec<String> {
+    let values = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Relative to where we are; never from TLS to plain.
 fn credentials(auth: AuthConfig) -> Credentials {
     if !auth.registrytoken.is_empty() {
         return Credentials::Registry(auth.registrytoken);

@@ -12,6 +12,8 @@ pub struct RegistryConfig {
     /// `host[:port]` or networks (`10.0.0.0/8`) where certificates are not checked and plain HTTP will do.
     /// Loopback always is one.
     pub insecure: Vec<String>,
+    /// `https://host[/path]`, asked before the Hub and without anybody's credentials.
+    pub mirrors: Vec<String>,
     /// Layers downloaded at a time, over all pulls.
     pub downloads_max: usize,
     /// Tries for one layer before the pull fails.
@@ -26,6 +28,7 @@ impl Default for RegistryConfig {
     fn default() -> RegistryConfig {
         RegistryConfig {
             insecure: Vec::new(),
+            mirrors: Vec::new(),
             downloads_max: 3,
             attempts_max: 5,
             retry_delay: Duration::from_secs(1),

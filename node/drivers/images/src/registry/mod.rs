@@ -6,8 +6,10 @@ mod auth;
 mod body;
 mod config;
 mod http;
+mod login;
 mod session;
 mod trouble;
 
 pub use config::RegistryConfig;
+pub(crate) use login::login;
 pub(crate) use session::{Part, Session};

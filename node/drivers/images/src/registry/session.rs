@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use shoal_api_types::auth::AuthConfig;
 
-use super::auth::Authorizer;
+use super::auth::{Authorizer, challenges};
 use super::config::RegistryConfig;
 use super::http::Http;
 use super::{body, trouble};
@@ -84,6 +84,26 @@ impl Session {
             }
         }
         Err(failed)
+    }
+
+    /// The same repository of the Hub at one of its mirrors. Credentials are not a mirror's business.
+    pub async fn mirror(name: &Reference, base: &str, config: &RegistryConfig) -> Result<Session> {
+        let base = base.trim_end_matches('/').to_owned();
+        let uri: Uri = base
+            .parse()
+            .map_err(|_| Error::Unreachable(format!("invalid mirror {base:?}")))?;
+        let insecure = config.is_insecure(uri.authority().map_or("", |a| a.as_str()));
+        let idle = config.idle_timeout;
+        let http = tokio::task::spawn_blocking(move || Http::new(!insecure, idle)).await;
+        let session = Session {
+            http: http.map_err(|e| Error::Unreachable(e.to_string()))??,
+            authorizer: Authorizer::new(name.domain(), format!("repository:{}:pull", name.path()), None),
+            base,
+            name: name.clone(),
+            idle,
+        };
+        session.ping().await?;
+        Ok(session)
     }
 
     async fn ping(&self) -> Result<()> {
@@ -233,15 +253,6 @@ impl Session {
     }
 }
 
-fn challenges(response: &Response<Incoming>) -> Vec<String> {
-    let values = response.headers().get_all(header::WWW_AUTHENTICATE).iter();
-    values
-        .filter_map(|value| value.to_str().ok())
-        .map(str::to_owned)
-        .collect()
-}
-
-/// Relative to where we are; never from TLS to plain.
 fn redirected(from: &Uri, to: &str) -> Result<Uri> {
     let invalid = || Error::Unreachable(format!("Get \"{from}\": redirected to {to:?}"));
     let absolute = match to.strip_prefix('/') {

@@ -33,6 +33,7 @@ async fn load(images: &Images) -> Result<(), String> {
     images
         .load(Cursor::new(FIXTURE), true, &Sink::none())
         .await
+        .map(drop)
         .map_err(|e| e.to_string())
 }
 
