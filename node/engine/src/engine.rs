@@ -134,6 +134,7 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         volumes: VolumeTable::new(volumes, registry.clone(), events.clone()),
         networks,
         execs: execs::Table::default(),
+        views: Default::default(),
         seccomp: Seccomp::new(seccomp_dir, host.kernel),
         launcher,
         events,

@@ -9,6 +9,7 @@
 //! ```text
 //!   containers/  one verb per file, actor/, record (on disk), registry (who is there)
 //!   launch/      one start: identity, mounts, files, seccomp, specification, the order of things
+//!   rootfs/      a container's files as clients see them: cp, export, diff, commit
 //!   execs/ images/ networks/ volumes/ system/   events   home (the data root)   layers (looking into images)
 //! ```
 
@@ -28,6 +29,7 @@ mod images;
 mod launch;
 mod layers;
 mod networks;
+mod rootfs;
 mod system;
 mod units;
 mod volumes;

@@ -44,6 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "node-drivers-volumes",
             "node-drivers-logs",
             "node-drivers-plugins",
+            "node-drivers-archive",
             "raft-objects",
         ],
     ),
@@ -68,6 +69,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("node-drivers-volumes", &["node-core-host"]),
     ("node-drivers-logs", &["node-core-host"]),
     ("node-drivers-plugins", &["node-core-host"]),
+    ("node-drivers-archive", &[]),
     ("node-drivers-certs", &["raft-objects"]),
     ("node-core-host", &["raft-objects", "api-types"]),
     ("node-core-cluster", &["raft-objects", "raft-store"]),
@@ -164,6 +166,8 @@ const LICENCES: &[&str] = &[
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
+    // As free as BSD: of the Rust port of libbzip2.
+    "bzip2-1.0.6",
 ];
 
 #[test]

@@ -64,6 +64,18 @@ impl api::Containers for Containers {
     async fn update(&self, id: &str, config: UpdateConfig) -> Result<UpdateResponse> {
         Containers::update(self, id, config).await
     }
+    async fn export(&self, id: &str) -> Result<BoxStream<Result<Bytes>>> {
+        Containers::export(self, id).await
+    }
+    async fn archive_stat(&self, id: &str, path: &str) -> Result<PathStat> {
+        Containers::archive_stat(self, id, path).await
+    }
+    async fn archive_get(&self, id: &str, path: &str) -> Result<(PathStat, BoxStream<Result<Bytes>>)> {
+        Containers::archive_get(self, id, path).await
+    }
+    async fn archive_put(&self, id: &str, options: PutArchive, tar: BoxStream<Result<Bytes>>) -> Result<()> {
+        Containers::archive_put(self, id, options, tar).await
+    }
     async fn stats(&self, id: &str, stream: bool, one_shot: bool) -> Result<BoxStream<Result<Stats>>> {
         Containers::stats(self, id, stream, one_shot).await
     }

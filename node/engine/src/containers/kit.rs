@@ -10,6 +10,7 @@ use crate::execs::Table;
 use crate::host::Host;
 use crate::launch::Seccomp;
 use crate::networks::NetworkTable;
+use crate::rootfs::Views;
 use crate::volumes::VolumeTable;
 use shoal_node_core_host::ocispec::resources;
 use shoal_node_drivers_cgroup::{Cgroup, Hierarchy};
@@ -22,6 +23,7 @@ pub struct Kit {
     pub volumes: VolumeTable,
     pub networks: NetworkTable,
     pub execs: Table,
+    pub views: Views,
     pub launcher: Launcher,
     pub seccomp: Seccomp,
     pub events: Events,

@@ -52,6 +52,17 @@ fn read_in(root: &OwnedFd, path: &str) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// Who the container's user is, as numbers; `None` where it names none.
+pub fn owner(record: &Record, source: &Source) -> Result<Option<(u32, u32)>> {
+    if record.config.user.is_empty() {
+        return Ok(None);
+    }
+    let (passwd, group) = (source.text("/etc/passwd")?, source.text("/etc/group")?);
+    let user = users::resolve(&record.config.user, &[], &passwd, &group);
+    let user = user.map_err(|e| invalid(e.to_string()))?;
+    Ok(Some((user.uid, user.gid)))
+}
+
 /// The rights of a process of this container that runs as `user` (empty: root).
 pub fn rights(kit: &Kit, record: &Record, source: &Source, user: &str, privileged: bool) -> Result<Rights> {
     let host = &record.host;

@@ -15,7 +15,9 @@ mod prepare;
 mod seccomp;
 
 pub use files::{HOSTNAME, HOSTS, RESOLV_CONF};
-pub use prepare::{ExecWish, exec_process};
+pub use identity::{Source, owner};
+pub use mounts::mounts;
+pub use prepare::{ExecWish, exec_process, with_mount_points};
 pub use seccomp::Seccomp;
 
 use crate::clock;
@@ -66,6 +68,8 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
         run_dir,
         waiting,
     } = order;
+    // One overlay at a time over the container's own layer.
+    let _alone = kit.views.close(&record.id).await;
     crate::files::remove_file(&dir.join(EXIT))
         .map_err(crate::error::io("clear the last exit of", &record.id))?;
     let network = joins::network(kit, record)?;

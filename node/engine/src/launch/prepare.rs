@@ -78,7 +78,7 @@ pub fn prepare(
 
 /// What the image lacks of the places that something is mounted on comes from a layer below it, shared by all containers,
 /// so that a container's own layer holds only what the container wrote.
-fn with_mount_points(kit: &Kit, mut rootfs: Rootfs) -> Result<Rootfs> {
+pub fn with_mount_points(kit: &Kit, mut rootfs: Rootfs) -> Result<Rootfs> {
     if let Rootfs::Overlay { lower, .. } = &mut rootfs {
         let layer = kit.home_tmp.with_file_name("skeleton");
         skeleton::ensure(&layer).map_err(|e| system(format!("make {}: {e}", layer.display())))?;

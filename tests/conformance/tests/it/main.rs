@@ -10,6 +10,7 @@ mod life;
 mod network;
 mod options;
 mod recovery;
+mod rootfs;
 mod sdk;
 mod security;
 mod security_facts;
