@@ -110,16 +110,16 @@ impl Unpacker {
                 _ => Err(refused()),
             };
         };
-        let parent = self.enter(above)?;
+        let parent = self.enter(above, &member.path)?;
         let placed = self.place(tar, member, &parts, parent.as_fd(), name);
         self.parent.get_or_insert((above.join(&b'/'), parent));
         placed
     }
 
     /// The directory to work in, made (0755, by whom everything else is made) if the archive did not name it.
-    fn enter(&mut self, above: &[&[u8]]) -> Result<OwnedFd> {
-        if let Some((path, fd)) = self.parent.take()
-            && path == above.join(&b'/')
+    fn enter(&mut self, above: &[&[u8]], path: &[u8]) -> Result<OwnedFd> {
+        if let Some((last, fd)) = self.parent.take()
+            && last == above.join(&b'/')
         {
             return Ok(fd);
         }
@@ -127,7 +127,7 @@ impl Unpacker {
             Some((uid, gid)) => fchown(directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))),
             None => Ok(()),
         };
-        inside::below_made(self.top.as_fd(), above, owned).map_err(|e| astray(e, above))
+        inside::below_made(self.top.as_fd(), above, owned).map_err(|e| astray(e, above, path))
     }
 
     fn place<R: Read>(
@@ -245,7 +245,7 @@ impl Unpacker {
         let refused = || Error::Refused(format!("invalid hardlink target {}", quoted(&member.link)));
         let target = clean(&member.link).ok_or_else(refused)?;
         let (&file, above) = target.split_last().ok_or_else(refused)?;
-        let directory = inside::below(self.top.as_fd(), above).map_err(|e| astray(e, above))?;
+        let directory = inside::below(self.top.as_fd(), above).map_err(|e| astray(e, above, &member.link))?;
         // The link itself if the target is a symbolic one: nothing is followed.
         linkat(&directory, file, parent, name, AtFlags::empty()).map_err(Error::on("linkat", &member.path))
     }
@@ -329,14 +329,14 @@ fn quoted(name: &[u8]) -> String {
     format!("{:?}", String::from_utf8_lossy(&name[..name.len().min(4096)]))
 }
 
-fn astray(error: Astray, above: &[&[u8]]) -> Error {
-    let path = above.join(&b'/');
+fn astray(error: Astray, above: &[&[u8]], path: &[u8]) -> Error {
     match error {
-        Astray::Os(errno) => Error::on("openat", &path)(errno),
-        Astray::Escapes => Error::Refused(format!(
-            "statat {}: path escapes from parent",
-            String::from_utf8_lossy(&path[..path.len().min(4096)])
-        )),
+        Astray::Os(errno) => Error::on("openat", path)(errno),
+        Astray::Escapes => {
+            let above = above.join(&b'/');
+            let above = String::from_utf8_lossy(&above[..above.len().min(4096)]);
+            Error::Refused(format!("statat {above}: path escapes from parent"))
+        }
     }
 }
 
