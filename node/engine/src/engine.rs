@@ -137,6 +137,7 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         views: Default::default(),
         seccomp: Seccomp::new(seccomp_dir, host.kernel),
         launcher,
+        logs: crate::logging::Tender::new(events.clone()),
         events,
         registry,
         hierarchy,

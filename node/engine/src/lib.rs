@@ -28,6 +28,7 @@ mod ids;
 mod images;
 mod launch;
 mod layers;
+mod logging;
 mod networks;
 mod rootfs;
 mod system;

@@ -1,27 +1,4 @@
-//! Numbers with units, and signals by name.
-
-/// `10m`, `1g`, `512` → bytes (binary units), as Docker reads sizes.
-pub fn bytes(text: &str) -> Option<u64> {
-    let lower = text.trim().to_ascii_lowercase();
-    let bare = lower.strip_suffix('b').unwrap_or(&lower);
-    let bare = bare.strip_suffix('i').unwrap_or(bare);
-    let (number, shift) = match bare.as_bytes().last()? {
-        b'k' => (&bare[..bare.len() - 1], 10),
-        b'm' => (&bare[..bare.len() - 1], 20),
-        b'g' => (&bare[..bare.len() - 1], 30),
-        b't' => (&bare[..bare.len() - 1], 40),
-        b'p' => (&bare[..bare.len() - 1], 50),
-        _ => (bare, 0),
-    };
-    let value: f64 = number.trim().parse().ok()?;
-    if !value.is_finite() || value < 0.0 {
-        return None;
-    }
-    Some(
-        (value * f64::from(1u32 << (shift % 30)) * if shift >= 30 { f64::from(1u32 << 30) } else { 1.0 })
-            as u64,
-    )
-}
+//! Signals by name.
 
 const SIGNALS: [&str; 32] = [
     "", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
@@ -61,23 +38,6 @@ pub fn signal(text: &str) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (text, expected) in [
-            ("10m", Some(10 << 20)),
-            ("1G", Some(1 << 30)),
-            ("2kb", Some(2048)),
-            ("7", Some(7)),
-            ("1.5k", Some(1536)),
-        ] {
-            assert_eq!(bytes(text), expected, "{text}");
-        }
-        assert_eq!(bytes("2t"), Some(2 << 40));
-        for bad in ["", "x", "-1", "m"] {
-            assert_eq!(bytes(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn signals() {

@@ -147,6 +147,8 @@ impl EventLoop {
             gated: self.container.gated.is_some(),
             execs,
             ended: self.container.ended.iter().cloned().collect(),
+            log: self.log.state,
+            log_told: self.log.told,
         }
     }
 
@@ -189,17 +191,18 @@ impl EventLoop {
         self.send(id, &Message::Reply(reply));
     }
 
-    /// Tell everybody who wants to know.
-    pub fn notify(&mut self, notice: &Notice) {
+    /// Tell everybody who wants to know; false if nobody does.
+    pub fn notify(&mut self, notice: &Notice) -> bool {
         let ids: Vec<u32> = self
             .controls
             .iter()
             .filter(|(_, c)| c.subscribed)
             .map(|(&id, _)| id)
             .collect();
-        for id in ids {
+        for &id in &ids {
             self.send(id, &Message::Notice(notice.clone()));
         }
+        !ids.is_empty()
     }
 
     fn send(&mut self, id: u32, message: &Message) {

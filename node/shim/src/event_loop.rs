@@ -3,18 +3,18 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use shoal_node_drivers_cgroup::{Cgroup, OomWatch};
-use shoal_node_drivers_logs::{Stream, Writer};
 use shoal_node_drivers_runtime::Child;
 use shoal_node_drivers_runtime::seccomp::Program;
-use shoal_node_drivers_shim::{Exit, Notice, Running};
+use shoal_node_drivers_shim::{Exit, LogState, Notice, Running};
 
 use crate::attach::{Client, STALL_MAX};
 use crate::control::Control;
+use crate::log::Log;
 use crate::poll::{Poll, Token};
 use crate::process::Process;
 
@@ -61,19 +61,18 @@ pub struct EventLoop {
     pub clients: BTreeMap<u32, Client>,
     pub processes: BTreeMap<u32, Process>,
     pub container: Container,
-    pub log: Option<Writer>,
+    pub log: Log,
     /// For one read each; output may be on its way to clients while one of them is read.
     output_buffer: Vec<u8>,
     pub input_buffer: Vec<u8>,
     /// Since when the container is over.
     pub over: Option<Instant>,
     last_key: u32,
-    log_failed: bool,
     full_reads: u32,
 }
 
 impl EventLoop {
-    pub fn new(poll: Poll, listener: OwnedFd, container: Container, log: Option<Writer>) -> Self {
+    pub fn new(poll: Poll, listener: OwnedFd, container: Container, log: Log) -> Self {
         Self {
             poll,
             listener,
@@ -86,7 +85,6 @@ impl EventLoop {
             input_buffer: vec![0; READ_MAX],
             over: None,
             last_key: CONTAINER,
-            log_failed: false,
             full_reads: 0,
         }
     }
@@ -110,6 +108,12 @@ impl EventLoop {
                     return Ok(());
                 }
                 limit = Some(limit.map_or(left, |limit| limit.min(left)));
+            }
+            if let Some(state) = self.log.news(false) {
+                self.tell_log(state);
+            }
+            if let Some(due) = self.log.due() {
+                limit = Some(limit.map_or(due, |limit| limit.min(due)));
             }
             let busy = self.output_buffer.len() > READ_MAX;
             if busy {
@@ -177,7 +181,7 @@ impl EventLoop {
                     grown = buffer.len() < READ_BUSY_MAX;
                 }
                 if is_container {
-                    self.write_log(stream, &buffer[..length]);
+                    self.log.write(stream, &buffer[..length]);
                 }
                 self.deliver(key, stream, tty, &buffer[..length]);
                 true
@@ -198,32 +202,19 @@ impl EventLoop {
         more
     }
 
+    /// Told only if somebody listens; else it is kept for whoever comes.
+    pub fn tell_log(&mut self, state: LogState) {
+        if self.notify(&Notice::Log(state)) {
+            self.log.told = state;
+        }
+    }
+
     /// Back to the size of an idle shim.
     fn relax(&mut self) {
         self.output_buffer = vec![0; READ_MAX];
-        if let Some(log) = &mut self.log {
-            log.relax();
-        }
+        self.log.relax();
         // SAFETY: takes a number.
         unsafe { libc::malloc_trim(0) };
-    }
-
-    fn write_log(&mut self, stream: u8, bytes: &[u8]) {
-        let Some(log) = &mut self.log else { return };
-        let stream = if stream == 0 {
-            Stream::Stdout
-        } else {
-            Stream::Stderr
-        };
-        match log.write(stream, bytes, SystemTime::now()) {
-            Ok(()) => self.log_failed = false,
-            // A full disk must not stop the container; said once until it works again.
-            Err(error) if !self.log_failed => {
-                self.log_failed = true;
-                eprintln!("shoal-shim: {error}");
-            }
-            Err(_) => {}
-        }
     }
 
     fn out_of_memory(&mut self) {

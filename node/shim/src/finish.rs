@@ -2,7 +2,6 @@
 
 use std::time::{Instant, SystemTime};
 
-use shoal_node_drivers_logs::Stream;
 use shoal_node_drivers_shim::{Exit, Notice, SOCKET_NAME, STATE_NAME, write_exit};
 
 use crate::event_loop::{CONTAINER, ENDED_MAX, EventLoop};
@@ -66,12 +65,9 @@ impl EventLoop {
         self.drain(CONTAINER);
         self.processes.remove(&CONTAINER);
         self.close_clients_of(CONTAINER);
-        if let Some(log) = &mut self.log {
-            for stream in [Stream::Stdout, Stream::Stderr] {
-                if let Err(error) = log.finish(stream, finished_at) {
-                    eprintln!("shoal-shim: {error}");
-                }
-            }
+        self.log.finish(finished_at);
+        if let Some(state) = self.log.news(true) {
+            self.tell_log(state);
         }
         let mut exit = Exit {
             code,

@@ -17,6 +17,7 @@ mod event_loop;
 mod exec;
 mod finish;
 mod init;
+mod log;
 mod poll;
 mod process;
 mod queue;

@@ -21,6 +21,7 @@ use shoal_node_drivers_shim::{
 };
 
 use crate::event_loop::{CONTAINER, Container, EventLoop};
+use crate::log::Log;
 use crate::poll::Poll;
 use crate::process::{Ends, Process, streams};
 
@@ -318,7 +319,7 @@ impl Begun {
             own_pids,
             ended: VecDeque::new(),
         };
-        let mut event_loop = EventLoop::new(poll, self.listener, container, self.log);
+        let mut event_loop = EventLoop::new(poll, self.listener, container, Log::new(self.log));
         event_loop.processes.insert(CONTAINER, self.process);
         event_loop.watch_process(CONTAINER);
         Ok(event_loop)

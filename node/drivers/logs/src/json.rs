@@ -1,6 +1,7 @@
 //! A record as a line of JSON, byte for byte as Docker's json-file driver writes it, and back.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -19,6 +20,23 @@ pub(crate) fn tail(out: &mut Vec<u8>, stream: Stream, attrs: &[u8], time: &str) 
     }
     out.extend_from_slice(time.as_bytes());
     out.extend_from_slice(b"\"}\n");
+}
+
+/// Attributes as the JSON object that goes into every record; empty for none.
+pub fn attributes(attributes: &BTreeMap<String, String>) -> String {
+    if attributes.is_empty() {
+        return String::new();
+    }
+    let mut out = Vec::new();
+    for (key, value) in attributes {
+        out.extend_from_slice(if out.is_empty() { b"{\"" } else { b",\"" });
+        escape(&mut out, key.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        escape(&mut out, value.as_bytes());
+        out.push(b'"');
+    }
+    out.push(b'}');
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Appends one record, whose end `tail` is.

@@ -31,6 +31,7 @@ mod writer;
 pub use compress::compress;
 pub use error::{Error, Result};
 pub use follow::Stop;
+pub use json::attributes;
 pub use options::{Format, OptionError, Rotation};
 pub use reader::{ReadOptions, Reader, read};
 pub use record::{Entry, Line, Partial, Stream, Time};

@@ -24,6 +24,6 @@ pub use client::{Error, ExecHandle, Found, Launcher, Shim};
 pub use exit::{Exit, read_exit, write_exit};
 pub use launch::{CgroupName, Launch, LogTarget, Netns, Rootfs};
 pub use message::{
-    Attach, Exec, Message, Notice, Reply, Request, Running, SOCKET_NAME, STATE_NAME, StartError, Status,
-    Target, start_ticks,
+    Attach, Exec, LogState, Message, Notice, Reply, Request, Running, SOCKET_NAME, STATE_NAME, StartError,
+    Status, Target, start_ticks,
 };

@@ -102,6 +102,21 @@ pub struct Status {
     pub execs: Vec<(String, u32)>,
     /// The last execs that ended (bounded), oldest first.
     pub ended: Vec<(String, Exit)>,
+    /// How the log stands, and what of it was told to somebody before.
+    #[serde(default)]
+    pub log: LogState,
+    #[serde(default)]
+    pub log_told: LogState,
+}
+
+/// What has become of a container's output, counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogState {
+    /// How often the log was rotated.
+    pub rotated: u64,
+    /// Records (and the bytes in them) that could not be written.
+    pub lost_records: u64,
+    pub lost_bytes: u64,
 }
 
 /// The answer to one [`Request`].
@@ -128,6 +143,8 @@ pub enum Notice {
         id: String,
         exit: Exit,
     },
+    /// The log was rotated or could not be written. At most once a second, and once before the end.
+    Log(LogState),
 }
 
 /// What travels from a shim to its client.

@@ -40,7 +40,7 @@ fn describe(kit: &Kit, view: &View, dir: &Path) -> ContainerInspect {
         }
     };
     let log_path = match record.host.log_config.kind.as_str() {
-        "json-file" | "local" if started => record.log_path(dir).to_string_lossy().into_owned(),
+        "json-file" if started => record.log_path(dir).to_string_lossy().into_owned(),
         _ => String::new(),
     };
     let mut host = record.host.clone();

@@ -9,6 +9,7 @@ use crate::events::Events;
 use crate::execs::Table;
 use crate::host::Host;
 use crate::launch::Seccomp;
+use crate::logging::Tender;
 use crate::networks::NetworkTable;
 use crate::rootfs::Views;
 use crate::volumes::VolumeTable;
@@ -27,6 +28,7 @@ pub struct Kit {
     pub launcher: Launcher,
     pub seccomp: Seccomp,
     pub events: Events,
+    pub logs: Tender,
     pub registry: Registry,
     pub hierarchy: Hierarchy,
     pub host: Host,

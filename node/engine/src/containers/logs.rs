@@ -1,7 +1,7 @@
 //! `docker logs`.
 
 use super::{Containers, Handle};
-use crate::error::{Error, Result, invalid, system};
+use crate::error::{Error, Result, invalid, not_implemented, system};
 use futures_util::stream::unfold;
 use shoal_api_backend::{BoxStream, Bytes, LogStream, Logs};
 use shoal_node_core_host::lifecycle::Phase;
@@ -46,7 +46,7 @@ pub(super) fn stream(handle: &Handle, options: &Logs) -> Result<BoxStream<Result
     let (path, format) = view
         .record
         .readable_log(handle.dir())
-        .ok_or_else(|| system("configured logging driver does not support reading"))?;
+        .ok_or_else(|| not_implemented("configured logging driver does not support reading"))?;
     let wanted = ReadOptions {
         since: options.since.and_then(|t| t.system_time()),
         until: options.until.and_then(|t| t.system_time()),

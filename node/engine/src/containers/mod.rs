@@ -56,6 +56,11 @@ impl Containers {
         Containers { kit }
     }
 
+    /// Records and bytes of output that no log could keep since this daemon started: for the metrics.
+    pub fn lost_output(&self) -> (u64, u64) {
+        self.kit.logs.lost()
+    }
+
     /// Finds a container by id, name or the start of an id.
     pub fn get(&self, reference: &str) -> crate::error::Result<Handle> {
         self.kit.registry.get(reference)

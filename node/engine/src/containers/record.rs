@@ -87,10 +87,7 @@ impl Record {
 
     /// What `docker logs` reads: the file and its format. `None` where the driver keeps nothing here.
     pub fn readable_log(&self, dir: &Path) -> Option<(PathBuf, Format)> {
-        match self.host.log_config.kind.as_str() {
-            "none" => None,
-            _ => Some((self.log_path(dir), Format::Json)),
-        }
+        crate::logging::file(self, dir)
     }
 
     pub fn save(&self, dir: &Path) -> io::Result<()> {

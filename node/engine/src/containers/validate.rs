@@ -9,8 +9,6 @@ use shoal_node_core_host::lifecycle::Policy;
 use shoal_node_core_host::ocispec::resources;
 use shoal_node_core_host::{binds, caps, devices, ports};
 
-const LOG_DRIVERS: [&str; 3] = ["json-file", "local", "none"];
-
 /// Checks both halves; answers warnings for the user.
 pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
@@ -73,13 +71,7 @@ pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String
     security(host)?;
     modes(config, host)?;
     sysctls(host)?;
-    let driver = host.log_config.kind.as_str();
-    if !driver.is_empty() && !LOG_DRIVERS.contains(&driver) {
-        return Err(invalid(format!(
-            "logger: no log driver named '{driver}' is registered"
-        )));
-    }
-    log_options(host)?;
+    log(kit, host)?;
     if !matches!(host.runtime.as_str(), "" | "runc" | "shoal") {
         return Err(invalid(format!(
             "unknown or invalid runtime name: {}",
@@ -279,42 +271,14 @@ fn sysctls(host: &HostConfig) -> Result<()> {
     Ok(())
 }
 
-fn log_options(host: &HostConfig) -> Result<()> {
-    const KNOWN: [&str; 9] = [
-        "max-size",
-        "max-file",
-        "compress",
-        "labels",
-        "labels-regex",
-        "env",
-        "env-regex",
-        "tag",
-        "mode",
-    ];
-    let driver = if host.log_config.kind.is_empty() {
-        "json-file"
+fn log(kit: &Kit, host: &HostConfig) -> Result<()> {
+    let log = &host.log_config;
+    let driver = if log.kind.is_empty() {
+        &kit.defaults.log_driver
     } else {
-        &host.log_config.kind
+        &log.kind
     };
-    for (key, value) in host.log_config.config.iter() {
-        if driver == "none" {
-            continue;
-        }
-        if !KNOWN.contains(&key.as_str()) && key != "max-buffer-size" {
-            return Err(invalid(format!(
-                "unknown log opt '{key}' for {driver} log driver"
-            )));
-        }
-        let fine = match key.as_str() {
-            "max-size" => value == "-1" || crate::units::bytes(value).is_some_and(|n| n > 0),
-            "max-file" => value.parse::<u32>().is_ok_and(|n| n > 0),
-            _ => true,
-        };
-        if !fine {
-            return Err(invalid(format!("invalid value for {key}: {value}")));
-        }
-    }
-    Ok(())
+    crate::logging::check(driver, &log.config.clone().into_map())
 }
 
 /// Fills in what Docker shows for what was left out.
@@ -343,12 +307,17 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
     }
     if host.log_config.kind.is_empty() {
         host.log_config.kind = kit.defaults.log_driver.clone();
-        if host.log_config.config.is_empty() {
-            host.log_config.config = kit.defaults.log_opts.iter().cloned().collect();
-        }
     }
     if host.log_config.config.is_nil() {
         host.log_config.config = Dict::new();
+    }
+    if host.log_config.kind == kit.defaults.log_driver {
+        // The daemon's options are for its own driver, each unless the container has its own.
+        for (key, value) in &kit.defaults.log_opts {
+            if !host.log_config.config.contains_key(key) {
+                host.log_config.config.insert(key.clone(), value.clone());
+            }
+        }
     }
     if host.port_bindings.is_nil() {
         host.port_bindings = Dict::new();

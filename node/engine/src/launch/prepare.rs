@@ -9,7 +9,7 @@ use oci_spec::runtime::Process as OciProcess;
 use shoal_node_core_host::ocispec::{self, Input, Ns, Process, Rights, Shm};
 use shoal_node_core_host::{devices as device_words, env};
 use shoal_node_drivers_runtime::skeleton;
-use shoal_node_drivers_shim::{CgroupName, Launch, LogTarget, Netns, Rootfs};
+use shoal_node_drivers_shim::{CgroupName, Launch, Netns, Rootfs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,8 @@ pub fn prepare(
     network: Network,
     noted: &Run,
 ) -> Result<Prepared> {
+    let plan = crate::logging::plan(record, dir)?;
+    crate::logging::prepare(&plan.target, dir)?;
     let rootfs = kit.rootfs(&record.id)?;
     noted
         .save(dir)
@@ -59,7 +61,7 @@ pub fn prepare(
             parent: kit.cgroup_parent(record),
             name: record.id.clone(),
         },
-        log: log_target(record, dir),
+        log: plan.target,
         tty: record.config.tty,
         open_stdin: record.config.open_stdin,
         stdin_once: record.config.stdin_once,
@@ -215,28 +217,4 @@ fn open_netns(pid: i32) -> Result<OwnedFd> {
     Ok(file
         .map_err(io("open the network namespace of process", pid))?
         .into())
-}
-
-fn log_target(record: &Record, dir: &Path) -> LogTarget {
-    let log = &record.host.log_config;
-    if log.kind == "none" {
-        return LogTarget::None;
-    }
-    let max_size = log
-        .config
-        .get("max-size")
-        .and_then(|s| crate::units::bytes(s))
-        .unwrap_or(0);
-    let max_file = log
-        .config
-        .get("max-file")
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(1);
-    LogTarget::File {
-        path: record.log_path(dir),
-        local: false,
-        max_size,
-        max_file,
-        attrs: String::new(),
-    }
 }

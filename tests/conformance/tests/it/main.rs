@@ -7,6 +7,7 @@ mod fuzz;
 mod http;
 mod images;
 mod life;
+mod logs;
 mod network;
 mod options;
 mod recovery;

@@ -57,7 +57,13 @@ impl Shim {
             // It ended while we asked.
             Err(_) => return ended(run_dir, exit_file),
         };
-        let shim = Shim::over(stream, run_dir, exit_file, status.running.clone());
+        let shim = Shim::over(
+            stream,
+            run_dir,
+            exit_file,
+            status.running.clone(),
+            (status.log, status.log_told),
+        );
         let execs = status
             .execs
             .into_iter()

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Error;
-use crate::{Exit, Message, Notice, Reply, Request, SOCKET_NAME, frame};
+use crate::{Exit, LogState, Message, Notice, Reply, Request, SOCKET_NAME, frame};
 
 /// How a watched process stands: nothing yet, ended, or never to be known because the shim died.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,6 +34,7 @@ pub struct Connection {
 struct Shared {
     exit: watch::Sender<End>,
     oom: watch::Sender<bool>,
+    log: watch::Sender<LogState>,
     execs: Mutex<Execs>,
 }
 
@@ -44,10 +45,11 @@ struct Execs {
 }
 
 impl Connection {
-    pub fn over(stream: UnixStream, exit_file: &Path) -> Self {
+    pub fn over(stream: UnixStream, exit_file: &Path, log: LogState) -> Self {
         let shared = Arc::new(Shared {
             exit: watch::Sender::new(End::NotYet),
             oom: watch::Sender::new(false),
+            log: watch::Sender::new(log),
             execs: Mutex::default(),
         });
         let (requests, receiver) = mpsc::channel(REQUESTS_MAX);
@@ -71,6 +73,10 @@ impl Connection {
 
     pub fn oom(&self) -> watch::Receiver<bool> {
         self.shared.oom.subscribe()
+    }
+
+    pub fn log(&self) -> watch::Receiver<LogState> {
+        self.shared.log.subscribe()
     }
 
     /// Watch for the end of exec `id`; ask before it can end.
@@ -200,6 +206,9 @@ fn take_all(buffer: &mut Vec<u8>, waiting: &mut VecDeque<oneshot::Sender<Reply>>
                     }
                     Message::Notice(Notice::OutOfMemory) => {
                         shared.oom.send_replace(true);
+                    }
+                    Message::Notice(Notice::Log(state)) => {
+                        shared.log.send_replace(state);
                     }
                     Message::Notice(Notice::ExecExited { id, exit }) => shared.exec_ended(&id, exit),
                 }

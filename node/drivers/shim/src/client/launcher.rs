@@ -94,7 +94,13 @@ impl Launcher {
         .await;
         match answer {
             Ok(Message::Reply(Reply::Started(running))) => {
-                let shim = Shim::over(ours, &launch.run_dir, &launch.exit_file, running.clone());
+                let shim = Shim::over(
+                    ours,
+                    &launch.run_dir,
+                    &launch.exit_file,
+                    running.clone(),
+                    Default::default(),
+                );
                 Ok((shim, running))
             }
             Ok(Message::Reply(Reply::NotStarted(error))) => Err(Error::NotStarted(error)),

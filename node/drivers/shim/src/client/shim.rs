@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::net::UnixStream;
+use tokio::sync::watch;
 
 use super::connection::{self, Connection, End, accept};
 use super::{Error, ExecHandle};
-use crate::{Attach, Exec, Exit, Message, Reply, Request, Running, Status, Target, frame};
+use crate::{Attach, Exec, Exit, LogState, Message, Reply, Request, Running, Status, Target, frame};
 
 #[derive(Clone)]
 pub struct Shim {
@@ -19,16 +20,25 @@ pub(super) struct Inner {
     pub connection: Connection,
     run_dir: PathBuf,
     running: Running,
+    log_told: LogState,
 }
 
 impl Shim {
-    pub(super) fn over(stream: UnixStream, run_dir: &Path, exit_file: &Path, running: Running) -> Self {
-        let connection = Connection::over(stream, exit_file);
+    pub(super) fn over(
+        stream: UnixStream,
+        run_dir: &Path,
+        exit_file: &Path,
+        running: Running,
+        log: (LogState, LogState),
+    ) -> Self {
+        let (now, log_told) = log;
+        let connection = Connection::over(stream, exit_file, now);
         Self {
             inner: Arc::new(Inner {
                 connection,
                 run_dir: run_dir.to_owned(),
                 running,
+                log_told,
             }),
         }
     }
@@ -67,6 +77,16 @@ impl Shim {
         if receiver.wait_for(|oom| *oom).await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// How the log stands, as it changes; ends with the shim.
+    pub fn log(&self) -> watch::Receiver<LogState> {
+        self.inner.connection.log()
+    }
+
+    /// What of that a daemon had been told before this one.
+    pub fn log_told(&self) -> LogState {
+        self.inner.log_told
     }
 
     /// Send `signal` to the container's first process.

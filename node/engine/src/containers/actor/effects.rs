@@ -82,6 +82,10 @@ impl Actor {
 
     /// From now on this process is the container's.
     pub(super) fn take_process(&mut self, shim: Shim, run: u64) {
+        match crate::logging::plan(&self.record, &self.dir) {
+            Ok(plan) => self.kit.logs.tend(&self.record, &shim, &plan),
+            Err(error) => tracing::warn!(id = %self.record.id, %error, "the log is not looked after"),
+        }
         let watched = shim.clone();
         let exit = Box::pin(async move { watched.exited().await });
         let probe = probe::start(&self.kit, &self.record, &mut self.run, &shim, run);
