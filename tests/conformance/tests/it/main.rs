@@ -1,5 +1,6 @@
 //! All conformance cases, one file per group; see the crate's text for how to run them on the reference engine.
 
+mod compose;
 mod errors;
 mod events;
 mod exec;
@@ -17,4 +18,5 @@ mod security;
 mod security_facts;
 mod soak;
 mod streams;
+mod testcontainers;
 mod volumes;
