@@ -93,6 +93,23 @@ pub struct PutArchive {
     pub copy_uid_gid: bool,
 }
 
+/// An image from a container.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CommitContainer {
+    pub container: String,
+    /// Empty for no name.
+    pub repo: String,
+    pub tag: String,
+    pub comment: String,
+    pub author: String,
+    /// Nothing runs in it meanwhile.
+    pub pause: bool,
+    /// Dockerfile instructions.
+    pub changes: Vec<String>,
+    /// Instead of the container's own; what it leaves out still comes from there.
+    pub config: Option<Config>,
+}
+
 /// Everything about containers but exec. `id` is an id, an unambiguous prefix of one, or a name.
 #[async_trait]
 pub trait Containers: Send + Sync + 'static {
@@ -126,6 +143,11 @@ pub trait Containers: Send + Sync + 'static {
     async fn changes(&self, id: &str) -> Result<Vec<FilesystemChange>> {
         let _ = id;
         Err(Error::not_implemented("listing a container's changes"))
+    }
+    /// The new image's id.
+    async fn commit(&self, request: CommitContainer) -> Result<String> {
+        let _ = request;
+        Err(Error::not_implemented("making an image of a container"))
     }
     /// A tar of the whole file system.
     async fn export(&self, id: &str) -> Result<BoxStream<Result<Bytes>>> {

@@ -16,7 +16,6 @@ pub(super) fn routes() -> Routes {
         )
         .route("/session", post(async || refuse("building images with BuildKit")))
         .route("/grpc", post(async || refuse("building images with BuildKit")))
-        .route("/commit", post(async || refuse("making an image of a container")))
         // There are no plugins, which is a fact and not a failure: tools that clean up list them.
         .route("/plugins", get(async || Answer::Ok(reply::json(&json!([])))))
         .route("/plugins/privileges", get(async || refuse("plugins")))

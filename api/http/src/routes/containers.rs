@@ -12,9 +12,11 @@ use axum::extract::{Path, State};
 use axum::routing::{delete, get, post};
 use http::{HeaderMap, StatusCode};
 use shoal_api_backend::{
-    ApiVersion, CreateContainer, Error, ListContainers, RemoveContainer, StopContainer, TerminalSize,
+    ApiVersion, CommitContainer, CreateContainer, Error, ListContainers, RemoveContainer, StopContainer,
+    TerminalSize,
 };
-use shoal_api_types::container::{CreateRequest, UpdateConfig};
+use shoal_api_types::container::{Config, CreateRequest, UpdateConfig};
+use shoal_api_types::message::IdResponse;
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -34,6 +36,7 @@ pub(super) fn routes() -> Routes {
         .route("/containers/{id}/top", get(top))
         .route("/containers/{id}/changes", get(changes))
         .route("/containers/{id}/update", post(update))
+        .route("/commit", post(commit))
 }
 
 async fn list(State(api): Api, Version(version): Version, params: Params) -> Answer {
@@ -186,7 +189,9 @@ async fn top(State(api): Api, Path(id): Path<String>, params: Params) -> Answer 
 }
 
 async fn changes(State(api): Api, Path(id): Path<String>) -> Answer {
-    Ok(reply::json(&api.containers.changes(&id).await?))
+    let changes = api.containers.changes(&id).await?;
+    // None at all is no list, in Go.
+    Ok(reply::json(&Some(changes).filter(|list| !list.is_empty())))
 }
 
 async fn update(
@@ -207,4 +212,20 @@ async fn update(
 async fn prune(State(api): Api, params: Params) -> Answer {
     let filters = filters::read(&params, filters::PRUNE)?;
     Ok(reply::json(&api.containers.prune(filters).await?))
+}
+
+async fn commit(State(api): Api, params: Params, headers: HeaderMap, body: Body) -> Answer {
+    let config: Option<Config> = body::json_or_default(&headers, body).await?;
+    let request = CommitContainer {
+        container: params.get("container").to_owned(),
+        repo: params.get("repo").to_owned(),
+        tag: params.get("tag").to_owned(),
+        comment: params.get("comment").to_owned(),
+        author: params.get("author").to_owned(),
+        pause: params.flag_or("pause", true),
+        changes: params.all("changes").map(str::to_owned).collect(),
+        config,
+    };
+    let id = api.containers.commit(request).await?;
+    Ok(reply::json_with(StatusCode::CREATED, &IdResponse { id }))
 }

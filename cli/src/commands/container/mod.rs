@@ -1,6 +1,7 @@
 //! `shoal container …` and its short forms.
 
 mod attach;
+mod cp;
 mod exec;
 pub mod inspect;
 pub mod logs;
@@ -8,6 +9,7 @@ pub mod ls;
 mod options;
 mod port;
 pub mod prune;
+mod rootfs;
 mod run;
 mod simple;
 mod top;
@@ -16,11 +18,13 @@ use crate::app::Leaf;
 
 pub fn leaves() -> Vec<Leaf> {
     let mut all = simple::leaves();
+    all.extend(rootfs::leaves());
     all.extend([
         run::create(),
         run::run(),
         run::start(),
         attach::leaf(),
+        cp::leaf(),
         exec::leaf(),
         inspect::leaf(),
         logs::leaf(),

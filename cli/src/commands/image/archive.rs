@@ -3,8 +3,9 @@
 use crate::app::Leaf;
 use crate::commands::{parse::*, progress};
 use anyhow::{Context, Result, bail};
+use bytes::Bytes;
 use clap::Arg;
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use http::{HeaderMap, Method};
 use serde_json::Value as Json;
 use shoal_api_client::{Body, query};
@@ -68,27 +69,7 @@ pub fn save() -> Leaf {
                         }
                         out.flush().await?;
                     }
-                    Some(file) => {
-                        // Whole or not at all: an interrupted save leaves no half file under the name.
-                        let part = format!("{file}.part");
-                        let result: Result<()> = async {
-                            let mut out = tokio::fs::File::create(&part)
-                                .await
-                                .with_context(|| format!("creating {part}"))?;
-                            while let Some(chunk) = tar.next().await {
-                                out.write_all(&chunk?).await?;
-                            }
-                            out.sync_all().await?;
-                            tokio::fs::rename(&part, file)
-                                .await
-                                .with_context(|| format!("writing {file}"))
-                        }
-                        .await;
-                        if result.is_err() {
-                            let _ = tokio::fs::remove_file(&part).await;
-                        }
-                        result?;
-                    }
+                    Some(file) => whole_file(file, tar).await?,
                 }
                 Ok(0)
             })
@@ -140,6 +121,31 @@ pub fn import() -> Leaf {
             })
         },
     }
+}
+
+/// Writes a stream to a file, whole or not at all: an interrupted one leaves no half file under the name.
+pub async fn whole_file(
+    file: &str,
+    mut tar: impl Stream<Item = shoal_api_client::Result<Bytes>> + Unpin,
+) -> Result<()> {
+    let part = format!("{file}.part");
+    let result: Result<()> = async {
+        let mut out = tokio::fs::File::create(&part)
+            .await
+            .with_context(|| format!("creating {part}"))?;
+        while let Some(chunk) = tar.next().await {
+            out.write_all(&chunk?).await?;
+        }
+        out.sync_all().await?;
+        tokio::fs::rename(&part, file)
+            .await
+            .with_context(|| format!("writing {file}"))
+    }
+    .await;
+    if result.is_err() {
+        let _ = tokio::fs::remove_file(&part).await;
+    }
+    result
 }
 
 /// A file, or standard input for `-`.

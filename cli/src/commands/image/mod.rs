@@ -1,6 +1,6 @@
 //! `shoal image …` and its short forms.
 
-mod archive;
+pub mod archive;
 mod ls;
 mod pull;
 mod simple;

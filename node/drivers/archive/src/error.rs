@@ -33,7 +33,7 @@ impl Error {
         }
     }
 
-    pub(crate) fn on(operation: &str, name: &[u8]) -> impl Fn(Errno) -> Error {
+    pub(crate) fn on(operation: &str, name: &[u8]) -> impl Fn(Errno) -> Error + use<> {
         let name = &name[..name.len().min(4096)];
         let what = format!("{operation} {}", String::from_utf8_lossy(name));
         move |errno| Error::os(what.clone(), errno)

@@ -8,9 +8,11 @@
 //!
 //! Called by `node/engine`.
 
+mod changes;
 mod error;
 mod inside;
-
+mod layer;
+mod overlay;
 mod pack;
 mod path;
 mod read;
@@ -22,8 +24,11 @@ mod walk;
 mod write;
 mod xattrs;
 
+pub use changes::{Change, Kind, changes};
 pub use error::{Error, Result};
 
+pub use layer::layer;
+pub use overlay::lower;
 pub use pack::{export, pack};
 pub use path::{ClientPath, within};
 pub use stat::{Stat, stat};

@@ -40,7 +40,7 @@ pub fn export<W: Write>(root: BorrowedFd<'_>, out: W) -> Result<W> {
 }
 
 pub(crate) struct Packer<W: Write> {
-    out: Writer<W>,
+    pub out: Writer<W>,
     /// Names in the archive of files with several names, by where they are.
     links: HashMap<(u64, u64), Vec<u8>>,
     bytes: usize,

@@ -10,12 +10,13 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::sched::CloneFlags;
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags};
-use rustix::thread::ThreadNameSpaceType;
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType};
 
 use crate::error::{Error, Result};
 use crate::inside;
@@ -24,6 +25,8 @@ use crate::inside;
 pub enum Base {
     /// The mount namespace of a process.
     Process(OwnedFd),
+    /// Another view: its root without what is mounted on it.
+    Bare(Arc<View>),
     /// A mount that is attached nowhere.
     Detached(OwnedFd),
     /// To be mounted in the view's own mount namespace; gives the root.
@@ -62,7 +65,7 @@ impl Tree {
 #[derive(Debug)]
 pub struct View {
     root: OwnedFd,
-    _namespace: OwnedFd,
+    namespace: OwnedFd,
 }
 
 impl View {
@@ -99,12 +102,13 @@ fn build(base: Base, read_only: bool, trees: Vec<Tree>) -> Result<View> {
         Base::Process(process) => {
             rustix::thread::move_into_thread_name_spaces(process.as_fd(), ThreadNameSpaceType::MOUNT)
                 .map_err(doing("enter the container's mount namespace"))?;
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            let root = rustix::mount::open_tree(CWD, "/", flags);
-            (
-                Some(root.map_err(doing("copy the container's root mount"))?),
-                None,
-            )
+            (Some(bare_root()?), None)
+        }
+        Base::Bare(view) => {
+            let kind = Some(LinkNameSpaceType::Mount);
+            rustix::thread::move_into_link_name_space(view.namespace.as_fd(), kind)
+                .map_err(doing("enter the view's mount namespace"))?;
+            (Some(bare_root()?), None)
         }
     };
     unshare(CloneFlags::CLONE_NEWNS).map_err(doing("make a mount namespace"))?;
@@ -112,16 +116,14 @@ fn build(base: Base, read_only: bool, trees: Vec<Tree>) -> Result<View> {
     rustix::mount::mount_change("/", private).map_err(doing("make the mount namespace private"))?;
     let to_path = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
     let root = match (detached, attach) {
-        (Some(root), _) => {
-            rustix::mount::move_mount(&root, "", CWD, "/", to_path).map_err(doing("attach the root"))?;
-            root
-        }
+        (Some(root), _) => root,
         (None, Some(attach)) => attach().map_err(|why| Error::Io {
             what: "mount the root".into(),
             source: std::io::Error::other(why),
         })?,
         (None, None) => return Err(Error::os("find the root", Errno::INVAL)),
     };
+    rustix::mount::move_mount(&root, "", CWD, "/", to_path).map_err(doing("attach the root"))?;
     settle(root.as_fd(), read_only).map_err(doing("make the root private"))?;
     for tree in trees {
         let failed = |errno| {
@@ -143,10 +145,13 @@ fn build(base: Base, read_only: bool, trees: Vec<Tree>) -> Result<View> {
     )
     .map_err(doing("hold the mount namespace"))?;
     // With the namespace the thread gives up its working directory in it.
-    Ok(View {
-        root,
-        _namespace: namespace,
-    })
+    Ok(View { root, namespace })
+}
+
+/// A copy of the mount that is `/` here, without what is mounted on it.
+fn bare_root() -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(CWD, "/", flags).map_err(|e| Error::os("copy the root mount", e))
 }
 
 /// Cuts a mount off from those it was copied from, before anything is attached below it.

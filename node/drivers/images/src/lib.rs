@@ -15,6 +15,7 @@
 
 mod archive;
 mod bridge;
+mod commit;
 mod config;
 mod digest;
 mod error;
@@ -40,6 +41,7 @@ mod store;
 mod tag;
 mod unpack;
 
+pub use commit::Child;
 pub use config::{ConfigFile, History, RootFs};
 pub use digest::{Digest, chain_ids};
 pub use error::{Error, Result};

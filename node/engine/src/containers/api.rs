@@ -64,6 +64,12 @@ impl api::Containers for Containers {
     async fn update(&self, id: &str, config: UpdateConfig) -> Result<UpdateResponse> {
         Containers::update(self, id, config).await
     }
+    async fn changes(&self, id: &str) -> Result<Vec<FilesystemChange>> {
+        Containers::changes(self, id).await
+    }
+    async fn commit(&self, request: CommitContainer) -> Result<String> {
+        Containers::commit(self, request).await
+    }
     async fn export(&self, id: &str) -> Result<BoxStream<Result<Bytes>>> {
         Containers::export(self, id).await
     }

@@ -34,11 +34,12 @@ mod validate;
 mod wait;
 
 pub use attach::Waiting;
+pub use fold::fold;
 pub use handle::{Handle, View};
 pub use kit::Kit;
 pub use limits::limits;
 pub use mounts::{in_use as volume_in_use_error, volume_in_use};
-pub(crate) use prune::until;
+pub(crate) use prune::{duration_ns, until};
 pub use record::{EXIT, MountRecord, Record, Run};
 pub use registry::Registry;
 

@@ -63,7 +63,7 @@ pub(crate) fn until(filters: &Filters) -> Result<Option<Time>> {
 }
 
 /// Go's durations: `1h30m`, `500ms`.
-fn duration_ns(text: &str) -> Option<i64> {
+pub(crate) fn duration_ns(text: &str) -> Option<i64> {
     let mut rest = text;
     let mut total = 0f64;
     while !rest.is_empty() {

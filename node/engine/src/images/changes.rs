@@ -2,11 +2,13 @@
 
 use crate::error::{Result, invalid};
 use shoal_api_types::Slice;
+use shoal_api_types::container::HealthConfig;
 use shoal_api_types::image::ImageConfig;
 use shoal_node_core_host::{env, ports};
 
 /// Applies them in order.
 pub fn apply(config: &mut ImageConfig, changes: &[String]) -> Result<()> {
+    let mut own_command = false;
     for change in changes
         .iter()
         .flat_map(|c| c.lines())
@@ -14,18 +16,29 @@ pub fn apply(config: &mut ImageConfig, changes: &[String]) -> Result<()> {
         .filter(|c| !c.is_empty())
     {
         let (word, rest) = change.split_once(char::is_whitespace).unwrap_or((change, ""));
-        one(config, &word.to_ascii_uppercase(), rest.trim())?;
+        one(config, word, rest.trim(), &mut own_command)?;
     }
     Ok(())
 }
 
-fn one(config: &mut ImageConfig, word: &str, rest: &str) -> Result<()> {
+fn one(config: &mut ImageConfig, given: &str, rest: &str, own_command: &mut bool) -> Result<()> {
+    let word = &*given.to_ascii_uppercase();
     if rest.is_empty() {
         return Err(invalid(format!("{word} requires at least one argument")));
     }
     match word {
-        "CMD" => config.cmd = command(rest).into(),
-        "ENTRYPOINT" => config.entrypoint = command(rest).into(),
+        "CMD" => {
+            config.cmd = command(rest).into();
+            *own_command = true;
+        }
+        "ENTRYPOINT" => {
+            config.entrypoint = command(rest).into();
+            // A command that was meant for another entrypoint goes.
+            if !*own_command {
+                config.cmd = Slice::nil();
+            }
+        }
+        "HEALTHCHECK" => config.healthcheck = Some(health(rest)?),
         "ENV" => {
             let pairs: Vec<String> = pairs(rest, word)?
                 .into_iter()
@@ -65,18 +78,52 @@ fn one(config: &mut ImageConfig, word: &str, rest: &str) -> Result<()> {
                 None => return Err(invalid("SHELL requires the arguments to be in JSON form")),
             };
         }
-        other => {
-            return Err(invalid(format!(
-                "{} is not a valid change command",
-                other.to_ascii_lowercase()
-            )));
-        }
+        _ => return Err(invalid(format!("{given} is not a valid change command"))),
     }
     Ok(())
 }
 
 fn json(text: &str) -> Option<Vec<String>> {
     serde_json::from_str(text).ok()
+}
+
+/// `[--interval=… --retries=…] NONE|CMD …`.
+fn health(text: &str) -> Result<HealthConfig> {
+    let mut health = HealthConfig::default();
+    let mut rest = text;
+    while let Some(option) = rest.strip_prefix("--") {
+        let (word, after) = option.split_once(char::is_whitespace).unwrap_or((option, ""));
+        rest = after.trim_start();
+        let (key, value) = word.split_once('=').unwrap_or((word, ""));
+        let bad = || {
+            invalid(format!(
+                "invalid value {value:?} of the flag --{key} of HEALTHCHECK"
+            ))
+        };
+        let time = || crate::containers::duration_ns(value).ok_or_else(bad);
+        match key {
+            "interval" => health.interval = time()?,
+            "timeout" => health.timeout = time()?,
+            "start-period" => health.start_period = time()?,
+            "start-interval" => health.start_interval = time()?,
+            "retries" => health.retries = value.parse().map_err(|_| bad())?,
+            _ => return Err(invalid(format!("unknown flag: --{key}"))),
+        }
+    }
+    let (kind, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let rest = rest.trim();
+    let test = match kind.to_ascii_uppercase().as_str() {
+        "NONE" if rest.is_empty() => vec!["NONE".to_owned()],
+        "NONE" => return Err(invalid("HEALTHCHECK NONE takes no arguments")),
+        "CMD" if rest.is_empty() => return Err(invalid("missing command after HEALTHCHECK CMD")),
+        "CMD" => match json(rest) {
+            Some(words) => std::iter::once("CMD".to_owned()).chain(words).collect(),
+            None => vec!["CMD-SHELL".to_owned(), rest.to_owned()],
+        },
+        _ => return Err(invalid(format!("unknown type {kind:?} in HEALTHCHECK (try CMD)"))),
+    };
+    health.test = test.into();
+    Ok(health)
 }
 
 /// The list form as it is, anything else through a shell.
@@ -156,6 +203,14 @@ mod tests {
             (config.user.as_str(), config.working_dir.as_str()),
             ("web", "/srv")
         );
+        apply(&mut config, &["ENTRYPOINT [\"x\"]".into()]).expect("valid");
+        assert!(config.cmd.is_empty(), "another entrypoint, another command");
+        let health = "HEALTHCHECK --interval=1m30s --retries=4 CMD wget -q localhost";
+        apply(&mut config, &[health.into()]).expect("valid");
+        let health = config.healthcheck.clone().expect("set");
+        assert_eq!((health.interval, health.retries), (90_000_000_000, 4));
+        assert_eq!(&health.test[..], ["CMD-SHELL", "wget -q localhost"]);
+        assert!(apply(&mut config, &["HEALTHCHECK --x=1 NONE".into()]).is_err());
         assert!(apply(&mut config, &["FROM x".into()]).is_err());
         assert!(apply(&mut config, &["STOPSIGNAL NOPE".into()]).is_err());
     }

@@ -1,6 +1,6 @@
 //! Images of this node: the driver's store, in the API's words.
 
-mod changes;
+pub(crate) mod changes;
 mod streams;
 mod verbs;
 

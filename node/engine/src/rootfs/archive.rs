@@ -1,6 +1,6 @@
 //! `docker cp`: HEAD, GET and PUT of `/containers/{id}/archive`.
 
-use super::place::Place;
+use super::place::{Place, Show};
 use super::{error, pipe};
 use crate::containers::{Containers, attributes};
 use crate::error::{Result, invalid};
@@ -88,7 +88,7 @@ impl Containers {
     }
 
     pub(super) async fn place(&self, reference: &str) -> Result<Place> {
-        Place::open(&self.kit, &self.kit.registry.get(reference)?).await
+        Place::open(&self.kit, &self.kit.registry.get(reference)?, Show::All).await
     }
 }
 

@@ -1,5 +1,6 @@
 //! `docker export`.
 
+use super::place::{Place, Show};
 use super::{error, pipe};
 use crate::containers::{Containers, attributes};
 use crate::error::Result;
@@ -8,7 +9,7 @@ use shoal_node_drivers_archive as driver;
 
 impl Containers {
     pub async fn export(&self, reference: &str) -> Result<BoxStream<Result<Bytes>>> {
-        let place = self.place(reference).await?;
+        let place = Place::open(&self.kit, &self.kit.registry.get(reference)?, Show::RootOnly).await?;
         let record = place.record.clone();
         let (writer, stream) = pipe::writer(place.ending());
         let fail = writer.breaker();

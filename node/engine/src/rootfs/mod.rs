@@ -4,6 +4,8 @@
 //! not its tmpfs, /proc or /dev. Running or not makes no difference to a client.
 
 mod archive;
+mod changes;
+mod commit;
 mod export;
 mod pipe;
 mod place;

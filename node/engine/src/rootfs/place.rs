@@ -23,8 +23,15 @@ pub struct Place {
     pub record: Arc<Record>,
 }
 
+/// Whether the volumes are to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Show {
+    All,
+    RootOnly,
+}
+
 impl Place {
-    pub async fn open(kit: &Arc<Kit>, handle: &Handle) -> Result<Place> {
+    pub async fn open(kit: &Arc<Kit>, handle: &Handle, show: Show) -> Result<Place> {
         let pass = kit.views.enter(handle.id()).await;
         let (kit, handle) = (kit.clone(), handle.clone());
         launch::blocking(move || {
@@ -41,14 +48,25 @@ impl Place {
             let fail = |e: shoal_node_drivers_archive::Error| system(e.to_string());
             let view = match process {
                 Some(process) => {
-                    let trees = trees(&kit, &handle, &record)?;
+                    let trees = match show {
+                        Show::All => trees(&kit, &handle, &record)?,
+                        Show::RootOnly => Vec::new(),
+                    };
                     Arc::new(View::open(Base::Process(process), read_only, trees).map_err(fail)?)
                 }
-                None => pass.slot.share(|| {
-                    let base = overlay(launch::with_mount_points(&kit, kit.rootfs(&record.id)?)?);
-                    let trees = trees(&kit, &handle, &record)?;
-                    View::open(base, read_only, trees).map_err(fail)
-                })?,
+                None => {
+                    let shared = pass.slot.share(|| {
+                        let base = overlay(launch::with_mount_points(&kit, kit.rootfs(&record.id)?)?);
+                        let trees = trees(&kit, &handle, &record)?;
+                        View::open(base, read_only, trees).map_err(fail)
+                    })?;
+                    match show {
+                        Show::All => shared,
+                        Show::RootOnly => {
+                            Arc::new(View::open(Base::Bare(shared), read_only, Vec::new()).map_err(fail)?)
+                        }
+                    }
+                }
             };
             Ok(Place { view, pass, record })
         })

@@ -1,5 +1,6 @@
 //! All conformance cases, one file per group; see the crate's text for how to run them on the reference engine.
 
+mod commit;
 mod compose;
 mod errors;
 mod events;

@@ -440,3 +440,294 @@ fn owners_are_the_archive_s_or_the_container_s_user() {
     assert_eq!(c.put("/tmp/t&copyUIDGID=true", &file).0, 200);
     assert_eq!(c.sh("stat -c %u:%g /tmp/t/a/f"), "1000:1000");
 }
+
+/// What the case changes in a container, and how Docker says it.
+const CHANGE: &str = "mkdir -p /d/sub; echo x >/d/sub/f; rm /etc/group; echo hi >> /etc/passwd; chmod 700 /home; \
+     rm -rf /www; mkdir /www; echo n >/www/n; mv /bin/ls /bin/ls2; mkdir /tmp/a; touch /tmp/a/b; rm -r /tmp/a; \
+     ln -s x /lnk; mkfifo /ff; echo v >/data/vol/v";
+const CHANGES: [&str; 16] = [
+    "A /bin/ls2",
+    "A /d",
+    "A /d/sub",
+    "A /d/sub/f",
+    "A /data",
+    "A /data/vol",
+    "A /ff",
+    "A /lnk",
+    "A /www/n",
+    "C /bin",
+    "C /etc",
+    "C /etc/passwd",
+    "C /home",
+    "C /www",
+    "D /bin/ls",
+    "D /etc/group",
+];
+
+#[test]
+fn changes_are_those_of_the_container_itself() {
+    let e = Engine::start();
+    let c = Container::run(&e, "diff", &["-v", "/data/vol"], CHANGE);
+    let mut expected: Vec<&str> = CHANGES.to_vec();
+    expected.push("D /www/index.html");
+    // dockerd's order is that of a hash table.
+    let listed = || {
+        let text = e.ok(&["diff", &c.name]);
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(listed(), expected);
+    e.ok(&["stop", "-t", "0", &c.name]);
+    assert_eq!(listed(), expected, "the same when it has stopped");
+    let answer = e.api("GET", &format!("/containers/{}/changes", c.name), None);
+    assert!(
+        answer
+            .json()
+            .as_array()
+            .unwrap()
+            .contains(&json!({"Path": "/etc/group", "Kind": 2}))
+    );
+    let fresh = Container::make(&e, "fresh", &[], "true");
+    let none = e.api("GET", &format!("/containers/{}/changes", fresh.name), None);
+    assert_eq!((none.status, none.text().trim()), (200, "null"));
+    assert_eq!(e.ok(&["diff", &fresh.name]), "");
+    assert_eq!(e.api("GET", "/containers/nobody-here/changes", None).status, 404);
+}
+
+#[test]
+fn an_export_is_the_root_without_what_is_mounted() {
+    let e = Engine::start();
+    let c = Container::run(&e, "export", &["-v", "/data/vol"], CHANGE);
+    let export = || {
+        let answer = e.api("GET", &format!("/containers/{}/export", c.name), None);
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+        let mut lines = list(&answer.body);
+        lines.retain(|l| !l.contains(" bin/"));
+        lines
+    };
+    let running = export();
+    for line in [
+        "d755 0/0 0 d/",
+        "-644 0/0 2 d/sub/f",
+        "d755 0/0 0 data/vol/",
+        "d755 1000/1000 0 home/app/",
+        "d700 0/0 0 home/",
+        "l777 0/0 0 lnk -> x",
+        "p644 0/0 0 ff",
+        "d755 0/0 0 proc/",
+        "d755 0/0 0 dev/",
+        "-644 0/0 2 www/n",
+        "-644 0/0 71 etc/passwd",
+    ] {
+        assert!(running.contains(&line.to_owned()), "{line}: {running:#?}");
+    }
+    for gone in ["data/vol/v", "etc/group", "dev/null", "www/index.html"] {
+        assert!(!running.iter().any(|l| l.ends_with(gone)), "{gone}");
+    }
+    let hosts = running
+        .iter()
+        .find(|l| l.ends_with(" etc/hosts"))
+        .expect("its place");
+    assert_eq!(
+        hosts.split(' ').nth(2),
+        Some("0"),
+        "what the engine mounts there is not part of it"
+    );
+    e.ok(&["stop", "-t", "0", &c.name]);
+    assert_eq!(export(), running);
+    let file = std::env::temp_dir().join(format!("{}.tar", c.name));
+    e.ok(&["export", "-o", &file.display().to_string(), &c.name]);
+    let image = e.name("exported");
+    e.ok(&["import", &file.display().to_string(), &image]);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(
+        e.ok(&["run", "--rm", &image, "cat", "/d/sub/f", "/www/n"]),
+        "x\nn"
+    );
+    e.ok(&["rmi", &image]);
+}
+
+#[test]
+fn a_stopped_container_is_read_and_written_like_a_running_one() {
+    let e = Engine::start();
+    let c = Container::make(&e, "stopped", &["-v", "/vol"], "cat /t/f /vol/f; ls /run/made");
+    assert_eq!(c.stat("/vol").1["mode"], json!(2147484141u64));
+    let file = tar(json!([{"n": "f", "d": "one"}]));
+    let dir = tar(json!([{"n": "t/f", "d": "two"}, {"n": "run/made", "t": "d"}]));
+    assert_eq!(c.put("/vol", &file).0, 200);
+    assert_eq!(c.put("/", &dir).0, 200);
+    assert_eq!(c.put("/nope", &file).0, 404);
+    assert_eq!(c.listed("/t"), ["d755 0/0 0 t/", "-644 0/0 3 t/f"]);
+    assert_eq!(c.listed("/vol"), ["d755 0/0 0 vol/", "-644 0/0 3 vol/f"]);
+    assert_eq!(e.ok(&["start", "-a", &c.name]), "twoone");
+    assert_eq!(c.listed("/vol/f"), ["-644 0/0 3 f"]);
+    assert_eq!(c.stat("/etc/hosts").0, 200);
+    if !e.is_reference() {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(
+            !mounts.contains(&e.ok(&["inspect", "-f", "{{.Id}}", &c.name])),
+            "nothing is mounted where the host sees it"
+        );
+    }
+}
+
+#[test]
+fn each_way_of_looking_is_an_event() {
+    let e = Engine::start();
+    let since = e.ok(&["info", "-f", "{{.SystemTime}}"]);
+    let c = Container::make(&e, "events", &["--label", "l=1"], "true");
+    let file = tar(json!([{"n": "f", "d": "one"}]));
+    c.put("/", &file);
+    c.get("/f");
+    c.stat("/f");
+    e.api("GET", &format!("/containers/{}/export", c.name), None);
+    e.ok(&["diff", &c.name]);
+    let image = e.name("evimg");
+    e.ok(&["commit", "-m", "why", &c.name, &image]);
+    let until = e.ok(&["info", "-f", "{{.SystemTime}}"]);
+    let text = e.ok(&[
+        "events", "--since", &since, "--until", &until, "--filter", &format!("container={}", c.name),
+        "--format", "{{.Action}} {{.Actor.Attributes.l}} {{.Actor.Attributes.image}} {{.Actor.Attributes.imageRef}} {{.Actor.Attributes.comment}}",
+    ]);
+    let nothing = "<no value> <no value>";
+    let line = |action: &str| format!("{action} 1 {IMAGE} {nothing}");
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            line("create"),
+            line("extract-to-dir"),
+            line("archive-path"),
+            line("export"),
+            format!("commit 1 {IMAGE} {image}:latest why"),
+        ]
+    );
+    e.ok(&["rmi", &image]);
+}
+
+#[test]
+fn the_stock_cp_both_ways() {
+    let e = Engine::start();
+    let c = Container::run(
+        &e,
+        "cp",
+        &[],
+        "mkdir -p /d/sub; echo in > /d/sub/f; ln -s /d /ld; ln -s sub/f /d/lf; touch /tmp/plain",
+    );
+    let dir = std::env::temp_dir().join(e.name("cpdir"));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(dir.join("src/deep")).unwrap();
+    std::fs::write(dir.join("src/deep/f"), "out").unwrap();
+    std::fs::write(dir.join("one"), "one").unwrap();
+    std::os::unix::fs::symlink("src/deep/f", dir.join("link")).unwrap();
+    let here = |path: &str| dir.join(path).display().to_string();
+    let there = |path: &str| format!("{}:{path}", c.name);
+    let cp = |args: &[&str]| e.code(&[&["cp"], args].concat());
+    // In: into a directory, under a new name, what a directory holds, through a link.
+    for (source, target) in [
+        (here("one"), there("/tmp")),
+        (here("one"), there("/tmp/two")),
+        (here("src"), there("/tmp/new")),
+        (here("src/."), there("/tmp")),
+        (here("src"), there("/ld")),
+        (here("one"), there("/d/lf")),
+    ] {
+        assert_eq!(
+            cp(&[&source, &target]),
+            (0, String::new(), String::new()),
+            "{source} {target}"
+        );
+    }
+    assert_eq!(cp(&["-L", &here("link"), &there("/tmp/followed")]).0, 0);
+    assert_eq!(cp(&["-a", &here("link"), &there("/tmp/kept")]).0, 0);
+    assert_eq!(
+        c.sh("cd /tmp; cat one two new/deep/f deep/f followed; readlink kept; cat /d/src/deep/f /d/sub/f"),
+        "oneoneoutoutoutsrc/deep/f\noutone"
+    );
+    // Out.
+    for (source, target) in [
+        (there("/d"), here("got")),
+        (there("/d/."), here("src")),
+        (there("/d/lf"), here("lf")),
+        (there("/ld/"), here("ldir")),
+        (there("/tmp/two"), here("one")),
+    ] {
+        assert_eq!(cp(&[&source, &target]).0, 0, "{source} {target}");
+    }
+    assert_eq!(cp(&["-L", &there("/d/lf"), &here("followed")]).0, 0);
+    let read = |path: &str| std::fs::read_to_string(dir.join(path)).unwrap();
+    assert_eq!(
+        (read("got/sub/f"), read("src/sub/f"), read("followed")),
+        ("one".into(), "one".into(), "one".into())
+    );
+    assert_eq!(
+        std::fs::read_link(dir.join("lf")).unwrap().display().to_string(),
+        "sub/f"
+    );
+    assert_eq!(read("ldir/sub/f"), "one");
+    // Refusals.
+    for (source, target, words) in [
+        (
+            there("/nope"),
+            here("x"),
+            format!("Could not find the file /nope in container {}", c.name),
+        ),
+        (there("/d"), here("one"), "cannot copy directory".into()),
+        (here("src"), there("/tmp/plain"), "cannot copy directory".into()),
+        (here("one"), there("/tmp/no/"), "no such directory".into()),
+        (
+            here("one"),
+            there("/no/such/place"),
+            format!("Could not find the file /no/such in container {}", c.name),
+        ),
+        (there("/d"), here("no/such/place"), "does not exist".into()),
+        (here("nope"), there("/tmp"), "no such file or directory".into()),
+        (
+            there("/d"),
+            there("/d"),
+            "copying between containers is not supported".into(),
+        ),
+    ] {
+        let (code, _, err) = cp(&[&source, &target]);
+        assert_eq!(code, 1, "{source} {target}");
+        assert!(err.contains(&words), "{source} {target}: {err}");
+    }
+    // Streams.
+    let out = e.docker(&["cp", &there("/d/sub"), "-"]);
+    assert_eq!(list(&out.stdout), ["d755 0/0 0 sub/", "-644 0/0 3 sub/f"]);
+    let mut child = e
+        .command(&["cp", "-", &there("/tmp")])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &out.stdout).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(c.sh("cat /tmp/sub/f"), "one");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn ten_thousand_files_go_in_and_come_out() {
+    let e = Engine::start();
+    let c = Container::run(&e, "many", &[], "mkdir /t");
+    let files: Vec<Value> = (0..10_000)
+        .map(|n| json!({"n": format!("m/{}/f{n}", n % 100), "d": "x"}))
+        .collect();
+    assert_eq!(c.put("/t", &tar(Value::Array(files))), (200, String::new()));
+    assert_eq!(c.sh("find /t -type f | wc -l"), "10000");
+    let listed = c.listed("/t/m");
+    assert_eq!(listed.len(), 10_101);
+    assert_eq!(
+        &listed[..3],
+        ["d755 0/0 0 m/", "d755 0/0 0 m/0/", "-644 0/0 1 m/0/f0"]
+    );
+    // Who stops reading ends the work.
+    for _ in 0..5 {
+        use std::io::{Read, Write};
+        let mut stream = std::os::unix::net::UnixStream::connect(e.socket()).unwrap();
+        write!(stream, "GET {} HTTP/1.1\r\nHost: d\r\n\r\n", c.url("/t")).unwrap();
+        stream.read_exact(&mut [0; 1000]).unwrap();
+    }
+    assert_eq!(c.stat("/t").0, 200);
+}
