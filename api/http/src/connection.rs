@@ -58,6 +58,8 @@ pub(crate) struct Origin {
     pub taken: Taken,
     /// The node that passed the request on; None for a client of this daemon.
     pub peer: Option<Peer>,
+    /// The client's, in DER; empty without TLS.
+    pub certificates: Arc<[Vec<u8>]>,
     pub leaving: Leaving,
 }
 
@@ -147,12 +149,28 @@ async fn whole_if_small(head: &http::request::Parts, body: Incoming) -> Result<B
     }
 }
 
+/// Who is at the far end of a connection.
+pub(crate) struct Who {
+    pub leaving: Leaving,
+    pub peer: Option<Peer>,
+    pub certificates: Vec<Vec<u8>>,
+}
+
+impl Who {
+    pub fn client(leaving: Leaving) -> Self {
+        Self {
+            leaving,
+            peer: None,
+            certificates: Vec::new(),
+        }
+    }
+}
+
 /// Answers requests on one connection until it ends; finishes the present one when `shutdown` is cancelled.
 pub(crate) async fn serve_connection<IO>(
     io: IO,
     router: Router,
-    leaving: Leaving,
-    peer: Option<Peer>,
+    who: Who,
     limits: Limits,
     shutdown: CancellationToken,
 ) where
@@ -161,8 +179,9 @@ pub(crate) async fn serve_connection<IO>(
     let taken = Taken::default();
     let origin = Origin {
         taken: taken.clone(),
-        peer,
-        leaving,
+        peer: who.peer,
+        certificates: who.certificates.into(),
+        leaving: who.leaving,
     };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (router, origin) = (router.clone(), origin.clone());
@@ -215,18 +234,14 @@ pub async fn serve_duplex(duplex: Box<dyn Duplex>, router: Router, peer: Peer) {
         let _ = tokio::io::copy(&mut from_us, &mut to_peer).await;
         let _ = to_peer.shutdown().await;
     };
-    let leaving = Leaving::Told(left.clone());
+    let who = Who {
+        leaving: Leaving::Told(left.clone()),
+        peer: Some(peer),
+        certificates: Vec::new(),
+    };
     // A takeover goes on after its connection's requests have ended: the end of our bytes is the end.
     let serving = async {
-        serve_connection(
-            near,
-            router,
-            leaving,
-            Some(peer),
-            Limits::default(),
-            CancellationToken::new(),
-        )
-        .await;
+        serve_connection(near, router, who, Limits::default(), CancellationToken::new()).await;
         std::future::pending::<()>().await;
     };
     tokio::select! {

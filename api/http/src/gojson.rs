@@ -24,12 +24,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
             decode_value(Value::Object(Map::new())).map_err(|error| format!("invalid JSON: {error}"))
         }
         // No request is a list; a derived decoder would take one for the members in their order.
-        Value::Array(_) => {
-            let name = std::any::type_name::<T>().rsplit("::").next().unwrap_or_default();
-            Err(format!(
-                "invalid JSON: json: cannot unmarshal array into Go value of type {name}"
-            ))
-        }
+        Value::Array(_) => Err(format!("invalid JSON: {}", mismatch::<T>(&value))),
         mut value => {
             drop_nulls(&mut value);
             serde_json::from_value(value.clone())

@@ -7,6 +7,7 @@
 //! that another node of the cluster passes on. It never touches containers, the disk (but for its own socket) or the
 //! cluster. Called by the daemon, and by the manager's forwarding service.
 
+mod authorize;
 mod backends;
 mod body;
 mod connection;

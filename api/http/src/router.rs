@@ -1,5 +1,6 @@
 //! From a request to a reply: path and version, then a route, then the headers that every reply carries.
 
+use crate::authorize;
 use crate::backends::Backends;
 use crate::body::writes;
 use crate::connection::Origin;
@@ -12,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use hyper::body::Body as _;
-use shoal_api_backend::{ApiVersion, Route};
+use shoal_api_backend::{ApiVersion, Gatekeeper, Route};
 use std::convert::Infallible;
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -22,6 +23,8 @@ use tower::ServiceExt;
 pub struct Router {
     backends: Arc<Backends>,
     routes: axum::Router,
+    oldest: ApiVersion,
+    gate: Option<Arc<dyn Gatekeeper>>,
 }
 
 pub fn router(backends: Backends) -> Router {
@@ -29,6 +32,22 @@ pub fn router(backends: Backends) -> Router {
     Router {
         routes: routes::all(backends.clone()),
         backends,
+        oldest: ApiVersion::MIN,
+        gate: None,
+    }
+}
+
+impl Router {
+    /// Serves no version older than `1.minor`.
+    pub fn serving_from(mut self, minor: u16) -> Self {
+        self.oldest = ApiVersion::new(1, minor);
+        self
+    }
+
+    /// From now on every call of a client is asked about.
+    pub fn guarded_by(mut self, gate: Arc<dyn Gatekeeper>) -> Self {
+        self.gate = Some(gate);
+        self
     }
 }
 
@@ -46,15 +65,31 @@ impl<S: Send + Sync> FromRequestParts<S> for Version {
 
 impl Router {
     pub(crate) async fn answer(&self, mut request: Request<Body>, origin: Origin) -> Response {
-        let mut response = match strip_version(&mut request) {
-            Err(refused) => refused,
-            Ok(()) => self.route(request, origin.clone()).await,
+        let mut response = match &self.gate {
+            // What another node passes on was asked about there.
+            Some(gate) if origin.peer.is_none() && gate.is_there() => {
+                match authorize::request(&**gate, &mut request, &origin).await {
+                    Ok(call) => {
+                        let response = self.versioned(request, origin.clone()).await;
+                        authorize::answer(&**gate, &call, response).await
+                    }
+                    Err(refused) => refused,
+                }
+            }
+            _ => self.versioned(request, origin.clone()).await,
         };
         self.add_headers(&mut response);
         // A reply of unknown length may stay silent for ever; it ends when nobody is left to read it.
         match response.body().size_hint().exact() {
             Some(_) => response,
             None => response.map(|body| origin.until_gone(body)),
+        }
+    }
+
+    async fn versioned(&self, mut request: Request<Body>, origin: Origin) -> Response {
+        match strip_version(&mut request, self.oldest) {
+            Err(refused) => refused,
+            Ok(()) => self.route(request, origin).await,
         }
     }
 
@@ -114,7 +149,7 @@ impl Router {
 
 /// Takes `/v1.xx` off the path and notes it; refuses what is too old or too new. A prefix that is no version is left, and is
 /// then a page not found.
-fn strip_version(request: &mut Request<Body>) -> Result<(), Response> {
+fn strip_version(request: &mut Request<Body>, oldest: ApiVersion) -> Result<(), Response> {
     let path = request.uri().path();
     let Some((prefix, rest)) = path.strip_prefix("/v").and_then(|text| text.split_once('/')) else {
         return Ok(());
@@ -125,10 +160,10 @@ fn strip_version(request: &mut Request<Body>) -> Result<(), Response> {
     let Ok(version) = prefix.parse::<ApiVersion>() else {
         return Ok(());
     };
-    if version < ApiVersion::MIN {
+    if version < oldest {
         let text = format!(
             "client version {prefix} is too old. Minimum supported API version is {}, please upgrade your client to a newer version",
-            ApiVersion::MIN
+            oldest
         );
         return Err(reply::error(StatusCode::BAD_REQUEST, &text));
     }

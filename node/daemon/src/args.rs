@@ -2,7 +2,7 @@
 
 use crate::options::{KNOWN, Shape};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What the command line said: options by their `daemon.json` key, and those that only exist as flags.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -27,7 +27,7 @@ pub fn command() -> Command {
                 .help("Print version and quit"),
         )
         .after_help("Options may also stand in the configuration file under dockerd's names.");
-    for known in KNOWN {
+    for known in KNOWN.iter().filter(|known| !known.in_file_only) {
         let mut arg = Arg::new(known.flag).long(known.flag).help(known.help);
         if let Some(short) = known.short {
             arg = arg.short(short);
@@ -46,7 +46,7 @@ pub fn command() -> Command {
                 .allow_negative_numbers(true)
                 .action(ArgAction::Set)
                 .overrides_with(known.flag),
-            Shape::Text => arg.action(ArgAction::Set).overrides_with(known.flag),
+            Shape::Text | Shape::Size => arg.action(ArgAction::Set).overrides_with(known.flag),
             Shape::List | Shape::Map => arg.action(ArgAction::Append),
         };
         command = command.arg(arg.hide(known.used == crate::options::Use::NoMeaning));
@@ -57,7 +57,7 @@ pub fn command() -> Command {
 /// Reads matched flags. `Map` values without `=` are refused.
 pub fn read(matches: &ArgMatches) -> Result<Args, String> {
     let mut args = Args::default();
-    for known in KNOWN {
+    for known in KNOWN.iter().filter(|known| !known.in_file_only) {
         if matches.value_source(known.flag) != Some(clap::parser::ValueSource::CommandLine) {
             continue;
         }
@@ -67,7 +67,9 @@ pub fn read(matches: &ArgMatches) -> Result<Args, String> {
                     .get_one::<String>(known.flag)
                     .is_some_and(|v| v == "true" || v == "1"),
             ),
-            Shape::Text => Value::String(matches.get_one::<String>(known.flag).cloned().unwrap_or_default()),
+            Shape::Text | Shape::Size => {
+                Value::String(matches.get_one::<String>(known.flag).cloned().unwrap_or_default())
+            }
             Shape::Number => Value::from(matches.get_one::<i64>(known.flag).copied().unwrap_or_default()),
             Shape::List => Value::from(
                 matches
@@ -82,7 +84,12 @@ pub fn read(matches: &ArgMatches) -> Result<Args, String> {
                     let (key, value) = pair.split_once('=').ok_or_else(|| {
                         format!("invalid value {pair:?} for --{}: want key=value", known.flag)
                     })?;
-                    map.insert(key.to_owned(), Value::String(value.to_owned()));
+                    let value = match known.key {
+                        "runtimes" => json!({"path": value}),
+                        "features" => Value::Bool(value == "true" || value == "1"),
+                        _ => Value::String(value.to_owned()),
+                    };
+                    map.insert(key.to_owned(), value);
                 }
                 Value::Object(map)
             }

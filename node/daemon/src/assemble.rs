@@ -1,14 +1,17 @@
 //! Puts the rooms together, in the order in which they need each other, and takes them down in the other one.
 
+use crate::authz::Authorization;
 use crate::config::{Config, Loaded};
 use crate::executor::TaskRunner;
 use crate::host::{LocalAgents, NodeSystem, SwarmEvents, Troubles, TunnelledApi};
 use crate::listen::{self, Plan};
 use crate::seat::Seat;
 use crate::signals::{Signals, Wish};
+use crate::{metrics, ready};
 use anyhow::{Context, Result, anyhow};
 use shoal_api_http::{Backends, Serving, router, serve};
-use shoal_node_engine::{Bridge, Config as EngineConfig, Defaults, Engine};
+use shoal_node_drivers_plugins::Plugins;
+use shoal_node_engine::{Bridge, Config as EngineConfig, Defaults, Engine, Live, Proxies, Runtime};
 use shoal_node_manager::Config as SwarmConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,14 +27,18 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     let config = &loaded.config;
     // Signals first: an end that is asked for while containers are taken over must not be lost.
     let signals = Signals::new().context("listening for signals")?;
-    let engine = Engine::start(engine_config(config)?)
+    let mut engine = Engine::start(engine_config(config)?)
         .await
         .map_err(|e| anyhow!("{e}"))?;
+    let oldest = config.min_api_version().map_err(anyhow::Error::msg)?;
+    engine.system.serve_from(&format!("1.{oldest}"));
     let runner = Arc::new(TaskRunner {
         containers: Arc::new(engine.containers.clone()),
         images: Arc::new(engine.images.clone()),
         system: Arc::new(engine.system.clone()),
     });
+    let authorization = Authorization::new(Plugins::default(), config.authorization_plugins.clone());
+    authorization.check().await?;
     let (dir, events) = (config.data_root.join("swarm"), engine.events.clone());
     let swarm = Seat::open(move || SwarmConfig {
         dir: dir.clone(),
@@ -54,10 +61,15 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         )),
         swarm: swarm.clone(),
         forwarding: swarm.clone(),
-    });
+    })
+    .serving_from(oldest)
+    .guarded_by(Arc::new(authorization.clone()));
     swarm.serve_with(Arc::new(TunnelledApi::new(api.clone())));
 
     let shutdown = CancellationToken::new();
+    if let Some(address) = config.metrics_addr.as_deref().filter(|a| !a.is_empty()) {
+        metrics::serve(address, engine.clone(), shutdown.clone()).await?;
+    }
     let bound = listen::bind(&plan).await?;
     let serving = TaskTracker::new();
     let options = || Serving {
@@ -85,13 +97,15 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
 
     let seat = swarm.clone();
     tokio::spawn(async move { seat.insist().await });
-    let signals = attend(signals, &loaded, &engine).await;
+    ready::notify(ready::READY);
+    let signals = attend(signals, &loaded, &engine, &authorization).await;
+    ready::notify(ready::STOPPING);
     let done = CancellationToken::new();
     tokio::spawn(signals.impatient(done.clone()));
     tracing::info!("shutting down");
     shutdown.cancel();
     swarm.shutdown().await;
-    engine.shutdown(config.live_restore).await;
+    engine.shutdown().await;
     serving.wait().await;
     done.cancel();
     tracing::info!("daemon shutdown complete");
@@ -99,61 +113,106 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
 }
 
 /// Serves signals until one of them ends the daemon.
-async fn attend(mut signals: Signals, loaded: &Loaded, engine: &Engine) -> Signals {
+async fn attend(
+    mut signals: Signals,
+    loaded: &Loaded,
+    engine: &Engine,
+    authorization: &Authorization,
+) -> Signals {
     loop {
         match signals.next().await {
             Wish::End => return signals,
             Wish::Reload => {
                 tracing::info!("reloading the configuration");
-                match crate::config::reload(loaded) {
-                    Ok(config) => {
-                        SwarmEvents::new(engine.events.clone()).daemon_reloaded(engine.id(), &config)
+                ready::notify(ready::RELOADING);
+                let done = crate::config::reload(loaded)
+                    .map_err(anyhow::Error::from)
+                    .and_then(|config| Ok((live(&config)?, config)));
+                match done {
+                    Ok((live, config)) => {
+                        crate::logging::reload(&config);
+                        authorization.set(live.authorization_plugins.clone());
+                        engine.reload(live);
+                        crate::reload::tell(engine, &config);
                     }
-                    Err(e) => tracing::error!("the configuration is not reloaded: {e}"),
+                    Err(e) => tracing::error!("the configuration is not reloaded: {e:#}"),
                 }
+                ready::notify(ready::READY);
             }
-            Wish::Report => {
-                let metrics = tokio::runtime::Handle::current().metrics();
-                tracing::info!(
-                    workers = metrics.num_workers(),
-                    tasks = metrics.num_alive_tasks(),
-                    waiting = metrics.global_queue_depth(),
-                    "report"
-                );
-            }
+            Wish::Report => crate::report::write(&loaded.config.exec_root, engine).await,
         }
     }
 }
 
 fn engine_config(config: &Config) -> Result<EngineConfig> {
+    let said = anyhow::Error::msg;
     let mut engine = EngineConfig::new(&config.data_root, &config.exec_root, shim()?);
+    let network = |flag: &str, value: &Option<String>| {
+        let parse = |text: &String| text.parse().with_context(|| format!("invalid --{flag} {text:?}"));
+        value
+            .as_ref()
+            .filter(|text| !text.is_empty())
+            .map(parse)
+            .transpose()
+    };
     engine.bridge = Bridge {
         name: config.bridge.clone(),
+        address: network("bip", &config.bip)?,
+        fixed_cidr: network("fixed-cidr", &config.fixed_cidr)?,
         mtu: u32::try_from(config.mtu)?,
-        ..Bridge::default()
+        icc: config.icc,
+        masquerade: config.ip_masq,
+        forward: config.ip_forward,
+        pools: config.address_pools().map_err(said)?,
     };
-    if let Some(bip) = &config.bip {
-        engine.bridge.address = Some(bip.parse().with_context(|| format!("invalid --bip {bip:?}"))?);
-    }
+    engine.init_bin.clone_from(&config.init_path);
     engine.cgroup_parent = config.cgroup_parent.clone().unwrap_or_default();
-    engine.insecure_registries = config.insecure_registries.clone();
-    engine.registry_mirrors = config.registry_mirrors.clone();
-    engine.labels = config.labels.clone();
-    engine.live_restore = config.live_restore;
-    engine.debug = config.debug;
-    engine.shutdown_timeout = config.shutdown_timeout;
+    engine.live = live(config)?;
+    engine.proxies = Proxies {
+        http: config.http_proxy.clone(),
+        https: config.https_proxy.clone(),
+        no: config.no_proxy.clone(),
+    };
     engine.defaults = Defaults {
         log_driver: config.log_driver.clone(),
         log_opts: config.log_opts.clone().into_iter().collect(),
-        shm_bytes: config.shm_bytes()?,
+        shm_bytes: config.shm_bytes().map_err(said)?,
         init: config.init,
         no_new_privileges: config.no_new_privileges,
-        ulimits: config.ulimits()?,
+        ipc_mode: config.default_ipc_mode.clone(),
+        cgroupns_mode: config.default_cgroupns_mode.clone(),
+        ulimits: config.ulimits().map_err(said)?,
         dns: config.dns.clone(),
         dns_search: config.dns_search.clone(),
         dns_options: config.dns_opts.clone(),
     };
     Ok(engine)
+}
+
+/// What a SIGHUP may change.
+fn live(config: &Config) -> Result<Live> {
+    let or = |value: i64, default: i64| if value == 0 { default } else { value };
+    let runtimes = config.runtimes.iter().map(|(name, runtime)| {
+        let path = match runtime.path.as_str() {
+            "" => runtime.runtime_type.clone(),
+            path => path.to_owned(),
+        };
+        let args = runtime.runtime_args.clone();
+        (name.clone(), Runtime { path, args })
+    });
+    Ok(Live {
+        debug: config.debug,
+        labels: config.labels.clone(),
+        insecure_registries: config.insecure_registries.clone(),
+        registry_mirrors: config.registry_mirrors.clone(),
+        downloads_max: usize::try_from(or(config.max_concurrent_downloads, 3))?,
+        download_attempts_max: u32::try_from(or(config.max_download_attempts, 5))?,
+        live_restore: config.live_restore,
+        shutdown_timeout: config.shutdown_timeout,
+        authorization_plugins: config.authorization_plugins.clone(),
+        runtimes: runtimes.collect(),
+        default_runtime: config.default_runtime.clone(),
+    })
 }
 
 /// The shim stands beside the daemon, wherever that is installed.

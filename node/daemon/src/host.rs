@@ -1,7 +1,6 @@
 //! What the control plane asks of the daemon around it: an agent, a place for events, somebody who serves passed-on
 //! calls; and the engine's system with this node's place in the cluster in it.
 
-use crate::config::Config;
 use crate::executor::TaskRunner;
 use crate::seat::Seat;
 use async_trait::async_trait;
@@ -114,7 +113,7 @@ impl asked::Http for TunnelledApi {
     }
 }
 
-/// Docker's events about the cluster, and about the daemon itself, on the engine's bus.
+/// Docker's events about the cluster, on the engine's bus.
 pub struct SwarmEvents {
     bus: shoal_node_engine::Events,
 }
@@ -123,24 +122,11 @@ impl SwarmEvents {
     pub fn new(bus: shoal_node_engine::Events) -> Self {
         Self { bus }
     }
-
-    pub fn daemon_reloaded(&self, id: &str, config: &Config) {
-        let values = [
-            ("debug", config.debug.to_string()),
-            ("labels", format!("{:?}", config.labels)),
-            ("insecure-registries", format!("{:?}", config.insecure_registries)),
-            ("registry-mirrors", format!("{:?}", config.registry_mirrors)),
-            ("live-restore", config.live_restore.to_string()),
-            ("shutdown-timeout", config.shutdown_timeout.to_string()),
-        ];
-        let values = values.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        self.bus.publish("daemon", "reload", id, values);
-    }
 }
 
 impl asked::Events for SwarmEvents {
     fn emit(&self, kind: &str, action: &str, id: &str, attributes: BTreeMap<String, String>, _at: Time) {
-        self.bus.publish(kind, action, id, attributes);
+        self.bus.publish_scoped("swarm", kind, action, id, attributes);
     }
 }
 

@@ -1,29 +1,49 @@
 //! The daemon's own log, on standard error, where systemd and supervisors look for it.
 
 use crate::config::Config;
+use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+type Change = Box<dyn Fn(EnvFilter) + Send + Sync>;
+static CHANGE: OnceLock<Change> = OnceLock::new();
+
 pub fn start(config: &Config) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(wanted(config))
+        .with_writer(std::io::stderr as fn() -> std::io::Stderr)
+        .with_span_events(FmtSpan::NONE)
+        .with_ansi(!config.raw_logs && std::io::IsTerminal::is_terminal(&std::io::stderr()));
+    // A second start in one process cannot happen outside tests; it keeps the first log.
+    if config.log_format == "json" {
+        let builder = builder.json().with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = CHANGE.set(Box::new(move |filter| drop(handle.reload(filter))));
+        let _ = builder.try_init();
+    } else {
+        let builder = builder.with_filter_reloading();
+        let handle = builder.reload_handle();
+        let _ = CHANGE.set(Box::new(move |filter| drop(handle.reload(filter))));
+        let _ = builder.try_init();
+    }
+}
+
+/// From now on with the level that this configuration asks for.
+pub fn reload(config: &Config) {
+    if let Some(change) = CHANGE.get() {
+        change(wanted(config));
+    }
+}
+
+fn wanted(config: &Config) -> EnvFilter {
     let level = if config.debug {
         "debug"
     } else {
         config.log_level.as_str()
     };
     let level = if level == "fatal" { "error" } else { level };
-    let filter = std::env::var("SHOAL_LOG").unwrap_or_else(|_| filter(level));
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
-    // A second start in one process cannot happen outside tests; it keeps the first log.
-    let _ = if config.log_format == "json" {
-        builder.json().try_init()
-    } else {
-        builder.try_init()
-    };
+    let text = std::env::var("SHOAL_LOG").unwrap_or_else(|_| filter(level));
+    EnvFilter::try_new(text).unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
 fn filter(level: &str) -> String {

@@ -5,13 +5,18 @@
 
 mod args;
 mod assemble;
+mod authz;
 mod config;
 mod executor;
 mod host;
 mod listen;
 mod logging;
+mod metrics;
 mod options;
 mod pidfile;
+mod ready;
+mod reload;
+mod report;
 mod seat;
 mod signals;
 
@@ -26,7 +31,8 @@ fn main() -> ExitCode {
         Ok((loaded, validate))
     }) {
         Ok((_, true)) => {
-            println!("configuration OK");
+            // Where dockerd says it.
+            eprintln!("configuration OK");
             return ExitCode::SUCCESS;
         }
         Ok((loaded, false)) => loaded,
@@ -39,8 +45,14 @@ fn main() -> ExitCode {
     match start(loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            tracing::error!("failed to start daemon: {e:#}");
-            eprintln!("failed to start daemon: {e:#}");
+            // The text of a second daemon begins with these words already.
+            let text = format!("{e:#}");
+            let text = match text.starts_with("failed to start daemon") {
+                true => text,
+                false => format!("failed to start daemon: {text}"),
+            };
+            tracing::error!("{text}");
+            eprintln!("{text}");
             ExitCode::FAILURE
         }
     }

@@ -12,6 +12,8 @@ pub enum Shape {
     Text,
     /// A whole number.
     Number,
+    /// Bytes, or a number with a unit.
+    Size,
     /// May be repeated; a JSON list of strings.
     List,
     /// `key=value`, may be repeated; a JSON object of strings.
@@ -36,6 +38,7 @@ pub struct Known {
     pub shape: Shape,
     pub used: Use,
     pub help: &'static str,
+    pub in_file_only: bool,
 }
 
 const fn works(flag: &'static str, key: &'static str, shape: Shape, help: &'static str) -> Known {
@@ -46,6 +49,7 @@ const fn works(flag: &'static str, key: &'static str, shape: Shape, help: &'stat
         shape,
         used: Use::Works,
         help,
+        in_file_only: false,
     }
 }
 
@@ -64,10 +68,19 @@ const fn none(flag: &'static str, key: &'static str, shape: Shape) -> Known {
         shape,
         used: Use::NoMeaning,
         help: "Accepted for compatibility; no effect",
+        in_file_only: false,
     }
 }
 
-use Shape::{Bool, List, Map, Number, Text};
+/// A key that is no flag.
+const fn file(key: &'static str, shape: Shape) -> Known {
+    Known {
+        in_file_only: true,
+        ..none("", key, shape)
+    }
+}
+
+use Shape::{Bool, List, Map, Number, Size, Text};
 
 pub const KNOWN: &[Known] = &[
     letter(
@@ -232,7 +245,7 @@ pub const KNOWN: &[Known] = &[
     works(
         "default-shm-size",
         "default-shm-size",
-        Text,
+        Size,
         "Default shm size for containers (default 64MiB)",
     ),
     works(
@@ -268,10 +281,105 @@ pub const KNOWN: &[Known] = &[
         Bool,
         "Serve the API without TLS on addresses other machines reach",
     ),
-    none("add-runtime", "runtimes", Map),
-    none("default-runtime", "default-runtime", Text),
+    works(
+        "add-runtime",
+        "runtimes",
+        Map,
+        "Register an additional OCI compatible runtime",
+    ),
+    works(
+        "default-runtime",
+        "default-runtime",
+        Text,
+        "Default OCI runtime for containers (default runc)",
+    ),
+    works(
+        "authorization-plugin",
+        "authorization-plugins",
+        List,
+        "Authorization plugins to load",
+    ),
+    works("exec-opt", "exec-opts", List, "Runtime execution options"),
+    works("feature", "features", Map, "Enable feature in the daemon"),
+    works(
+        "fixed-cidr",
+        "fixed-cidr",
+        Text,
+        "IPv4 subnet for the default bridge network",
+    ),
+    works(
+        "icc",
+        "icc",
+        Bool,
+        "Enable inter-container communication for the default bridge network (default true)",
+    ),
+    works(
+        "ip-masq",
+        "ip-masq",
+        Bool,
+        "Enable IP masquerading for the default bridge network (default true)",
+    ),
+    works(
+        "http-proxy",
+        "http-proxy",
+        Text,
+        "HTTP proxy URL, as told by docker info",
+    ),
+    works(
+        "https-proxy",
+        "https-proxy",
+        Text,
+        "HTTPS proxy URL, as told by docker info",
+    ),
+    works(
+        "no-proxy",
+        "no-proxy",
+        Text,
+        "Hosts for which the proxy is skipped, as told by docker info",
+    ),
+    works(
+        "max-concurrent-uploads",
+        "max-concurrent-uploads",
+        Number,
+        "Concurrent uploads for each push (default 5)",
+    ),
+    works(
+        "max-download-attempts",
+        "max-download-attempts",
+        Number,
+        "Tries for each layer of a pull (default 5)",
+    ),
+    works(
+        "metrics-addr",
+        "metrics-addr",
+        Text,
+        "Address and port to serve the metrics on",
+    ),
+    works(
+        "min-api-version",
+        "min-api-version",
+        Text,
+        "Oldest API version that is served (default 1.24)",
+    ),
+    works(
+        "default-ipc-mode",
+        "default-ipc-mode",
+        Text,
+        "Default mode for containers ipc (shareable, private) (default private)",
+    ),
+    works(
+        "default-cgroupns-mode",
+        "default-cgroupns-mode",
+        Text,
+        "Default mode for containers cgroup namespace (host, private)",
+    ),
+    works(
+        "init-path",
+        "init-path",
+        Text,
+        "Path to the init program of --init",
+    ),
     none("allow-direct-routing", "allow-direct-routing", Bool),
-    none("authorization-plugin", "authorization-plugins", List),
     none("api-cors-header", "api-cors-header", Text),
     none("bip6", "bip6", Text),
     none("bridge-accept-fwmark", "bridge-accept-fwmark", Text),
@@ -286,37 +394,35 @@ pub const KNOWN: &[Known] = &[
     none("cpu-rt-period", "cpu-rt-period", Number),
     none("cpu-rt-runtime", "cpu-rt-runtime", Number),
     none("cri-containerd", "cri-containerd", Bool),
-    none("default-cgroupns-mode", "default-cgroupns-mode", Text),
     none("default-gateway", "default-gateway", Text),
     none("default-gateway-v6", "default-gateway-v6", Text),
-    none("default-ipc-mode", "default-ipc-mode", Text),
     none("default-network-opt", "default-network-opts", Map),
-    none("exec-opt", "exec-opts", List),
     none("experimental", "experimental", Bool),
-    none("feature", "features", Map),
     none("firewall-backend", "firewall-backend", Text),
-    none("fixed-cidr", "fixed-cidr", Text),
     none("fixed-cidr-v6", "fixed-cidr-v6", Text),
     none("host-gateway-ip", "host-gateway-ips", List),
-    none("http-proxy", "http-proxy", Text),
-    none("https-proxy", "https-proxy", Text),
-    none("no-proxy", "no-proxy", Text),
-    none("icc", "icc", Bool),
-    none("init-path", "init-path", Text),
     none("ip", "ip", Text),
     none("ip6tables", "ip6tables", Bool),
     none("ip-forward-no-drop", "ip-forward-no-drop", Bool),
-    none("ip-masq", "ip-masq", Bool),
     none("iptables", "iptables", Bool),
     none("ipv6", "ipv6", Bool),
-    none("max-concurrent-uploads", "max-concurrent-uploads", Number),
-    none("max-download-attempts", "max-download-attempts", Number),
-    none("metrics-addr", "metrics-addr", Text),
     none("network-control-plane-mtu", "network-control-plane-mtu", Number),
     none("network-diagnostic-port", "network-diagnostic-port", Number),
+    file("allow-nondistributable-artifacts", List),
+    file("builder", Map),
+    file("containerd-plugin-namespace", Text),
+    file("nri-opts", Map),
+    file("resolv-conf", Text),
+    file("swarm-raft-election-tick", Number),
+    file("swarm-raft-heartbeat-tick", Number),
     none("node-generic-resource", "node-generic-resources", List),
     none("oom-score-adjust", "oom-score-adjust", Number),
-    none("raw-logs", "raw-logs", Bool),
+    works(
+        "raw-logs",
+        "raw-logs",
+        Bool,
+        "Log without colours, even on a terminal",
+    ),
     none("rootless", "rootless", Bool),
     none("seccomp-profile", "seccomp-profile", Text),
     none("selinux-enabled", "selinux-enabled", Bool),
@@ -325,7 +431,6 @@ pub const KNOWN: &[Known] = &[
     none("userland-proxy", "userland-proxy", Bool),
     none("userland-proxy-path", "userland-proxy-path", Text),
     none("userns-remap", "userns-remap", Text),
-    none("min-api-version", "min-api-version", Text),
 ];
 
 pub fn by_key(key: &str) -> Option<&'static Known> {

@@ -23,8 +23,9 @@ pub fn take(path: &Path) -> Result<Pidfile> {
         && pid != std::process::id()
         && fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "shoald")
     {
+        // Docker's words, which supervisors look for.
         bail!(
-            "process with PID {pid} is still running, ensure shoald is not running or delete {}",
+            "failed to start daemon, ensure docker is not running or delete {}: process with PID {pid} is still running",
             path.display()
         );
     }

@@ -1,6 +1,7 @@
 //! How an engine is set up. The daemon fills it from its flags and its configuration file.
 
 use ipnet::Ipv4Net;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
@@ -14,15 +15,53 @@ pub struct Config {
     pub bridge: Bridge,
     /// Below which control groups are made; empty is `/shoal-<sid>` (under the delegated root on version 2).
     pub cgroup_parent: String,
+    pub live: Live,
+    pub defaults: Defaults,
+    pub proxies: Proxies,
+}
+
+/// What may change while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Live {
+    pub debug: bool,
+    pub labels: Vec<String>,
     pub insecure_registries: Vec<String>,
     pub registry_mirrors: Vec<String>,
-    pub labels: Vec<String>,
+    /// Layers downloaded at a time; the number that the daemon began with counts.
+    pub downloads_max: usize,
+    pub download_attempts_max: u32,
     pub live_restore: bool,
-    pub debug: bool,
-    pub defaults: Defaults,
     /// Seconds that a stopping daemon waits for containers; -1 waits for ever.
     pub shutdown_timeout: i64,
-    pub proxies: Proxies,
+    pub authorization_plugins: Vec<String>,
+    /// Names and programs of OCI runtimes beside our own, which is `runc`.
+    pub runtimes: BTreeMap<String, Runtime>,
+    pub default_runtime: String,
+}
+
+/// An OCI runtime that containers may ask for by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runtime {
+    pub path: String,
+    pub args: Vec<String>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Live {
+            debug: false,
+            labels: Vec::new(),
+            insecure_registries: Vec::new(),
+            registry_mirrors: Vec::new(),
+            downloads_max: 3,
+            download_attempts_max: 5,
+            live_restore: true,
+            shutdown_timeout: 15,
+            authorization_plugins: Vec::new(),
+            runtimes: BTreeMap::new(),
+            default_runtime: "runc".into(),
+        }
+    }
 }
 
 /// The default bridge network.
@@ -36,6 +75,11 @@ pub struct Bridge {
     pub fixed_cidr: Option<Ipv4Net>,
     pub mtu: u32,
     pub icc: bool,
+    pub masquerade: bool,
+    /// Whether the host may be told to forward.
+    pub forward: bool,
+    /// Where subnets come from when nobody names one: (base, prefix length of each). Empty is Docker's.
+    pub pools: Vec<(Ipv4Net, u8)>,
 }
 
 /// What containers get when they do not ask.
@@ -46,6 +90,10 @@ pub struct Defaults {
     pub shm_bytes: i64,
     pub init: bool,
     pub no_new_privileges: bool,
+    /// `private` or `shareable`.
+    pub ipc_mode: String,
+    /// `private` or `host`; empty is as the version of control groups has it.
+    pub cgroupns_mode: String,
     /// (name, soft, hard)
     pub ulimits: Vec<(String, i64, i64)>,
     pub dns: Vec<String>,
@@ -68,6 +116,9 @@ impl Default for Bridge {
             fixed_cidr: None,
             mtu: 1500,
             icc: true,
+            masquerade: true,
+            forward: true,
+            pools: Vec::new(),
         }
     }
 }
@@ -80,6 +131,8 @@ impl Default for Defaults {
             shm_bytes: 64 << 20,
             init: false,
             no_new_privileges: false,
+            ipc_mode: "private".into(),
+            cgroupns_mode: String::new(),
             ulimits: Vec::new(),
             dns: Vec::new(),
             dns_search: Vec::new(),
@@ -102,13 +155,8 @@ impl Config {
             init_bin: None,
             bridge: Bridge::default(),
             cgroup_parent: String::new(),
-            insecure_registries: Vec::new(),
-            registry_mirrors: Vec::new(),
-            labels: Vec::new(),
-            live_restore: true,
-            debug: false,
+            live: Live::default(),
             defaults: Defaults::default(),
-            shutdown_timeout: 15,
             proxies: Proxies::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! The whole of it: opened, handed out as small services, shut down. Starting is recovering; there is no other way up.
 
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::containers::{Containers, Kit, Registry};
 use crate::error::{Result, io, system};
 use crate::events::Events;
@@ -29,7 +29,6 @@ pub struct Engine {
     pub system: System,
     pub events: Events,
     home: Arc<Home>,
-    shutdown_timeout: i64,
 }
 
 /// A cgroup parent of `--cgroup-parent`, else our own name below what we were delegated.
@@ -79,19 +78,27 @@ impl Engine {
             events,
             containers,
             home: Arc::new(home),
-            shutdown_timeout: config.shutdown_timeout,
         };
         engine.containers.boot().await;
         Ok(engine)
     }
 
-    /// The daemon goes down. Containers run on with `live_restore`; without it they are stopped, all at once.
-    pub async fn shutdown(&self, live_restore: bool) {
-        if !live_restore {
+    /// The daemon goes down. Containers run on with `live-restore`; without it they are stopped, all at once.
+    pub async fn shutdown(&self) {
+        let live = self.system.live();
+        if !live.live_restore {
             self.containers
-                .stop_all(u64::try_from(self.shutdown_timeout).ok())
+                .stop_all(u64::try_from(live.shutdown_timeout).ok())
                 .await;
         }
+    }
+
+    /// From now on these settings count.
+    pub fn reload(&self, live: Live) {
+        self.images
+            .store()
+            .set_registries(crate::images::registries(&live));
+        self.system.set_live(live);
     }
 
     /// 32 hex digits, the same for as long as the data root lives.
@@ -123,8 +130,8 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
     hierarchy
         .prepare_parent(&cgroup_parent)
         .map_err(|e| system(e.to_string()))?;
-    let images =
-        Images::open(&config.data_root, crate::images::registries(config)).map_err(crate::images::error)?;
+    let images = Images::open(&config.data_root, crate::images::registries(&config.live))
+        .map_err(crate::images::error)?;
     let registry = Registry::default();
     let volumes = shoal_node_drivers_volumes::Volumes::open(&config.data_root.join("volumes"))
         .map_err(|e| system(e.to_string()))?;

@@ -2,6 +2,7 @@
 //! falls too far behind is told so and cut off, never fed a silent gap.
 
 use crate::clock;
+use crate::figures::Figures;
 use parking_lot::Mutex;
 use shoal_api_types::event::{EventActor, EventMessage};
 use shoal_api_types::{Dict, Filters};
@@ -19,6 +20,7 @@ pub struct Events {
 }
 
 struct Inner {
+    figures: Figures,
     ring: Mutex<VecDeque<Arc<EventMessage>>>,
     live: broadcast::Sender<Arc<EventMessage>>,
 }
@@ -28,6 +30,7 @@ impl Default for Events {
         let (live, _) = broadcast::channel(BEHIND_MAX);
         Events {
             inner: Arc::new(Inner {
+                figures: Figures::default(),
                 ring: Mutex::new(VecDeque::with_capacity(RING_MAX)),
                 live,
             }),
@@ -72,6 +75,7 @@ impl Events {
             time_nano: now.0,
         };
         let event = Arc::new(event);
+        self.inner.figures.event();
         let mut ring = self.inner.ring.lock();
         if ring.len() == RING_MAX {
             ring.pop_front();
@@ -99,6 +103,11 @@ impl Events {
             },
             receiver,
         )
+    }
+
+    /// The engine's figures, which whoever has something to tell of also counts in.
+    pub fn figures(&self) -> &Figures {
+        &self.inner.figures
     }
 
     pub fn listeners(&self) -> usize {

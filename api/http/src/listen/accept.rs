@@ -1,7 +1,7 @@
 //! Accepting connections, boundedly, until told to stop.
 
 use super::Listener;
-use crate::connection::{Leaving, Limits, serve_connection};
+use crate::connection::{Leaving, Limits, Who, serve_connection};
 use crate::router::Router;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -116,18 +116,23 @@ impl Socket {
         match self {
             Self::Unix(socket) => {
                 let watch = second(&socket, Leaving::Unix);
-                serve_connection(socket, router, watch, None, limits, shutdown).await;
+                serve_connection(socket, router, Who::client(watch), limits, shutdown).await;
             }
             Self::Tcp(socket) => {
                 let _ = socket.set_nodelay(true);
                 let watch = second(&socket, Leaving::Tcp);
-                serve_connection(socket, router, watch, None, limits, shutdown).await;
+                serve_connection(socket, router, Who::client(watch), limits, shutdown).await;
             }
             Self::Tls(socket, tls) => {
                 let _ = socket.set_nodelay(true);
                 let watch = second(&socket, Leaving::Tcp);
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
-                    Ok(Ok(socket)) => serve_connection(socket, router, watch, None, limits, shutdown).await,
+                    Ok(Ok(socket)) => {
+                        let shown = socket.get_ref().1.peer_certificates().unwrap_or_default();
+                        let mut who = Who::client(watch);
+                        who.certificates = shown.iter().map(|der| der.to_vec()).collect();
+                        serve_connection(socket, router, who, limits, shutdown).await;
+                    }
                     Ok(Err(reason)) => tracing::debug!(%reason, "TLS handshake failed"),
                     Err(_) => tracing::debug!("TLS handshake timed out"),
                 }

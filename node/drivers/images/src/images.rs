@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
@@ -15,7 +16,7 @@ use crate::store::{FaultHook, Store};
 #[derive(Debug, Clone)]
 pub struct Images {
     pub(crate) store: Arc<Store>,
-    pub(crate) registries: Arc<RegistryConfig>,
+    registries: Arc<RwLock<Arc<RegistryConfig>>>,
     /// Layers being made part of the store, by chain id.
     pub(crate) flights: Arc<Flights>,
     /// Blobs being downloaded, by digest.
@@ -39,10 +40,19 @@ impl Images {
         Ok(Images {
             store: Store::open(data_root, fault)?,
             downloads: Arc::new(Semaphore::new(registries.downloads_max.max(1))),
-            registries: Arc::new(registries),
+            registries: Arc::new(RwLock::new(Arc::new(registries))),
             flights: Arc::default(),
             fetches: Arc::default(),
         })
+    }
+
+    /// How registries are spoken to from the next call on. The number of downloads at a time stays.
+    pub fn set_registries(&self, registries: RegistryConfig) {
+        *self.registries.write() = Arc::new(registries);
+    }
+
+    pub(crate) fn registries(&self) -> Arc<RegistryConfig> {
+        self.registries.read().clone()
     }
 
     /// Every image, newest first.

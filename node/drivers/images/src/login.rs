@@ -10,6 +10,6 @@ impl Images {
     /// Checks the credentials with the registry that they name. Keeps nothing: returns the token that the client may
     /// keep in their place, or nothing if the registry gives none.
     pub async fn login(&self, auth: AuthConfig) -> Result<String> {
-        registry::login(auth, &self.registries).await
+        registry::login(auth, &self.registries()).await
     }
 }

@@ -81,13 +81,14 @@ impl Images {
         auth: Option<AuthConfig>,
         lease: &mut Lease,
     ) -> Result<(Session, Incoming, Digest)> {
+        let registries = self.registries();
         let mirrors: &[String] = match name.domain() {
-            "docker.io" => &self.registries.mirrors,
+            "docker.io" => &registries.mirrors,
             _ => &[],
         };
         for mirror in mirrors {
             let attempt = async {
-                let session = Session::mirror(name, mirror, &self.registries).await?;
+                let session = Session::mirror(name, mirror, &registries).await?;
                 let (image, digest) = self
                     .resolve(&session, name, which, platform.clone(), lease)
                     .await?;
@@ -98,7 +99,7 @@ impl Images {
                 Err(error) => tracing::warn!(mirror, %error, "a mirror does not give an image"),
             }
         }
-        let session = Session::open(name, auth, &self.registries).await?;
+        let session = Session::open(name, auth, &registries).await?;
         let (image, digest) = self.resolve(&session, name, which, platform, lease).await?;
         Ok((session, image, digest))
     }
@@ -216,7 +217,7 @@ impl Fetch for Download {
         }
         let _permit = self.images.downloads.acquire().await;
         let mut writer = self.images.blocking(|store| BlobWriter::new(store)).await?;
-        let config = &self.images.registries;
+        let config = self.images.registries();
         let mut attempt = 1;
         loop {
             let (back, outcome) = self.attempt(layer, writer).await?;

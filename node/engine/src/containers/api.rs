@@ -8,10 +8,17 @@ use shoal_api_backend::*;
 use shoal_api_types::Filters;
 use shoal_api_types::container::*;
 
+impl Containers {
+    /// Counts how long it takes, for who measures.
+    async fn timed<T>(&self, action: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        self.kit.events.figures().timed(action, work).await
+    }
+}
+
 #[async_trait]
 impl api::Containers for Containers {
     async fn create(&self, request: CreateContainer) -> Result<CreateResponse> {
-        Containers::create(self, request).await
+        self.timed("create", Containers::create(self, request)).await
     }
     async fn list(&self, options: ListContainers) -> Result<Vec<ContainerSummary>> {
         Containers::list(self, options).await
@@ -20,7 +27,7 @@ impl api::Containers for Containers {
         Containers::inspect(self, id, size).await
     }
     async fn start(&self, id: &str) -> Result<()> {
-        Containers::start(self, id).await
+        self.timed("start", Containers::start(self, id)).await
     }
     async fn stop(&self, id: &str, options: StopContainer) -> Result<()> {
         Containers::stop(self, id, options).await
@@ -41,7 +48,7 @@ impl api::Containers for Containers {
         Containers::rename(self, id, name).await
     }
     async fn remove(&self, id: &str, options: RemoveContainer) -> Result<()> {
-        Containers::remove(self, id, options).await
+        self.timed("delete", Containers::remove(self, id, options)).await
     }
     async fn wait(&self, id: &str, condition: WaitCondition) -> Result<BoxStream<Result<WaitResponse>>> {
         Containers::wait(self, id, condition).await

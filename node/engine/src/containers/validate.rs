@@ -292,7 +292,10 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         host.network_mode = "bridge".into();
     }
     if host.ipc_mode.is_empty() {
-        host.ipc_mode = "private".into();
+        host.ipc_mode.clone_from(&kit.defaults.ipc_mode);
+    }
+    if host.cgroupns_mode.is_empty() && !host.privileged {
+        host.cgroupns_mode.clone_from(&kit.defaults.cgroupns_mode);
     }
     if host.cgroupns_mode.is_empty() {
         host.cgroupns_mode = if kit.host.cgroup_v2 && !host.privileged {

@@ -67,9 +67,12 @@ pub fn error(e: driver::Error) -> Error {
 }
 
 /// How registries are spoken to, from the daemon's configuration.
-pub fn registries(config: &crate::config::Config) -> driver::RegistryConfig {
+pub fn registries(live: &crate::config::Live) -> driver::RegistryConfig {
     driver::RegistryConfig {
-        insecure: config.insecure_registries.clone(),
+        insecure: live.insecure_registries.clone(),
+        mirrors: live.registry_mirrors.clone(),
+        downloads_max: live.downloads_max,
+        attempts_max: live.download_attempts_max,
         ..driver::RegistryConfig::default()
     }
 }

@@ -29,7 +29,17 @@ pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Res
     files::make_dir(&dir, 0o700).map_err(io("create", dir.display()))?;
     let links = Links::open().map_err(driver)?;
     let nft = Nft::open(table_name(sid)).map_err(driver)?;
-    let table = NetworkTable::new(sid, links, nft, dir.clone(), events)?;
+    let pools = match config.pools.as_slice() {
+        [] => ipam::default_pools(),
+        given => given
+            .iter()
+            .map(|(base, size)| ipam::AddressPool {
+                base: *base,
+                size: *size,
+            })
+            .collect(),
+    };
+    let table = NetworkTable::new(sid, links, nft, dir.clone(), events, pools)?;
     for record in read(&dir)? {
         insert(&table, record)?;
     }
@@ -47,7 +57,9 @@ pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Res
         }
     }
     default_bridge(&table, config)?;
-    if let Err(error) = forwarding::enable() {
+    if config.forward
+        && let Err(error) = forwarding::enable()
+    {
         tracing::warn!(%error, "forwarding could not be switched on: containers reach only this host");
     }
     table.ensure_bridges()?;
@@ -110,8 +122,10 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
         Some(address) => address,
         None => {
             let used = links.used_subnets(Some(&config.name)).map_err(driver)?;
-            let subnet =
-                ipam::pick_subnet(&ipam::default_pools(), &used).map_err(|e| system(e.to_string()))?;
+            let subnet = match config.fixed_cidr {
+                Some(range) => range.trunc(),
+                None => ipam::pick_subnet(&table.inner.pools, &used).map_err(|e| system(e.to_string()))?,
+            };
             Pool::new(subnet, None, None)
                 .map_err(|e| system(e.to_string()))?
                 .gateway_net()
@@ -120,7 +134,10 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
     let options = [
         ("com.docker.network.bridge.default_bridge", "true".to_string()),
         ("com.docker.network.bridge.enable_icc", config.icc.to_string()),
-        ("com.docker.network.bridge.enable_ip_masquerade", "true".into()),
+        (
+            "com.docker.network.bridge.enable_ip_masquerade",
+            config.masquerade.to_string(),
+        ),
         ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0".into()),
         ("com.docker.network.bridge.name", config.name.clone()),
         ("com.docker.network.driver.mtu", config.mtu.to_string()),
@@ -137,7 +154,7 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
         bridge: config.name.clone(),
         mtu: config.mtu,
         icc: config.icc,
-        masquerade: true,
+        masquerade: config.masquerade,
         ..Record::default()
     };
     table.save(&record)?;

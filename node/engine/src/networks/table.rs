@@ -8,7 +8,7 @@ use crate::error::{Result, invalid, not_found, system};
 use crate::events::Events;
 use crate::files::{self, Durability};
 use parking_lot::Mutex;
-use shoal_node_core_host::ipam::Pool;
+use shoal_node_core_host::ipam::{AddressPool, Pool};
 use shoal_node_core_host::names;
 use shoal_node_drivers_network::{Error as DriverError, Links, Nft, Ports, Spares};
 use std::collections::{BTreeMap, HashMap};
@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub spares: Spares,
     pub dir: PathBuf,
     pub events: Events,
+    /// Where subnets come from when nobody names one.
+    pub pools: Vec<AddressPool>,
     pub state: Mutex<State>,
     /// Held while rules are computed and written, so that an older plan never overwrites a newer one.
     pub converging: Mutex<()>,
@@ -56,7 +58,14 @@ pub(super) fn driver(e: DriverError) -> crate::error::Error {
 }
 
 impl NetworkTable {
-    pub(super) fn new(sid: &str, links: Links, nft: Nft, dir: PathBuf, events: Events) -> Result<Self> {
+    pub(super) fn new(
+        sid: &str,
+        links: Links,
+        nft: Nft,
+        dir: PathBuf,
+        events: Events,
+        pools: Vec<AddressPool>,
+    ) -> Result<Self> {
         let (pulled, to_pull) = mpsc::channel::<Vec<Endpoint>>();
         let inner = Arc::new(Inner {
             sid: sid.into(),
@@ -66,6 +75,7 @@ impl NetworkTable {
             spares: Spares::start(SPARES).map_err(driver)?,
             dir,
             events,
+            pools,
             state: Mutex::default(),
             converging: Mutex::new(()),
             pulled,

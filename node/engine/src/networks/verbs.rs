@@ -47,7 +47,7 @@ impl Networks {
             "" => {
                 let mut used = table.links.used_subnets(None).map_err(driver)?;
                 used.extend(self.table.all().iter().filter_map(|r| r.subnet));
-                ipam::pick_subnet(&ipam::default_pools(), &used).map_err(|e| system(e.to_string()))?
+                ipam::pick_subnet(&table.pools, &used).map_err(|e| system(e.to_string()))?
             }
             text => {
                 let subnet: Ipv4Net = text

@@ -2,9 +2,10 @@
 
 use super::{SERVER_VERSION, STORAGE_DRIVER, System};
 use crate::clock;
+use crate::config::Live;
 use shoal_api_types::Slice;
 use shoal_api_types::system::{
-    Commit, FirewallInfo, IndexInfo, Info, PluginsInfo, RegistryServiceConfig, Runtime,
+    AddressPool, Commit, FirewallInfo, IndexInfo, Info, PluginsInfo, RegistryServiceConfig, Runtime,
 };
 use shoal_node_core_host::lifecycle::Phase;
 use shoal_node_drivers_cgroup::Controller;
@@ -15,7 +16,7 @@ const HUB: &str = "https://index.docker.io/v1/";
 impl System {
     /// Reads a few files: blocks.
     pub(super) fn describe(&self) -> Info {
-        let (kit, config, host) = (&self.kit, &self.config, &self.kit.host);
+        let (kit, config, host, live) = (&self.kit, &self.config, &self.kit.host, self.live());
         let phases: Vec<Phase> = kit
             .registry
             .all()
@@ -31,10 +32,19 @@ impl System {
             id: "N/A".into(),
             expected: String::new(),
         };
-        let runtime = Runtime {
+        let ours = Runtime {
             path: "runc".into(),
             ..Runtime::default()
         };
+        let others = live.runtimes.iter().map(|(name, runtime)| {
+            let args = runtime.args.clone();
+            let shown = Runtime {
+                path: runtime.path.clone(),
+                runtime_args: args.into(),
+                ..Runtime::default()
+            };
+            (name.clone(), shown)
+        });
         let mut security: Vec<String> = Vec::new();
         if host.seccomp {
             security.push("name=seccomp,profile=builtin".into());
@@ -68,7 +78,11 @@ impl System {
             plugins: PluginsInfo {
                 volume: list(&["local"]),
                 network: list(&["bridge", "host", "null"]),
-                authorization: Slice::nil(),
+                authorization: if live.authorization_plugins.is_empty() {
+                    Slice::nil()
+                } else {
+                    live.authorization_plugins.clone().into()
+                },
                 log: list(&["json-file", "local", "none"]),
             },
             memory_limit: has(Controller::Memory),
@@ -79,7 +93,7 @@ impl System {
             cpu_set: has(Controller::Cpuset),
             pids_limit: has(Controller::Pids),
             ipv4_forwarding: shoal_node_drivers_network::forwarding::is_enabled().unwrap_or(false),
-            debug: config.debug,
+            debug: live.debug,
             n_fd: std::fs::read_dir("/proc/self/fd").map_or(-1, |d| d.count() as i64),
             oom_kill_disable: !host.cgroup_v2,
             n_goroutines: tokio::runtime::Handle::try_current()
@@ -95,7 +109,7 @@ impl System {
             os_type: "linux".into(),
             architecture: host.architecture.clone(),
             index_server_address: HUB.into(),
-            registry_config: Some(self.registries()),
+            registry_config: Some(registries(&live)),
             n_cpu: i64::from(host.cpus),
             mem_total: i64::try_from(host.memory).unwrap_or(i64::MAX),
             generic_resources: Slice::nil(),
@@ -104,12 +118,21 @@ impl System {
             https_proxy: config.proxies.https.clone(),
             no_proxy: config.proxies.no.clone(),
             name: crate::host::Host::name_now(),
-            labels: config.labels.clone().into(),
+            labels: live.labels.clone().into(),
             experimental_build: false,
             server_version: SERVER_VERSION.into(),
-            runtimes: [("runc", runtime)].into_iter().collect(),
-            default_runtime: "runc".into(),
-            live_restore_enabled: config.live_restore,
+            runtimes: others.chain([("runc".to_owned(), ours)]).collect(),
+            default_runtime: live.default_runtime.clone(),
+            default_address_pools: config
+                .bridge
+                .pools
+                .iter()
+                .map(|(base, size)| AddressPool {
+                    base: base.to_string(),
+                    size: i64::from(*size),
+                })
+                .collect(),
+            live_restore_enabled: live.live_restore,
             init_binary: "docker-init".into(),
             containerd_commit: commit(),
             runc_commit: commit(),
@@ -141,42 +164,41 @@ impl System {
         }
         if out.is_empty() { Slice::nil() } else { out.into() }
     }
+}
 
-    fn registries(&self) -> RegistryServiceConfig {
-        let mut indexes: BTreeMap<String, IndexInfo> = BTreeMap::new();
-        let mirrors: Slice<String> = self.config.registry_mirrors.clone().into();
-        indexes.insert(
-            "docker.io".into(),
-            IndexInfo {
-                name: "docker.io".into(),
-                mirrors: mirrors.clone(),
-                secure: true,
-                official: true,
-            },
-        );
-        let (cidrs, names): (Vec<&String>, Vec<&String>) = self
-            .config
-            .insecure_registries
-            .iter()
-            .partition(|r| r.parse::<ipnet::IpNet>().is_ok());
-        for name in names {
-            let index = IndexInfo {
-                name: name.clone(),
-                mirrors: Vec::new().into(),
-                secure: false,
-                official: false,
-            };
-            indexes.insert(name.clone(), index);
-        }
-        let mut insecure: Vec<String> = cidrs.into_iter().cloned().collect();
-        insecure.push("::1/128".into());
-        insecure.push("127.0.0.0/8".into());
-        RegistryServiceConfig {
-            insecure_registry_cidrs: insecure.into(),
-            index_configs: indexes.into(),
-            mirrors,
-            ..RegistryServiceConfig::default()
-        }
+fn registries(live: &Live) -> RegistryServiceConfig {
+    let mut indexes: BTreeMap<String, IndexInfo> = BTreeMap::new();
+    let mirrors: Slice<String> = live.registry_mirrors.clone().into();
+    indexes.insert(
+        "docker.io".into(),
+        IndexInfo {
+            name: "docker.io".into(),
+            mirrors: mirrors.clone(),
+            secure: true,
+            official: true,
+        },
+    );
+    let (cidrs, names): (Vec<&String>, Vec<&String>) = live
+        .insecure_registries
+        .iter()
+        .partition(|r| r.parse::<ipnet::IpNet>().is_ok());
+    for name in names {
+        let index = IndexInfo {
+            name: name.clone(),
+            mirrors: Vec::new().into(),
+            secure: false,
+            official: false,
+        };
+        indexes.insert(name.clone(), index);
+    }
+    let mut insecure: Vec<String> = cidrs.into_iter().cloned().collect();
+    insecure.push("::1/128".into());
+    insecure.push("127.0.0.0/8".into());
+    RegistryServiceConfig {
+        insecure_registry_cidrs: insecure.into(),
+        index_configs: indexes.into(),
+        mirrors,
+        ..RegistryServiceConfig::default()
     }
 }
 

@@ -4,14 +4,16 @@ mod events;
 mod info;
 mod usage;
 
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::containers::{Containers, Kit};
 use crate::error::Result;
+use crate::figures::Figures;
 use crate::flight::Flights;
 use crate::host::Host;
 use crate::images::ImagesService;
 use crate::volumes::Volumes;
 use async_trait::async_trait;
+use parking_lot::RwLock;
 use shoal_api_backend as api;
 use shoal_api_backend::{BoxStream, MeasureUsage, Ping};
 use shoal_api_types::auth::{AuthConfig, AuthResponse};
@@ -41,6 +43,7 @@ const BUILD: (&str, &str, &str) = (
 pub struct System {
     kit: Arc<Kit>,
     config: Arc<Config>,
+    live: Arc<RwLock<Arc<Live>>>,
     engine_id: String,
     containers: Containers,
     images: ImagesService,
@@ -60,6 +63,7 @@ impl System {
         volumes: Volumes,
     ) -> Self {
         System {
+            live: Arc::new(RwLock::new(Arc::new(config.live.clone()))),
             version: Arc::new(version(&kit.host)),
             describing: Arc::default(),
             measuring: Arc::default(),
@@ -69,6 +73,30 @@ impl System {
             containers,
             images,
             volumes,
+        }
+    }
+}
+
+impl System {
+    /// The settings that may change, as they are now.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.read().clone()
+    }
+
+    pub fn figures(&self) -> &Figures {
+        self.kit.events.figures()
+    }
+
+    pub(crate) fn set_live(&self, live: Live) {
+        *self.live.write() = Arc::new(live);
+    }
+
+    /// The oldest API that is served, for `version`.
+    pub fn serve_from(&mut self, api_version: &str) {
+        let version = Arc::make_mut(&mut self.version);
+        version.min_api_version = api_version.into();
+        for component in version.components.iter_mut() {
+            component.details.insert("MinAPIVersion", api_version.to_owned());
         }
     }
 }

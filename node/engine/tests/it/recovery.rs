@@ -111,7 +111,13 @@ fn policies_work_after_a_start() {
     );
     lab.run(async |e| e.containers.start(&unless).await)
         .expect("started again");
-    lab.run(async |e| e.shutdown(false).await);
+    lab.run(async |e| {
+        e.reload(shoal_node_engine::Live {
+            live_restore: false,
+            ..Default::default()
+        });
+        e.shutdown().await;
+    });
     assert_eq!([&always, &unless].map(|id| lab.status(id)), ["exited", "exited"]);
     lab.crash();
     lab.up();

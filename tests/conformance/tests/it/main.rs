@@ -2,6 +2,8 @@
 
 mod commit;
 mod compose;
+mod authz;
+mod daemon_config;
 mod errors;
 mod events;
 mod exec;

@@ -195,6 +195,7 @@ impl Actor {
         let before = run.health.status;
         let probed_at = Time(i64::try_from(result.start.unix_nanos()).unwrap_or(0));
         let code = if result.exit_code == 0 { 0 } else { 1 };
+        self.kit.events.figures().health_check(code != 0);
         run.health = run.health.after(code, started_at, probed_at, &rules);
         let after = run.health.status;
         run.log.push_back(result);

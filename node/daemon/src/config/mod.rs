@@ -1,9 +1,14 @@
 //! The daemon's settings: command line and `daemon.json` laid over each other, checked, and typed.
 
+mod check;
+mod merge;
+mod pools;
+
 use crate::args::Args;
-use crate::options::{Use, by_key};
+pub use merge::merge;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use shoal_api_types::{API_VERSION, MIN_API_VERSION};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -56,6 +61,36 @@ pub struct Config {
     pub dns_opts: Vec<String>,
     pub swarm_default_advertise_addr: Option<String>,
     pub allow_plain_tcp: bool,
+    pub max_concurrent_uploads: i64,
+    pub max_download_attempts: i64,
+    pub fixed_cidr: Option<String>,
+    pub icc: bool,
+    pub ip_masq: bool,
+    pub runtimes: BTreeMap<String, Runtime>,
+    pub default_runtime: String,
+    pub authorization_plugins: Vec<String>,
+    pub exec_opts: Vec<String>,
+    pub features: BTreeMap<String, Value>,
+    pub metrics_addr: Option<String>,
+    pub min_api_version: Option<String>,
+    pub http_proxy: String,
+    pub https_proxy: String,
+    pub no_proxy: String,
+    pub default_ipc_mode: String,
+    /// Empty: `host` where control groups are of version 1, else `private`.
+    pub default_cgroupns_mode: String,
+    pub init_path: Option<PathBuf>,
+    pub raw_logs: bool,
+}
+
+/// An OCI runtime that containers may ask for by name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Runtime {
+    pub path: String,
+    pub runtime_args: Vec<String>,
+    pub runtime_type: String,
+    pub options: BTreeMap<String, Value>,
 }
 
 impl Default for Config {
@@ -98,6 +133,25 @@ impl Default for Config {
             dns_opts: Vec::new(),
             swarm_default_advertise_addr: None,
             allow_plain_tcp: false,
+            max_concurrent_uploads: 5,
+            max_download_attempts: 5,
+            fixed_cidr: None,
+            icc: true,
+            ip_masq: true,
+            runtimes: BTreeMap::new(),
+            default_runtime: "runc".into(),
+            authorization_plugins: Vec::new(),
+            exec_opts: Vec::new(),
+            features: BTreeMap::new(),
+            metrics_addr: None,
+            min_api_version: None,
+            http_proxy: String::new(),
+            https_proxy: String::new(),
+            no_proxy: String::new(),
+            default_ipc_mode: "private".into(),
+            default_cgroupns_mode: String::new(),
+            init_path: None,
+            raw_logs: false,
         }
     }
 }
@@ -125,9 +179,14 @@ pub fn load(args: &Args) -> Result<Loaded, Error> {
         Ok(text) => Some(text),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => None,
         Err(e) => {
+            let why = match e.kind() {
+                std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ => e.to_string(),
+            };
             return Err(Error::File {
+                reason: format!("open {}: {why}", path.display()),
                 file: path,
-                reason: e.to_string(),
             });
         }
     };
@@ -151,8 +210,8 @@ fn read_bounded(path: &Path) -> std::io::Result<String> {
 
 impl Config {
     /// `default-shm-size`: bytes, or a size with a unit.
-    pub fn shm_bytes(&self) -> Result<i64, Error> {
-        let bad = || Error::Invalid(format!("invalid default-shm-size: {:?}", self.default_shm_size));
+    pub fn shm_bytes(&self) -> Result<i64, String> {
+        let bad = || format!("invalid default-shm-size: {:?}", self.default_shm_size);
         match &self.default_shm_size {
             None => Ok(64 << 20),
             Some(Value::Number(n)) => n.as_i64().ok_or_else(bad),
@@ -162,8 +221,8 @@ impl Config {
     }
 
     /// `default-ulimits`: (name, soft, hard), from the file's objects or the flag's `name=soft:hard`.
-    pub fn ulimits(&self) -> Result<Vec<(String, i64, i64)>, Error> {
-        let bad = |what: &dyn std::fmt::Debug| Error::Invalid(format!("invalid default-ulimits: {what:?}"));
+    pub fn ulimits(&self) -> Result<Vec<(String, i64, i64)>, String> {
+        let bad = |what: &dyn std::fmt::Debug| format!("invalid default-ulimits: {what:?}");
         let mut limits = Vec::new();
         match &self.default_ulimits {
             Value::Object(map) => {
@@ -189,6 +248,33 @@ impl Config {
         }
         Ok(limits)
     }
+
+    /// (base, prefix length of each network).
+    pub fn address_pools(&self) -> Result<Vec<(ipnet::Ipv4Net, u8)>, String> {
+        pools::pools(&self.default_address_pools)
+    }
+
+    /// The oldest API that is served, as its minor number.
+    pub fn min_api_version(&self) -> Result<u16, String> {
+        let minor = |text: &str| text.strip_prefix("1.")?.parse::<u16>().ok();
+        let (first, last) = (
+            minor(MIN_API_VERSION).unwrap_or(0),
+            minor(API_VERSION).unwrap_or(u16::MAX),
+        );
+        let Some(text) = self.min_api_version.as_deref().filter(|text| !text.is_empty()) else {
+            return Ok(first);
+        };
+        match minor(text) {
+            None => Err(format!("invalid API version {text:?}: want 1.<number>")),
+            Some(asked) if asked < first => Err(format!(
+                "min-api-version: minimum supported API version is {MIN_API_VERSION}: {text}"
+            )),
+            Some(asked) if asked > last => Err(format!(
+                "min-api-version: maximum supported API version is {API_VERSION}: {text}"
+            )),
+            Some(asked) => Ok(asked),
+        }
+    }
 }
 
 /// `64m`, `1g`, `512k`, `1024`.
@@ -204,111 +290,6 @@ fn size(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.checked_mul(1 << shift)
-}
-
-/// The merge itself, without a file system: flags and the file's text in, a configuration out. A setting given in both
-/// places is refused, as dockerd does, except lists, whose values are added up where dockerd adds them.
-pub fn merge(args: &Args, file: Option<(&Path, &str)>) -> Result<Loaded, Error> {
-    let mut warnings = Vec::new();
-    let mut merged = Map::new();
-    if let Some((path, text)) = file {
-        let refuse = |reason: String| Error::File {
-            file: path.to_path_buf(),
-            reason,
-        };
-        let parsed: Value = if text.trim().is_empty() {
-            Value::Object(Map::new())
-        } else {
-            serde_json::from_str(text).map_err(|e| refuse(e.to_string()))?
-        };
-        let Value::Object(parsed) = parsed else {
-            return Err(refuse("the file does not hold a JSON object".into()));
-        };
-        let unknown: Vec<&str> = parsed
-            .keys()
-            .map(String::as_str)
-            .filter(|k| by_key(k).is_none())
-            .collect();
-        if !unknown.is_empty() {
-            let list = unknown.join(", ");
-            return Err(refuse(format!(
-                "the following directives don't match any configuration option: {list}"
-            )));
-        }
-        let both: Vec<String> = parsed
-            .iter()
-            .filter_map(|(key, from_file)| {
-                let from_flag = args.options.get(key)?;
-                Some(format!(
-                    "{key}: (from flag: {}, from file: {})",
-                    plain(from_flag),
-                    plain(from_file)
-                ))
-            })
-            .collect();
-        if !both.is_empty() {
-            return Err(refuse(format!(
-                "the following directives are specified both as a flag and in the configuration file: {}",
-                both.join(", ")
-            )));
-        }
-        merged.extend(parsed);
-    }
-    merged.extend(args.options.clone());
-    for key in merged.keys() {
-        if by_key(key).is_some_and(|known| known.used == Use::NoMeaning) {
-            warnings.push(format!("option {key:?} has no effect here and is ignored"));
-        }
-    }
-    merged.retain(|key, value| !value.is_null() && by_key(key).is_some_and(|known| known.used == Use::Works));
-    let config: Config = serde_json::from_value(Value::Object(merged)).map_err(|e| match file {
-        Some((path, _)) => Error::File {
-            file: path.to_path_buf(),
-            reason: e.to_string(),
-        },
-        None => Error::Invalid(e.to_string()),
-    })?;
-    check(&config)?;
-    Ok(Loaded {
-        config,
-        args: args.clone(),
-        warnings,
-    })
-}
-
-/// Values as Go prints them in that message: strings bare, the rest as JSON.
-fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-fn check(config: &Config) -> Result<(), Error> {
-    let invalid = |what: String| Err(Error::Invalid(what));
-    if !["debug", "info", "warn", "error", "fatal"].contains(&config.log_level.as_str()) {
-        return invalid(format!("invalid logging level: {}", config.log_level));
-    }
-    if !["text", "json"].contains(&config.log_format.as_str()) {
-        return invalid(format!("invalid log format: {}", config.log_format));
-    }
-    if config.max_concurrent_downloads < 1 {
-        return invalid(format!(
-            "invalid max concurrent downloads: {}",
-            config.max_concurrent_downloads
-        ));
-    }
-    if !(0..=65535).contains(&config.mtu) {
-        return invalid(format!("invalid default MTU: {}", config.mtu));
-    }
-    for label in &config.labels {
-        if !label.contains('=') {
-            return invalid(format!("bad attribute format: {label}"));
-        }
-    }
-    for path in [&config.data_root, &config.exec_root] {
-        if !path.is_absolute() {
-            return invalid(format!("{} is not an absolute path", path.display()));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -330,7 +311,7 @@ mod tests {
     #[test]
     fn file_and_flags_add_up() {
         let loaded = with_file(
-            json!({"debug": true, "iptables": false}),
+            json!({"debug": true, "userland-proxy": false}),
             r#"{"labels": ["a=b"], "insecure-registries": ["r:5000"], "log-opts": {"max-size": "1m"}}"#,
         )
         .unwrap();
@@ -339,31 +320,108 @@ mod tests {
         assert_eq!(loaded.config.log_opts["max-size"], "1m");
         assert_eq!(
             loaded.warnings,
-            ["option \"iptables\" has no effect here and is ignored"]
+            ["option \"userland-proxy\" has no effect here and is ignored"]
         );
     }
 
     #[test]
     fn dockers_refusals_in_dockers_words() {
-        assert_eq!(
-            with_file(json!({"debug": true}), r#"{"debug": false}"#).unwrap_err(),
-            "unable to configure the Docker daemon with file /d.json: the following directives are specified both as a \
-             flag and in the configuration file: debug: (from flag: true, from file: false)"
-        );
-        assert_eq!(
-            with_file(json!({}), r#"{"no-such": 1}"#).unwrap_err(),
-            "unable to configure the Docker daemon with file /d.json: the following directives don't match any \
-             configuration option: no-such"
-        );
+        let validation = "merged configuration validation from file and command line flags failed";
+        for (flags, file, reason) in [
+            (
+                json!({"debug": true, "labels": ["c=d"]}),
+                r#"{"labels": ["a=b"], "debug": true}"#,
+                "the following directives are specified both as a flag and in the configuration file: debug: (from \
+                 flag: true, from file: true), labels: (from flag: [c=d], from file: [a=b])"
+                    .to_owned(),
+            ),
+            (
+                json!({}),
+                r#"{"a": 1, "b": {"c": 1}, "features": {"x": true}}"#,
+                "the following directives don't match any configuration option: a, c".into(),
+            ),
+            (
+                json!({}),
+                r#"{"debug": "x"}"#,
+                "invalid JSON: json: cannot unmarshal string into Go struct field Config.debug of type bool".into(),
+            ),
+            (
+                json!({}),
+                r#"{"debug": true"#,
+                "invalid JSON: unexpected end of JSON input".into(),
+            ),
+            (
+                json!({}),
+                "[]",
+                "invalid JSON: json: cannot unmarshal array into Go value of type map[string]interface {}".into(),
+            ),
+            (
+                json!({}),
+                r#"{"log-level": "foo"}"#,
+                format!("{validation}: invalid logging level: foo"),
+            ),
+            (
+                json!({}),
+                r#"{"hosts": ["x://"]}"#,
+                format!("{validation}: invalid bind address (x://): unsupported proto 'x'"),
+            ),
+            (
+                json!({}),
+                r#"{"labels": ["x"]}"#,
+                format!("{validation}: bad attribute format: x"),
+            ),
+            (
+                json!({}),
+                r#"{"max-concurrent-downloads": -1}"#,
+                format!("{validation}: invalid max concurrent downloads: -1"),
+            ),
+            (
+                json!({}),
+                r#"{"registry-mirrors": ["x"]}"#,
+                format!(
+                    "{validation}: invalid mirror: no scheme specified for \"x\": must use either 'https://' or \
+                     'http://'"
+                ),
+            ),
+        ] {
+            assert_eq!(
+                with_file(flags, file).unwrap_err(),
+                format!("unable to configure the Docker daemon with file /d.json: {reason}")
+            );
+        }
         for bad in [
-            "[1]",
-            "{",
-            r#"{"debug": "yes"}"#,
             r#"{"mtu": 99999}"#,
-            r#"{"labels": ["x"]}"#,
+            r#"{"metrics-addr": "x"}"#,
+            r#"{"runtimes": {"runc": {"path": "x"}}}"#,
         ] {
             with_file(json!({}), bad).unwrap_err();
         }
         assert_eq!(with_file(json!({}), "").unwrap().config, Config::default());
+    }
+
+    #[test]
+    fn grouped_keys_and_flags_of_the_same_map() {
+        let loaded = with_file(
+            json!({"runtimes": {"b": {"path": "/b"}}}),
+            r#"{"proxies": {"http-proxy": "http://p"}, "runtimes": {"a": {"path": "/a", "runtimeArgs": ["-v"]}},
+                "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 1, "Hard": 2}}, "default-shm-size": "8m",
+                "default-address-pools": [{"base": "10.77.0.0/16", "size": 24}], "min-api-version": "1.30"}"#,
+        )
+        .unwrap();
+        let config = loaded.config;
+        assert_eq!(config.http_proxy, "http://p");
+        assert_eq!(config.runtimes.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(config.runtimes["a"].runtime_args, ["-v"]);
+        assert_eq!(config.ulimits().unwrap(), [("nofile".to_owned(), 1, 2)]);
+        assert_eq!(
+            (config.shm_bytes().unwrap(), config.min_api_version().unwrap()),
+            (8 << 20, 30)
+        );
+        assert_eq!(config.address_pools().unwrap().len(), 1);
+        let refused = with_file(json!({}), r#"{"labels": ["a=b", "a=c"]}"#).unwrap_err();
+        assert!(
+            refused.ends_with("/d.json: conflict labels for a=c and a=b"),
+            "{refused}"
+        );
     }
 }
