@@ -1,8 +1,8 @@
 //! All conformance cases, one file per group; see the crate's text for how to run them on the reference engine.
 
+mod authz;
 mod commit;
 mod compose;
-mod authz;
 mod daemon_config;
 mod errors;
 mod events;
