@@ -37,6 +37,12 @@ pub fn no_such_container(reference: &str) -> Error {
     not_found(format!("No such container: {reference}"))
 }
 
+/// The kernel's words without Rust's `(os error N)`, in lower case as Go writes them.
+pub fn plain(e: &std::io::Error) -> String {
+    let text = e.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
 /// An input or output error on something of ours.
 pub fn io(what: &str, on: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> Error {
     let text = format!("{what} {on}");

@@ -36,5 +36,10 @@ async fn plugin(axum::extract::Path(name): axum::extract::Path<String>) -> Answe
 }
 
 async fn checkpoints() -> Answer {
-    refuse("checkpoints of containers")
+    // Docker's words outside of its experimental mode, which is all there is here.
+    Err(Error::new(
+        shoal_api_backend::Class::NotImplemented,
+        "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it.",
+    )
+    .into())
 }

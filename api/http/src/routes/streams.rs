@@ -135,7 +135,13 @@ async fn stats(State(api): Api, Version(version): Version, Path(id): Path<String
     let mut samples = api.containers.stats(&id, stream, one_shot).await?;
     if !stream {
         return match samples.next().await {
-            Some(sample) => Ok(reply::json(&sample?)),
+            Some(sample) => {
+                let mut sample = sample?;
+                if !version.at_least(52) {
+                    sample.os_type.clear();
+                }
+                Ok(reply::json(&sample))
+            }
             None => Err(Error::system("the container gave no statistics").into()),
         };
     }

@@ -22,60 +22,155 @@ impl Bind {
 
 const PROPAGATION: [&str; 6] = ["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
-/// Docker's texts for what is wrong.
+/// Whether the words after the destination fit together: at most one of a kind.
+fn mode_is_valid(mode: &str) -> bool {
+    const KINDS: [&[&str]; 5] = [
+        &["ro", "rw"],
+        &["z", "Z"],
+        &PROPAGATION,
+        &["nocopy"],
+        &["consistent", "cached", "delegated"],
+    ];
+    let words: Vec<&str> = mode.split(',').collect();
+    let known = |w: &&str| KINDS.iter().any(|kind| kind.contains(w));
+    let once = |kind: &&[&str]| words.iter().filter(|w| kind.contains(w)).count() <= 1;
+    mode.is_empty() || (words.iter().all(known) && KINDS.iter().all(|kind| once(&kind)))
+}
+
+/// Whether it names a propagation.
+pub fn propagation_is_valid(word: &str) -> bool {
+    PROPAGATION.contains(&word)
+}
+
+/// Docker's texts for what is wrong. A volume's name is judged by whoever makes it.
 pub fn parse(text: &str) -> Result<Bind, String> {
     let invalid = || format!("invalid volume specification: '{text}'");
     let parts: Vec<&str> = text.split(':').collect();
-    let (source, destination, mode) = match parts[..] {
-        [destination] => ("", destination, ""),
-        [source, destination] if destination.starts_with('/') => (source, destination, ""),
-        [destination, mode] => ("", destination, mode),
-        [source, destination, mode] => (source, destination, mode),
+    let (source, target, mode) = match parts[..] {
+        [target] => ("", target, ""),
+        // A destination and a mode would be a volume that nobody could name.
+        [_, mode] if mode_is_valid(mode) => return Err(invalid()),
+        [source, target] => (source, target, ""),
+        [source, target, mode] => (source, target, mode),
         _ => return Err(invalid()),
     };
-    if destination.is_empty() || (parts.len() > 1 && source.is_empty() && mode.is_empty()) {
+    if parts[0].is_empty() {
         return Err(invalid());
     }
-    let destination = clean(destination);
-    if !destination.starts_with('/') {
-        return Err(format!(
-            "{}: mount path must be absolute",
-            invalid().replacen("'", "", 0)
-        ));
+    if !mode_is_valid(mode) {
+        return Err(format!("invalid mode: {mode}"));
     }
+    let kind = if source.starts_with('/') { "bind" } else { "volume" };
+    let refuse = |why: String| format!("{}: invalid mount config for type \"{kind}\": {why}", invalid());
+    if target.is_empty() {
+        return Err(refuse("field Target must not be empty".into()));
+    }
+    let destination = clean(target);
     if destination == "/" {
-        return Err(format!(
-            "{}: invalid specification: destination can't be '/'",
-            invalid()
-        ));
+        return Err(refuse("invalid specification: destination can't be '/'".into()));
+    }
+    if !destination.starts_with('/') {
+        return Err(refuse(format!(
+            "invalid mount path: '{target}' mount path must be absolute"
+        )));
     }
     let mut bind = Bind {
-        source: if source.starts_with('/') {
+        source: if kind == "bind" {
             clean(source)
         } else {
             source.into()
         },
         destination,
         mode: mode.into(),
-        propagation: String::new(),
         ..Bind::default()
     };
-    if bind.is_volume() && !bind.source.is_empty() {
-        volume_name(&bind.source)?;
-    }
-    for option in mode.split(',').filter(|o| !o.is_empty()) {
+    for option in mode.split(',') {
         match option {
             "ro" => bind.read_only = true,
-            "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
+            "nocopy" if kind == "bind" => {
+                return Err(refuse("field VolumeOptions must not be specified".into()));
+            }
             "nocopy" => bind.no_copy = true,
-            p if PROPAGATION.contains(&p) && !bind.is_volume() => bind.propagation = p.into(),
-            _ => return Err(format!("{}: invalid mode: {mode}", invalid())),
+            p if PROPAGATION.contains(&p) && kind == "volume" => {
+                return Err(refuse("field BindOptions must not be specified".into()));
+            }
+            p if PROPAGATION.contains(&p) => bind.propagation = p.into(),
+            _ => {}
         }
     }
-    if !bind.is_volume() && bind.propagation.is_empty() {
+    if kind == "bind" && bind.propagation.is_empty() {
         bind.propagation = "rprivate".into();
     }
     Ok(bind)
+}
+
+/// One line of `/proc/self/mountinfo`, as far as propagation goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountedAt {
+    pub point: String,
+    pub shared: bool,
+    pub slave: bool,
+}
+
+/// The mount that `path` lies on, from the text of `/proc/self/mountinfo`.
+pub fn mounted_at(mountinfo: &str, path: &str) -> Option<MountedAt> {
+    let below = |point: &str| {
+        let rest = path.strip_prefix(point.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mounts = mountinfo.lines().filter_map(|line| {
+        let (fields, _) = line.split_once(" - ")?;
+        let mut words = fields.split(' ').skip(4);
+        let point = unescape(words.next()?);
+        let tags: Vec<&str> = words.skip(1).collect();
+        below(&point).then(|| MountedAt {
+            point,
+            shared: tags.iter().any(|t| t.starts_with("shared:")),
+            slave: tags.iter().any(|t| t.starts_with("master:")),
+        })
+    });
+    // The longest, and of equals the last: it lies on top.
+    mounts.fold(None, |best: Option<MountedAt>, m| match best {
+        Some(best) if best.point.len() > m.point.len() => Some(best),
+        _ => Some(m),
+    })
+}
+
+/// The kernel writes spaces and the like as `\040`.
+fn unescape(word: &str) -> String {
+    let mut out = String::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        match after.get(..3).and_then(|o| u8::from_str_radix(o, 8).ok()) {
+            Some(byte) => {
+                out.push(char::from(byte));
+                rest = &after[3..];
+            }
+            None => {
+                out.push('\\');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// Docker's refusal when `source` cannot be mounted with this propagation, since the mount that it lies on keeps to
+/// itself.
+pub fn check_propagation(mountinfo: &str, source: &str, propagation: &str) -> Result<(), String> {
+    let Some(at) = mounted_at(mountinfo, source) else {
+        return Ok(());
+    };
+    let what = match propagation {
+        "shared" | "rshared" if !at.shared => "a shared mount",
+        "slave" | "rslave" if !at.shared && !at.slave => "a shared or slave mount",
+        _ => return Ok(()),
+    };
+    Err(format!(
+        "path {source} is mounted on {} but it is not {what}",
+        at.point
+    ))
 }
 
 /// Refuses names that Docker refuses for a volume.
@@ -154,7 +249,8 @@ pub fn tmpfs_options(text: &str) -> Result<Vec<String>, String> {
                     out.push(option.into());
                 }
             }
-            _ => return Err(format!("invalid tmpfs option {option:?}")),
+            Some((key, _)) => return Err(format!("invalid tmpfs option {key:?}")),
+            None => return Err(format!("invalid tmpfs option {option:?}")),
         }
     }
     Ok(out)
@@ -188,15 +284,44 @@ mod tests {
             "data:rel",
             "/a:/",
             "a:/b:wat",
-            "a:/b",
             "vol:/x:shared",
+            "/a:/b:nocopy",
+            "/a:/b:ro,rw",
+            "/a:/b:ro,,",
+            "/a:ro",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        assert_eq!(parse("x:/a:badmode").unwrap_err(), "invalid mode: badmode");
+        assert_eq!(
+            parse("/tmp:relative").unwrap_err(),
+            "invalid volume specification: '/tmp:relative': invalid mount config for type \"bind\": invalid mount path: 'relative' mount path must be absolute"
+        );
         assert!(
-            parse("bad name:/x")
+            volume_name("bad name")
                 .unwrap_err()
                 .contains("includes invalid characters for a local volume name")
+        );
+    }
+
+    #[test]
+    fn what_keeps_to_itself_cannot_be_shared() {
+        let info = "20 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
+            21 20 0:20 / /a\\040b rw shared:5 - tmpfs x rw\n\
+            22 20 0:21 / /s rw master:5 - tmpfs x rw\n";
+        let check = |source, word| check_propagation(info, source, word);
+        assert_eq!(
+            check("/etc", "rslave").unwrap_err(),
+            "path /etc is mounted on / but it is not a shared or slave mount"
+        );
+        assert!(
+            check("/etc", "rshared")
+                .unwrap_err()
+                .ends_with("not a shared mount")
+        );
+        assert!(check("/etc", "rprivate").is_ok() && check("/a b/x", "rshared").is_ok());
+        assert!(
+            check("/s", "slave").is_ok() && check("/s", "shared").is_err() && check("/sx", "slave").is_err()
         );
     }
 

@@ -166,6 +166,47 @@ impl Hierarchy {
         }
     }
 
+    /// Whether block devices can be weighed against each other: a matter of the kernel's schedulers on version 1.
+    pub fn has_io_weight(&self) -> bool {
+        self.has_block_io_file(&["blkio.weight", "blkio.bfq.weight"])
+    }
+
+    /// The same for single devices.
+    pub fn has_io_weight_device(&self) -> bool {
+        self.has_block_io_file(&["blkio.weight_device", "blkio.bfq.weight_device"])
+    }
+
+    fn has_block_io_file(&self, names: &[&str]) -> bool {
+        match &self.layout {
+            Layout::V1(mounts) => mounts
+                .iter()
+                .find(|m| m.controllers.contains(&Controller::BlockIo))
+                .is_some_and(|m| names.iter().any(|name| m.path.join(name).exists())),
+            Layout::V2 { .. } => self.has(Controller::BlockIo),
+        }
+    }
+
+    /// The processors and memory nodes that groups can be given, as the kernel lists them (`0-3,8`).
+    pub fn cpuset(&self) -> (String, String) {
+        let read = |path: PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.trim().to_owned()
+        };
+        match &self.layout {
+            Layout::V1(mounts) => {
+                let mount = mounts
+                    .iter()
+                    .find(|m| m.controllers.contains(&Controller::Cpuset));
+                let of = |name: &str| mount.map(|m| read(m.path.join(name))).unwrap_or_default();
+                (of("cpuset.cpus"), of("cpuset.mems"))
+            }
+            Layout::V2 { mount, .. } => (
+                read(mount.join("cpuset.cpus.effective")),
+                read(mount.join("cpuset.mems.effective")),
+            ),
+        }
+    }
+
     /// Whether swap can be limited here (`info` warns when it cannot).
     pub fn has_swap_limit(&self) -> bool {
         match &self.layout {

@@ -54,7 +54,7 @@ pub fn text(errno: Errno) -> String {
         Errno::ACCESS => "permission denied".into(),
         Errno::PERM => "operation not permitted".into(),
         Errno::NOTDIR => "not a directory".into(),
-        Errno::ISDIR => "is a directory".into(),
+        Errno::ISDIR => "is a directory: permission denied".into(),
         Errno::INVAL => "invalid argument".into(),
         Errno::NOEXEC => "exec format error".into(),
         Errno::LOOP => "too many levels of symbolic links".into(),

@@ -110,7 +110,10 @@ mod tests {
             )
         );
         let e = program("/etc", &[]).unwrap_err();
-        assert_eq!((e.code, &*e.message), (126, r#"exec: "/etc": is a directory"#));
+        assert_eq!(
+            (e.code, &*e.message),
+            (126, r#"exec: "/etc": is a directory: permission denied"#)
+        );
         let e = program("/etc/passwd", &[]).unwrap_err();
         assert_eq!(
             (e.code, &*e.message),

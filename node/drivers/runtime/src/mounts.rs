@@ -11,7 +11,10 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, O
 
 use crate::error::{Error, Result, doing, text};
 use crate::mount_options::Options;
-use crate::{copy_up, resolve, sys};
+use crate::{copy_up, resolve, root, sys};
+
+/// A place of the host's that is there everywhere, for a moment's mount in the container's namespace.
+const PLACE: &str = "/proc";
 
 /// One mount, ready to be attached.
 pub struct Planned {
@@ -25,6 +28,8 @@ pub struct Planned {
 enum Kind {
     /// A copy of part of the host's tree, attached nowhere yet.
     Tree { tree: OwnedFd, is_dir: bool },
+    /// The same of an overlay that was made for this mount: what lies at `subpath` in it.
+    Overlay { tree: OwnedFd, subpath: PathBuf },
     /// A new file system, which has to be made inside the namespaces that it shows.
     New { fs: String },
     /// The container's own version 1 groups, one tree below the other, and links for joined controllers.
@@ -64,6 +69,8 @@ fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
         })?;
         let (tree, is_dir) = tree_of(from, recursive).map_err(|e| failed(&source, &destination, e))?;
         Kind::Tree { tree, is_dir }
+    } else if fs == "overlay" {
+        overlay(&options).map_err(|e| failed(&source, &destination, e))?
     } else if fs == "cgroup" && !groups.is_empty() {
         let trees = groups
             .iter()
@@ -89,6 +96,37 @@ fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
         options,
         kind,
     })
+}
+
+/// Layers, one `lowerdir+` each and top first, made into a file system on the host's side, where their paths mean something.
+fn overlay(options: &Options) -> Result<Kind, Errno> {
+    let all = |key: &'static str| {
+        let given = options.data.iter().filter(move |(k, _)| k == key);
+        given.filter_map(|(_, value)| value.as_ref().map(PathBuf::from))
+    };
+    let one = |key| all(key).next().ok_or(Errno::INVAL);
+    let lower: Vec<PathBuf> = all("lowerdir+").collect();
+    let tree = root::overlay(&lower, &one("upperdir")?, &one("workdir")?)?;
+    let subpath = all("subpath").next().unwrap_or_default();
+    Ok(Kind::Overlay { tree, subpath })
+}
+
+/// A detached copy of what lies at `path` in a detached mount; no link leads out of it.
+fn below(tree: OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let inside = resolve::open(tree.as_fd(), path, OFlags::PATH)?;
+    match rustix::mount::open_tree(&inside, "", flags) {
+        // Kernels before 6.15 copy from what is attached only. This mount namespace is the container's, and nothing of
+        // the host in it is needed any more.
+        Err(Errno::INVAL) => {}
+        done => return done,
+    }
+    let place = rustix::fs::open(PLACE, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    attach(tree.as_fd(), place.as_fd())?;
+    let copy = rustix::mount::open_tree(&inside, "", flags);
+    rustix::mount::unmount(PLACE, rustix::mount::UnmountFlags::DETACH)?;
+    copy
 }
 
 /// A single read-only file of the host at `destination`.
@@ -136,7 +174,19 @@ impl Planned {
             options,
             kind,
         } = self;
+        let kind = match kind {
+            Kind::Overlay { tree, subpath } => {
+                let tree = match subpath.as_os_str().is_empty() {
+                    true => tree,
+                    false => below(tree, &subpath)?,
+                };
+                let is_dir = is_dir(&tree)?;
+                Kind::Tree { tree, is_dir }
+            }
+            kind => kind,
+        };
         match kind {
+            Kind::Overlay { .. } => Ok(None),
             Kind::Tree { tree, is_dir } => {
                 // Copies of shared mounts are their peers: cut that before anything can be mounted below.
                 match options.propagation.unwrap_or((libc::MS_PRIVATE, true)) {
@@ -229,8 +279,13 @@ pub fn tree_of(path: &Path, recursive: bool) -> Result<(OwnedFd, bool), Errno> {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
-    let stat = rustix::fs::fstat(&tree)?;
-    Ok((tree, FileType::from_raw_mode(stat.st_mode) == FileType::Directory))
+    let is_dir = is_dir(&tree)?;
+    Ok((tree, is_dir))
+}
+
+fn is_dir(tree: &OwnedFd) -> Result<bool, Errno> {
+    let stat = rustix::fs::fstat(tree)?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
 }
 
 fn attributes(mount: BorrowedFd<'_>, options: &Options) -> Result<(), Errno> {

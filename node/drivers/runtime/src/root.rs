@@ -80,7 +80,7 @@ pub fn attach_detached(root: OwnedFd) -> Result<OwnedFd> {
 }
 
 /// Layers one by one, as kernels from 6.7 on take them; else in one string, which must be short.
-fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
+pub(crate) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
     match overlay_with(upper, work, |context, kept| {
         lower.iter().try_for_each(|layer| {
             rustix::mount::fsconfig_set_string(context, "lowerdir+", &*short(layer, kept)?)

@@ -43,7 +43,7 @@ impl Containers {
         let keys = match options.detach_keys.as_deref() {
             None | Some("") => DETACH_KEYS.to_vec(),
             Some(text) => {
-                keys(text).ok_or_else(|| invalid(format!("Invalid escape keys ({text}) provided")))?
+                keys(text).ok_or_else(|| invalid(format!("Invalid detach keys ({text}) provided")))?
             }
         };
         let wanted = shim::Attach {
@@ -258,7 +258,7 @@ impl AsyncWrite for Line {
 }
 
 /// `ctrl-p,ctrl-q`, `a`, `ctrl-[`.
-fn keys(text: &str) -> Option<Vec<u8>> {
+pub fn keys(text: &str) -> Option<Vec<u8>> {
     text.split(',')
         .map(|word| match (word.strip_prefix("ctrl-"), word.as_bytes()) {
             (Some("@"), _) => Some(0),

@@ -2,7 +2,7 @@
 
 use super::actor::{Seed, spawn};
 use super::kit::Kit;
-use super::record::{Record, Run};
+use super::record::{MountRecord, Record, Run};
 use super::{Containers, attributes, fold, mounts, validate};
 use crate::clock;
 use crate::error::{Result, invalid, io};
@@ -10,6 +10,7 @@ use crate::files;
 use crate::ids;
 use shoal_api_backend::CreateContainer;
 use shoal_api_types::container::{CreateRequest, CreateResponse};
+use shoal_api_types::image::OciPlatform;
 use shoal_node_core_host::{binds, names};
 use std::path::Path;
 
@@ -18,7 +19,7 @@ impl Containers {
         let kit = &self.kit;
         let CreateContainer {
             name,
-            platform: _,
+            platform,
             request,
         } = wish;
         let id = ids::new();
@@ -30,7 +31,7 @@ impl Containers {
                 given.to_string()
             }
         };
-        let done = create(kit, &id, &name, request).await;
+        let done = create(kit, &id, &name, platform, request).await;
         if done.is_err() {
             kit.registry.release(&name, &id);
         }
@@ -42,6 +43,7 @@ async fn create(
     kit: &std::sync::Arc<Kit>,
     id: &str,
     name: &str,
+    platform: Option<OciPlatform>,
     request: CreateRequest,
 ) -> Result<CreateResponse> {
     let CreateRequest {
@@ -49,23 +51,29 @@ async fn create(
         mut host_config,
         networking_config,
     } = request;
-    let mut warnings = validate::check(kit, &config, &host_config)?;
+    let mut warnings = validate::check(kit, &config, &mut host_config)?;
     validate::complete(kit, &mut host_config)?;
     if config.image.is_empty() {
         return Err(invalid("config cannot be empty in order to create a container"));
     }
     let image = crate::images::find(&kit.images, &config.image)?;
+    if let Some(asked) = &platform {
+        crate::images::check_platform(&config.image, &image, asked)?;
+    }
+    if host_config.mounts.iter().any(|m| m.kind == "image") {
+        warnings.push("Image mount is an experimental feature".into());
+    }
     let own_hostname = config.hostname.clone();
     let mut config = fold::fold(config, crate::images::config_of(&image));
     let (path, args) = fold::command(&config)?;
-    for (mode, prefix) in [
-        (&mut host_config.network_mode, "container:"),
-        (&mut host_config.ipc_mode, "container:"),
-        (&mut host_config.pid_mode, "container:"),
-    ] {
+    for mode in [&mut host_config.ipc_mode, &mut host_config.pid_mode] {
         if let Some(full) = validate::known_container(kit, mode)? {
-            *mode = format!("{prefix}{full}");
+            *mode = format!("container:{full}");
         }
+    }
+    // Whose network it shall have is asked again at each start: that container may come later.
+    if let Ok(Some(full)) = validate::known_container(kit, &host_config.network_mode) {
+        host_config.network_mode = format!("container:{full}");
     }
     validate::known_network(kit, &host_config.network_mode)?;
     config.hostname = hostname(
@@ -115,7 +123,7 @@ async fn create(
     };
     let dir = kit.containers_root.join(id);
     if let Err(e) = make(kit, &record, &image, &dir, &resolved.fill).await {
-        undo(kit, id, &dir).await;
+        undo(kit, id, &record.mounts, &dir).await;
         mounts::undo(kit, id, &resolved).await;
         kit.volumes.settled(id);
         return Err(e);
@@ -175,6 +183,11 @@ async fn make(
     let (written, layer) = tokio::join!(written, layer);
     written?;
     layer?;
+    for mount in record.mounts.iter().filter(|m| !m.layer.is_empty()) {
+        let image = crate::images::find(&kit.images, &mount.image)?;
+        let layer = kit.images.prepare(&mount.layer, &image).await;
+        layer.map_err(crate::images::error)?;
+    }
     if !fill.is_empty() {
         kit.volumes
             .fill(&kit.rootfs(&record.id)?, fill, kit.home_tmp.clone())
@@ -190,7 +203,10 @@ fn write(record: &Record, dir: &Path) -> Result<()> {
     record.found(dir).map_err(fail)
 }
 
-async fn undo(kit: &Kit, id: &str, dir: &Path) {
-    let _ = kit.images.discard(id).await;
+async fn undo(kit: &Kit, id: &str, mounts: &[MountRecord], dir: &Path) {
+    let layers = mounts.iter().map(|m| m.layer.as_str()).filter(|l| !l.is_empty());
+    for layer in layers.chain([id]) {
+        let _ = kit.images.discard(layer).await;
+    }
     let _ = files::remove_tree(dir);
 }

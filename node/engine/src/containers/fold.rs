@@ -16,6 +16,9 @@ pub fn fold(mut own: Config, image: &ImageConfig) -> Config {
     for (path, empty) in image.volumes.iter() {
         own.volumes.to_mut().entry(path.clone()).or_insert(*empty);
     }
+    if own.volumes.is_empty() {
+        own.volumes = image.volumes.clone();
+    }
     if !image.env.is_empty() {
         own.env = env::with_image(&own.env, &image.env).into();
     }

@@ -2,8 +2,7 @@
 
 use super::Containers;
 use super::actor::Input;
-use super::stop::parse;
-use crate::error::{Result, conflict};
+use crate::error::{Result, conflict, invalid};
 
 impl Containers {
     pub async fn kill(&self, reference: &str, signal: &str) -> Result<()> {
@@ -11,7 +10,13 @@ impl Containers {
         let signal = if signal.is_empty() || signal == "0" {
             9
         } else {
-            parse(signal)?
+            crate::units::signal(signal).ok_or_else(|| {
+                let why = match signal.parse::<i32>() {
+                    Ok(_) => format!("the linux daemon does not support signal {signal}"),
+                    Err(_) => format!("invalid signal: {signal}"),
+                };
+                invalid(format!("cannot kill container: {reference}: {why}"))
+            })?
         };
         match handle.ask(|reply| Input::Kill { signal, reply }).await? {
             Ok(()) => Ok(()),

@@ -70,7 +70,7 @@ impl Kit {
 
     /// Applies a record's limits to its running container.
     pub fn limits(&self, record: &Record) -> Result<()> {
-        let wanted = resources::resources(&super::limits(&record.host.resources));
+        let wanted = resources::resources(&super::with_devices(&record.host.resources)?);
         self.cgroup(record)?
             .update(&self.hierarchy, &wanted)
             .map_err(|e| system(e.to_string()))

@@ -175,17 +175,24 @@ impl<'a> Sieve<'a> {
         }
         for state in filters.get("status") {
             if !STATES.contains(&state) {
-                return Err(invalid(format!("invalid filter 'status={state}'")));
+                return Err(invalid(format!(
+                    "invalid filter 'status={state}': invalid value for state ({state}): must be one of created, running, paused, restarting, removing, exited, dead"
+                )));
             }
         }
         for health in filters.get("health") {
             if !["none", "starting", "healthy", "unhealthy"].contains(&health) {
-                return Err(invalid(format!("invalid filter 'health={health}'")));
+                return Err(invalid(format!(
+                    "invalid filter 'health={health}': invalid value for health ({health}): must be one of none, starting, healthy, unhealthy"
+                )));
             }
         }
         for code in filters.get("exited") {
-            code.parse::<i32>()
-                .map_err(|_| invalid(format!("invalid filter 'exited={code}'")))?;
+            code.parse::<i32>().map_err(|_| {
+                invalid(format!(
+                    "invalid filter 'exited={code}': strconv.Atoi: parsing {code:?}: invalid syntax"
+                ))
+            })?;
         }
         let created = |key: &str| -> Result<Option<Time>> {
             match filters.get(key).next() {

@@ -33,11 +33,11 @@ mod update;
 mod validate;
 mod wait;
 
-pub use attach::Waiting;
+pub use attach::{Waiting, keys as detach_keys};
 pub use fold::fold;
 pub use handle::{Handle, View};
 pub use kit::Kit;
-pub use limits::limits;
+pub use limits::{limits, with_devices};
 pub use mounts::{in_use as volume_in_use_error, volume_in_use};
 pub(crate) use prune::{duration_ns, until};
 pub use record::{EXIT, MountRecord, Record, Run};

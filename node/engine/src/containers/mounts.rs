@@ -56,11 +56,17 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     async fn all(&mut self, config: &Config, host: &HostConfig) -> Result<()> {
+        // Everything is judged before anything is made.
+        let parsed = host.binds.iter().map(|text| binds::parse(text).map_err(invalid));
+        let parsed = parsed.collect::<Result<Vec<_>>>()?;
+        for mount in host.mounts.iter() {
+            check(mount)?;
+        }
         for from in host.volumes_from.iter() {
             self.from(from)?;
         }
-        for text in host.binds.iter() {
-            self.bind(binds::parse(text).map_err(invalid)?).await?;
+        for bind in parsed {
+            self.bind(bind).await?;
         }
         for mount in host.mounts.iter() {
             self.mount(mount).await?;
@@ -94,11 +100,20 @@ impl Resolver<'_> {
     }
 
     fn from(&mut self, text: &str) -> Result<()> {
+        if text.is_empty() {
+            return Err(invalid("volumes-from specification cannot be an empty string"));
+        }
         let (reference, mode) = text.split_once(':').unwrap_or((text, "rw"));
         if !matches!(mode, "rw" | "ro" | "z" | "Z") {
             return Err(invalid(format!("invalid mode: {mode}")));
         }
-        let other = self.kit.registry.get(reference)?.view();
+        // Not "not found": clients would take that for the image.
+        let other = self
+            .kit
+            .registry
+            .get(reference)
+            .map_err(|e| invalid(e.message))?
+            .view();
         for mount in &other.record.mounts {
             let mut mount = mount.clone();
             mount.anonymous = false;
@@ -169,27 +184,12 @@ impl Resolver<'_> {
     }
 
     async fn mount(&mut self, mount: &Mount) -> Result<()> {
-        let bad = |why: String| invalid(format!("invalid mount config for type {:?}: {why}", mount.kind));
         let destination = binds::clean(&mount.target);
-        if mount.target.is_empty() {
-            return Err(bad("field Target must not be empty".into()));
-        }
-        if !destination.starts_with('/') {
-            return Err(bad(format!(
-                "invalid mount path: '{}' mount path must be absolute",
-                mount.target
-            )));
-        }
-        if destination == "/" {
-            return Err(bad("invalid specification: destination can't be '/'".into()));
-        }
         match mount.kind.as_str() {
-            "bind" => self.typed_bind(mount, destination, bad),
-            "volume" => self.typed_volume(mount, destination, bad).await,
-            "tmpfs" => {
-                if !mount.source.is_empty() {
-                    return Err(bad("field Source must not be specified".into()));
-                }
+            "bind" => self.typed_bind(mount, destination),
+            "volume" => self.typed_volume(mount, destination).await,
+            "image" => self.image(mount, destination),
+            _ => {
                 self.claim(&destination)?;
                 let tmpfs = typed_tmpfs(mount);
                 self.out.mounts.push(MountRecord {
@@ -204,30 +204,35 @@ impl Resolver<'_> {
                 });
                 Ok(())
             }
-            "" => Err(bad("mount type unknown".into())),
-            other => Err(bad(format!("mount type unknown: {other:?}"))),
         }
     }
 
-    fn typed_bind(
-        &mut self,
-        mount: &Mount,
-        destination: String,
-        bad: impl Fn(String) -> crate::error::Error,
-    ) -> Result<()> {
-        if mount.source.is_empty() {
-            return Err(bad("field Source must not be empty".into()));
-        }
-        if !mount.source.starts_with('/') {
-            return Err(bad(format!(
-                "invalid mount path: '{}' mount path must be absolute",
-                mount.source
-            )));
-        }
+    fn image(&mut self, mount: &Mount, destination: String) -> Result<()> {
+        let image = crate::images::find(&self.kit.images, &mount.source)?;
+        self.claim(&destination)?;
+        let number = self.out.mounts.iter().filter(|m| !m.layer.is_empty()).count();
+        self.out.mounts.push(MountRecord {
+            point: MountPoint {
+                kind: "image".into(),
+                name: mount.source.clone(),
+                destination,
+                rw: false,
+                propagation: "rprivate".into(),
+                ..MountPoint::default()
+            },
+            subpath: mount.image_options.clone().unwrap_or_default().subpath,
+            image: image.id.clone(),
+            layer: format!("{}.{number}", self.id),
+            ..MountRecord::default()
+        });
+        Ok(())
+    }
+
+    fn typed_bind(&mut self, mount: &Mount, destination: String) -> Result<()> {
         let options = mount.bind_options.clone().unwrap_or_default();
         let source = binds::clean(&mount.source);
         if !Path::new(&source).exists() && !options.create_mountpoint {
-            return Err(bad(format!("bind source path does not exist: {source}")));
+            return Err(bad(mount, format!("bind source path does not exist: {source}")));
         }
         self.claim(&destination)?;
         let propagation = if options.propagation.is_empty() {
@@ -245,24 +250,15 @@ impl Resolver<'_> {
                 ..MountPoint::default()
             },
             non_recursive: options.non_recursive,
+            read_only_top: options.read_only_non_recursive,
+            read_only_all: options.read_only_force_recursive,
             ..MountRecord::default()
         });
         Ok(())
     }
 
-    async fn typed_volume(
-        &mut self,
-        mount: &Mount,
-        destination: String,
-        bad: impl Fn(String) -> crate::error::Error,
-    ) -> Result<()> {
+    async fn typed_volume(&mut self, mount: &Mount, destination: String) -> Result<()> {
         let options = mount.volume_options.clone().unwrap_or_default();
-        if mount.source.is_empty() && !options.subpath.is_empty() {
-            return Err(bad("must not set Subpath when using anonymous volumes".into()));
-        }
-        if !mount.source.is_empty() {
-            binds::volume_name(&mount.source).map_err(&bad)?;
-        }
         let driver = options
             .driver_config
             .as_ref()
@@ -290,8 +286,102 @@ impl Resolver<'_> {
     }
 }
 
+fn bad(mount: &Mount, why: impl std::fmt::Display) -> crate::error::Error {
+    invalid(format!("invalid mount config for type {:?}: {why}", mount.kind))
+}
+
+/// What Docker refuses of a `--mount`, in its words and its order.
+fn check(mount: &Mount) -> Result<()> {
+    let kind = mount.kind.as_str();
+    let extra = |field: &str| bad(mount, format!("field {field} must not be specified"));
+    for (there, field, of) in [
+        (mount.bind_options.is_some(), "BindOptions", "bind"),
+        (mount.volume_options.is_some(), "VolumeOptions", "volume"),
+        (mount.tmpfs_options.is_some(), "TmpfsOptions", "tmpfs"),
+    ] {
+        if there && kind != of && matches!(kind, "bind" | "volume" | "tmpfs" | "image") {
+            return Err(invalid(format!(
+                "{field} must not be specified on mount type {kind:?}"
+            )));
+        }
+    }
+    if mount.target.is_empty() {
+        return Err(bad(mount, "field Target must not be empty"));
+    }
+    let absolute = |path: &str| match path.starts_with('/') {
+        true => Ok(()),
+        false => Err(bad(
+            mount,
+            format!("invalid mount path: '{path}' mount path must be absolute"),
+        )),
+    };
+    if binds::clean(&mount.target) == "/" {
+        return Err(bad(mount, "invalid specification: destination can't be '/'"));
+    }
+    absolute(&mount.target)?;
+    if mount.image_options.is_some() && kind != "image" {
+        return Err(extra("ImageOptions"));
+    }
+    let inside = |subpath: &str| match is_local(subpath) {
+        true => Ok(()),
+        false => Err(bad(mount, "subpath must be a relative path within the volume")),
+    };
+    match kind {
+        "bind" => {
+            if mount.source.is_empty() {
+                return Err(bad(mount, "field Source must not be empty"));
+            }
+            let word = mount.bind_options.as_ref().map(|o| o.propagation.as_str());
+            if let Some(word) = word.filter(|w| !w.is_empty() && !binds::propagation_is_valid(w)) {
+                return Err(bad(mount, format!("invalid propagation mode: {word}")));
+            }
+            absolute(&mount.source)
+        }
+        "volume" => {
+            let subpath = mount.volume_options.as_ref().map_or("", |o| &o.subpath);
+            if mount.source.is_empty() && !subpath.is_empty() {
+                return Err(bad(mount, "must not set Subpath when using anonymous volumes"));
+            }
+            if mount.source.is_empty() && mount.read_only {
+                return Err(bad(
+                    mount,
+                    "must not set ReadOnly mode when using anonymous volumes",
+                ));
+            }
+            inside(subpath)
+        }
+        "tmpfs" if !mount.source.is_empty() => Err(extra("Source")),
+        "tmpfs" => {
+            let options = mount.tmpfs_options.iter().flat_map(|o| o.options.iter());
+            for option in options {
+                match option.as_slice() {
+                    [word] if matches!(word.as_str(), "exec" | "noexec") => {}
+                    [word] | [word, _] => return Err(bad(mount, format!("invalid option: {word}"))),
+                    _ => return Err(bad(mount, "invalid option array length")),
+                }
+            }
+            Ok(())
+        }
+        "image" if mount.source.is_empty() => Err(bad(mount, "field Source must not be empty")),
+        "image" => inside(mount.image_options.as_ref().map_or("", |o| &o.subpath)),
+        _ => Err(bad(mount, "mount type unknown")),
+    }
+}
+
+/// Go's `filepath.IsLocal`, and nothing at all.
+fn is_local(path: &str) -> bool {
+    path.is_empty() || (!path.starts_with('/') && binds::clean(path).split('/').next() != Some(".."))
+}
+
 fn typed_tmpfs(mount: &Mount) -> Vec<String> {
-    let mut out: Vec<String> = ["noexec", "nosuid", "nodev"].map(String::from).to_vec();
+    let exec = |o: &Vec<String>| o.first().is_some_and(|word| word == "exec");
+    let options = mount.tmpfs_options.iter().flat_map(|o| o.options.iter());
+    let first = if options.map(exec).next_back() == Some(true) {
+        "exec"
+    } else {
+        "noexec"
+    };
+    let mut out: Vec<String> = [first, "nosuid", "nodev"].map(String::from).to_vec();
     if mount.read_only {
         out.push("ro".into());
     }

@@ -43,6 +43,13 @@ pub struct MountRecord {
     /// Removed with the container (`rm -v`, `--rm`): a volume that has no name of a user's.
     pub anonymous: bool,
     pub non_recursive: bool,
+    /// A read-only bind leaves what is mounted below it as it is.
+    pub read_only_top: bool,
+    /// All of it read-only, or no start.
+    pub read_only_all: bool,
+    /// The image of an image mount, by id, and the name of the layer that lies on top of it for this container.
+    pub image: String,
+    pub layer: String,
     /// A directory below the volume's root.
     pub subpath: String,
     /// Options of a tmpfs.

@@ -63,7 +63,8 @@ impl Containers {
             }
         }
         for key in kit.images.snapshots() {
-            if !known(&key)
+            // Image mounts have layers of their own, named after their container.
+            if !known(key.split('.').next().unwrap_or(&key))
                 && let Err(error) = kit.images.discard(&key).await
             {
                 tracing::warn!(key, %error, "a layer of no container stays");

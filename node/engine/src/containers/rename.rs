@@ -11,7 +11,12 @@ impl Containers {
         if name.is_empty() {
             return Err(invalid("Neither old nor new names may be empty"));
         }
-        let name = names::check(name).map_err(invalid)?.to_string();
+        let name = names::check(name)
+            .map_err(|e| {
+                let shown = e.replacen(&format!("({name})"), &format!("(/{name})"), 1);
+                invalid(format!("Error when allocating new name: {shown}"))
+            })?
+            .to_string();
         if handle.name() == name {
             return Err(invalid(
                 "Renaming a container with the same name as its current name",

@@ -42,6 +42,11 @@ impl Containers {
                     return None;
                 }
                 let mut now = sample(&kit, &handle);
+                if one_shot {
+                    // Docker leaves its own words about the container out of a single reading.
+                    now.name.clear();
+                    now.id.clear();
+                }
                 if let Some(last) = &last {
                     now.precpu_stats = last.cpu_stats.clone();
                     now.preread = last.read;
@@ -49,6 +54,20 @@ impl Containers {
                 Some((Ok(now.clone()), (kit, handle, Some(now), false)))
             },
         )))
+    }
+}
+
+fn none_counted() -> BlkioStats {
+    let none = || Vec::new().into();
+    BlkioStats {
+        io_service_bytes_recursive: none(),
+        io_serviced_recursive: none(),
+        io_queue_recursive: none(),
+        io_service_time_recursive: none(),
+        io_wait_time_recursive: none(),
+        io_merged_recursive: none(),
+        io_time_recursive: none(),
+        sectors_recursive: none(),
     }
 }
 
@@ -105,7 +124,7 @@ fn sample(kit: &Arc<Kit>, handle: &Handle) -> Stats {
     };
     out.pids_stats = PidsStats {
         current: usage.pids.current,
-        limit: usage.pids.limit.unwrap_or(u64::MAX),
+        limit: usage.pids.limit.unwrap_or(0),
     };
     let entries = |list: Vec<BlockIoEntry>| -> Vec<BlkioEntry> {
         list.into_iter()
@@ -120,7 +139,8 @@ fn sample(kit: &Arc<Kit>, handle: &Handle) -> Stats {
     out.blkio_stats = BlkioStats {
         io_service_bytes_recursive: entries(usage.block_io.service_bytes).into(),
         io_serviced_recursive: entries(usage.block_io.serviced).into(),
-        ..BlkioStats::default()
+        // Version 1 names them, though the kernel counts none of them any more.
+        ..if v1 { none_counted() } else { BlkioStats::default() }
     };
     for endpoint in view.endpoints.iter() {
         if let Ok(c) = kit.networks.counters(endpoint) {

@@ -2,15 +2,14 @@
 
 use super::kit::Kit;
 use super::limits;
-use crate::error::{Result, invalid};
+use crate::error::{Result, invalid, system};
 use shoal_api_types::container::{Config, HostConfig, Ulimit};
 use shoal_api_types::{Dict, Slice};
 use shoal_node_core_host::lifecycle::Policy;
-use shoal_node_core_host::ocispec::resources;
 use shoal_node_core_host::{binds, caps, devices, ports};
 
 /// Checks both halves; answers warnings for the user.
-pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String>> {
+pub fn check(kit: &Kit, config: &Config, host: &mut HostConfig) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     if !config.working_dir.is_empty() && !config.working_dir.starts_with('/') {
         return Err(invalid(format!(
@@ -41,12 +40,40 @@ pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String
     }
     caps::normalize(&host.cap_add, "CapAdd").map_err(invalid)?;
     caps::normalize(&host.cap_drop, "CapDrop").map_err(invalid)?;
-    resources::check(&limits(&host.resources), kit.host.cpus).map_err(invalid)?;
+    limits::check(kit, &mut host.resources, false, &mut warnings)?;
     for rule in host.resources.device_cgroup_rules.iter() {
         devices::parse_rule(rule).map_err(invalid)?;
     }
-    for options in host.tmpfs.values() {
+    for (destination, options) in host.tmpfs.iter() {
+        if !destination.starts_with('/') {
+            return Err(invalid(format!(
+                "invalid mount path: '{destination}' mount path must be absolute"
+            )));
+        }
+        if binds::clean(destination) == "/" {
+            return Err(invalid("invalid specification: destination can't be '/'"));
+        }
         binds::tmpfs_options(options).map_err(invalid)?;
+    }
+    // No file system below ours could hold a container to a size.
+    if let Some(key) = host.storage_opt.keys().find(|key| *key != "size") {
+        return Err(system(format!("Unknown option {key}")));
+    }
+    if !host.storage_opt.is_empty() {
+        return Err(system(
+            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+        ));
+    }
+    if !matches!(host.isolation.as_str(), "" | "default") {
+        return Err(invalid(format!(
+            "invalid isolation ({}): linux only supports 'default'",
+            host.isolation
+        )));
+    }
+    if host.annotations.contains_key("") {
+        return Err(invalid(
+            "invalid Annotations: the empty string is not permitted as an annotation key",
+        ));
     }
     for host_entry in host.extra_hosts.iter() {
         extra_host(host_entry)?;
@@ -78,16 +105,8 @@ pub fn check(kit: &Kit, config: &Config, host: &HostConfig) -> Result<Vec<String
             host.runtime
         )));
     }
-    if !host.resources.device_requests.is_empty() {
-        return Err(invalid(
-            "could not select device driver with the requested capabilities",
-        ));
-    }
     if host.network_mode == "host" && (host.publish_all_ports || !host.port_bindings.is_empty()) {
         warnings.push("Published ports are discarded when using host network mode".into());
-    }
-    if host.resources.memory > 0 && !kit.hierarchy.has_swap_limit() && host.resources.memory_swap != -1 {
-        warnings.push("Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.".into());
     }
     Ok(warnings)
 }
@@ -157,7 +176,8 @@ fn security(host: &HostConfig) -> Result<()> {
                     .is_some_and(|rest| rest.starts_with(['=', ':']))
             });
         if !known {
-            return Err(invalid(format!("invalid --security-opt 2: {option:?}")));
+            let number = if option.contains(['=', ':']) { 2 } else { 1 };
+            return Err(invalid(format!("invalid --security-opt {number}: {option:?}")));
         }
     }
     Ok(())
@@ -346,6 +366,7 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         resources.memory_swap = resources.memory.saturating_mul(2);
     }
     resources.pids_limit = resources.pids_limit.filter(|n| *n > 0);
+    resources.memory_swappiness = resources.memory_swappiness.filter(|n| *n >= 0);
     if !kit.host.cgroup_v2 && resources.oom_kill_disable.is_none() {
         resources.oom_kill_disable = Some(false);
     }
@@ -397,10 +418,13 @@ pub fn known_network(kit: &Kit, mode: &str) -> Result<()> {
     }
 }
 
-/// A container that was named by another's mode must exist.
+/// A container that was named by another's mode must exist. Not "not found": clients would take that for the image.
 pub fn known_container(kit: &Kit, mode: &str) -> Result<Option<String>> {
     match mode.strip_prefix("container:") {
-        Some(reference) => Ok(Some(kit.registry.get(reference)?.id().to_string())),
+        Some(reference) => match kit.registry.get(reference) {
+            Ok(handle) => Ok(Some(handle.id().to_string())),
+            Err(e) => Err(invalid(e.message)),
+        },
         None => Ok(None),
     }
 }

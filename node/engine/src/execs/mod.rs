@@ -113,7 +113,7 @@ fn running(view: &Arc<View>, id: &str) -> Result<Arc<View>> {
     match view.phase() {
         Phase::Running if view.shim.is_some() => Ok(view.clone()),
         Phase::Paused => Err(conflict(format!(
-            "container {id} is paused, unpause the container before exec"
+            "Container {id} is paused, unpause the container before exec"
         ))),
         Phase::Restarting => Err(conflict(format!(
             "Container {id} is restarting, wait until the container is running"
@@ -197,7 +197,14 @@ pub(crate) async fn make(
 impl api::Execs for Execs {
     async fn create(&self, container: &str, request: ExecCreateRequest) -> Result<String> {
         let handle = self.kit.registry.get(container)?;
-        let view = running(&handle.view(), handle.id())?;
+        let view = running(&handle.view(), handle.id()).map_err(|e| match handle.view().phase() {
+            // Docker calls it here as its user did.
+            Phase::Paused => crate::error::Error {
+                message: e.message.replace(handle.id(), container),
+                ..e
+            },
+            _ => e,
+        })?;
         if request.cmd.is_empty() {
             return Err(invalid("No exec command specified"));
         }
@@ -209,6 +216,10 @@ impl api::Execs for Execs {
                 "invalid working directory {:?}: it must be absolute",
                 request.working_dir
             )));
+        }
+        let keys = request.detach_keys.as_str();
+        if !keys.is_empty() && crate::containers::detach_keys(keys).is_none() {
+            return Err(invalid(format!("Invalid escape keys ({keys}) provided")));
         }
         let id = ids::new();
         self.emit("exec_create", &view, &id, &request.cmd, None);
@@ -276,7 +287,7 @@ impl api::Execs for Execs {
             open_stdin: request.attach_stdin,
             open_stderr: request.attach_stderr,
             open_stdout: request.attach_stdout,
-            can_remove: exit_code.is_some(),
+            can_remove: false,
             container_id: entry.container.clone(),
             detach_keys: Some(String::new()),
             pid,

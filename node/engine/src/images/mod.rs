@@ -7,7 +7,7 @@ mod verbs;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use shoal_api_backend::Class;
-use shoal_api_types::image::ImageConfig;
+use shoal_api_types::image::{ImageConfig, OciPlatform};
 use shoal_node_drivers_images::{self as driver, Image};
 
 pub use driver::Images as Store;
@@ -47,6 +47,30 @@ impl ImagesService {
 /// By reference, id, or the start of an id.
 pub fn find(store: &Store, name: &str) -> Result<Image> {
     store.get(name).map_err(error)
+}
+
+/// Refuses an image of another platform than the one that was asked for, so that a client pulls the right one.
+pub fn check_platform(name: &str, image: &Image, asked: &OciPlatform) -> Result<()> {
+    let text = |os: &str, architecture: &str, variant: &str| {
+        let parts = [os, architecture, variant];
+        parts
+            .into_iter()
+            .filter(|p| !p.is_empty())
+            .collect::<Vec<_>>()
+            .join("/")
+    };
+    let (has, wants) = (&image.config, asked);
+    let same = has.os == wants.os
+        && has.architecture == wants.architecture
+        && (wants.variant.is_empty() || has.variant == wants.variant);
+    if same {
+        return Ok(());
+    }
+    Err(crate::error::not_found(format!(
+        "image with reference {name} was found but its platform ({}) does not match the specified platform ({})",
+        text(&has.os, &has.architecture, &has.variant),
+        text(&wants.os, &wants.architecture, &wants.variant),
+    )))
 }
 
 pub fn config_of(image: &Image) -> &ImageConfig {

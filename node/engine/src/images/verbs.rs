@@ -27,17 +27,25 @@ const FILTERS: [&str; 7] = [
 impl ImagesService {
     /// Which containers use which images.
     fn in_use(&self) -> Vec<InUse> {
-        let user = |view: &View| InUse {
+        let user = |view: &View, image: &str| InUse {
             container: view.record.id.clone(),
-            image: view.record.image_id.clone(),
+            image: image.into(),
             running: view.phase().counts_as_running(),
+        };
+        // Its own image, and those that it has mounted.
+        let all = |view: &View| {
+            let mounted = view.record.mounts.iter().map(|m| m.image.as_str());
+            let images = mounted
+                .filter(|i| !i.is_empty())
+                .chain([view.record.image_id.as_str()]);
+            images.map(|image| user(view, image)).collect::<Vec<_>>()
         };
         self.registry
             .all()
             .iter()
             .map(|h| h.view())
             .filter(|v| !v.gone)
-            .map(|v| user(&v))
+            .flat_map(|v| all(&v))
             .collect()
     }
 

@@ -1,6 +1,6 @@
 //! Devices of the host that a container was given: by `--device`, or all of them with `--privileged`.
 
-use crate::error::{Result, invalid, system};
+use crate::error::{Result, invalid, plain, system};
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceBuilder, LinuxDeviceType};
 use shoal_api_types::container::DeviceMapping;
 use shoal_node_core_host::devices::access_is_valid;
@@ -113,10 +113,4 @@ fn node(metadata: &std::fs::Metadata, inside: &str) -> Option<LinuxDevice> {
         .gid(metadata.gid())
         .build()
         .ok()
-}
-
-/// Without Rust's `(os error N)`.
-fn plain(e: &std::io::Error) -> String {
-    let text = e.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

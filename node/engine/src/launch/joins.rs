@@ -2,6 +2,7 @@
 
 use crate::containers::{Kit, Record};
 use crate::error::{Error, Result, conflict, invalid, system};
+use shoal_api_backend::Class;
 use shoal_node_core_host::lifecycle::Phase;
 use shoal_node_core_host::ocispec::{Namespaces, Ns};
 use std::path::PathBuf;
@@ -27,7 +28,13 @@ pub fn network(kit: &Kit, record: &Record) -> Result<Network> {
         _ if record.config.network_disabled => Ok(Network::None),
         mode => match mode.strip_prefix("container:") {
             Some(reference) => {
-                let (pid, id) = running(kit, record, reference, "network")?;
+                let joining = |e: Error| match e.class {
+                    Class::NotFound => {
+                        invalid(format!("joining network namespace of container: {}", e.message))
+                    }
+                    _ => e,
+                };
+                let (pid, id) = running(kit, record, reference, "network").map_err(joining)?;
                 Ok(Network::Of { pid, id })
             }
             None => Ok(Network::Bridged),

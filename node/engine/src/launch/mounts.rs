@@ -1,17 +1,22 @@
 //! What a container's record says about mounts, as the specification wants it. Missing directories of `-v` are made.
 
-use crate::containers::{MountRecord, Record};
+use crate::containers::{Kit, MountRecord, Record};
 use crate::error::{Result, invalid, io};
-use shoal_node_core_host::ocispec::Mount;
+use shoal_node_core_host::binds;
+use shoal_node_core_host::ocispec::{Mount, ReadOnly};
 use std::path::{Component, Path, PathBuf};
 
-pub fn mounts(record: &Record) -> Result<Vec<Mount>> {
+pub fn mounts(kit: &Kit, record: &Record) -> Result<Vec<Mount>> {
     let mut out = Vec::with_capacity(record.mounts.len() + record.host.tmpfs.len());
+    let mut table = None;
     for mount in &record.mounts {
-        out.push(one(mount)?);
+        out.push(match mount.point.kind.as_str() {
+            "image" => of_image(kit, mount)?,
+            _ => one(mount, &mut table)?,
+        });
     }
     for (destination, options) in record.host.tmpfs.iter() {
-        let options = shoal_node_core_host::binds::tmpfs_options(options).map_err(invalid)?;
+        let options = binds::tmpfs_options(options).map_err(invalid)?;
         out.push(Mount::Tmpfs {
             destination: destination.clone(),
             options,
@@ -20,7 +25,20 @@ pub fn mounts(record: &Record) -> Result<Vec<Mount>> {
     Ok(out)
 }
 
-fn one(mount: &MountRecord) -> Result<Mount> {
+fn of_image(kit: &Kit, mount: &MountRecord) -> Result<Mount> {
+    let rootfs = kit.images.rootfs(&mount.layer).map_err(crate::images::error)?;
+    Ok(Mount::Image {
+        lower: rootfs.lower,
+        upper: rootfs.upper,
+        work: rootfs.work,
+        subpath: mount.subpath.clone(),
+        destination: mount.point.destination.clone(),
+        read_only: true,
+    })
+}
+
+/// `table` is this host's mounts, read when first needed.
+fn one(mount: &MountRecord, table: &mut Option<String>) -> Result<Mount> {
     let point = &mount.point;
     if point.kind == "tmpfs" {
         return Ok(Mount::Tmpfs {
@@ -37,10 +55,32 @@ fn one(mount: &MountRecord) -> Result<Mount> {
             ))
         })?;
     }
+    if point.propagation.ends_with("shared") || point.propagation.ends_with("slave") {
+        let text = match table.take() {
+            Some(text) => text,
+            None => {
+                std::fs::read_to_string("/proc/self/mountinfo").map_err(io("read", "the table of mounts"))?
+            }
+        };
+        let real = std::fs::canonicalize(&source).unwrap_or_else(|_| source.clone());
+        let checked = binds::check_propagation(&text, &real.to_string_lossy(), &point.propagation);
+        *table = Some(text);
+        checked.map_err(invalid)?;
+    }
+    let read_only = match (point.rw, mount.read_only_top) {
+        (true, _) => ReadOnly::No,
+        (false, true) if mount.read_only_all => {
+            return Err(invalid(
+                "mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive",
+            ));
+        }
+        (false, true) => ReadOnly::Top,
+        (false, false) => ReadOnly::Recursive,
+    };
     Ok(Mount::Bind {
         source,
         destination: point.destination.clone(),
-        read_only: !point.rw,
+        read_only,
         recursive: !mount.non_recursive,
         propagation: point.propagation.clone(),
     })

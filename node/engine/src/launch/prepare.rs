@@ -141,14 +141,14 @@ fn input(
         domainname: config.domainname.clone(),
         privileged: host.privileged,
         readonly_rootfs: host.readonly_rootfs,
-        mounts: mounts::mounts(record)?,
+        mounts: mounts::mounts(kit, record)?,
         files: files::write(kit, record, dir, network, &noted.endpoints)?,
         shm,
         init: host
             .init
             .unwrap_or(kit.defaults.init)
             .then(|| kit.init_bin.clone()),
-        resources: ocispec::resources::resources(&crate::containers::limits(&host.resources)),
+        resources: ocispec::resources::resources(&crate::containers::with_devices(&host.resources)?),
         device_rules,
         devices,
         sysctls: host.sysctls.clone().into_map(),

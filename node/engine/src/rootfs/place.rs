@@ -6,7 +6,7 @@ use crate::error::{Result, io, no_such_container, system};
 use crate::launch;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shoal_node_core_host::binds;
-use shoal_node_core_host::ocispec::Mount;
+use shoal_node_core_host::ocispec::{Mount, ReadOnly};
 use shoal_node_drivers_archive::{Base, Tree, View, within};
 use shoal_node_drivers_runtime as runtime;
 use shoal_node_drivers_shim::Rootfs;
@@ -133,7 +133,7 @@ fn process(pid: i32, id: &str) -> Result<Option<OwnedFd>> {
 fn trees(kit: &Kit, handle: &Handle, record: &Record) -> Result<Vec<Tree>> {
     let fail = |e: shoal_node_drivers_archive::Error| system(e.to_string());
     let mut trees = Vec::new();
-    let mut mounts = launch::mounts(record)?;
+    let mut mounts = launch::mounts(kit, record)?;
     mounts.sort_by_key(|m| m.destination().split('/').count());
     for mount in &mounts {
         let Mount::Bind {
@@ -146,7 +146,15 @@ fn trees(kit: &Kit, handle: &Handle, record: &Record) -> Result<Vec<Tree>> {
         else {
             continue;
         };
-        trees.push(Tree::open(source, Path::new(destination), *recursive, *read_only).map_err(fail)?);
+        trees.push(
+            Tree::open(
+                source,
+                Path::new(destination),
+                *recursive,
+                *read_only != ReadOnly::No,
+            )
+            .map_err(fail)?,
+        );
     }
     // A shared network comes with the files of the container that it belongs to.
     let dir: PathBuf = match record.host.network_mode.strip_prefix("container:") {

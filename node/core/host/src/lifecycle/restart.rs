@@ -24,14 +24,12 @@ impl Policy {
     /// Docker's names; an empty name means `no`.
     pub fn parse(name: &str, retries_max: i64) -> Result<Policy, String> {
         match name {
-            "" | "no" | "always" | "unless-stopped" if retries_max != 0 => Err(match name {
-                "" | "no" => "invalid restart policy: maximum retry count cannot be used with restart policy 'no'",
-                "always" => {
-                    "invalid restart policy: maximum retry count can only be used with restart policy 'on-failure'"
-                }
-                _ => "invalid restart policy: maximum retry count can only be used with restart policy 'on-failure'",
+            "" | "no" | "always" | "unless-stopped" if retries_max < 0 => {
+                Err("invalid restart policy: maximum retry count can only be used with 'on-failure' and cannot be negative".into())
             }
-            .to_string()),
+            "" | "no" | "always" | "unless-stopped" if retries_max != 0 => {
+                Err("invalid restart policy: maximum retry count can only be used with 'on-failure'".into())
+            }
             "" | "no" => Ok(Policy::No),
             "always" => Ok(Policy::Always),
             "unless-stopped" => Ok(Policy::UnlessStopped),

@@ -89,9 +89,18 @@ pub enum Mount {
     Bind {
         source: PathBuf,
         destination: String,
-        read_only: bool,
+        read_only: ReadOnly,
         recursive: bool,
         propagation: String,
+    },
+    /// The layers of an image, top first, below a layer of the container's own; of it, what lies at `subpath`.
+    Image {
+        lower: Vec<PathBuf>,
+        upper: PathBuf,
+        work: PathBuf,
+        subpath: String,
+        destination: String,
+        read_only: bool,
     },
     Tmpfs {
         destination: String,
@@ -102,9 +111,22 @@ pub enum Mount {
 impl Mount {
     pub fn destination(&self) -> &str {
         match self {
-            Mount::Bind { destination, .. } | Mount::Tmpfs { destination, .. } => destination,
+            Mount::Bind { destination, .. }
+            | Mount::Image { destination, .. }
+            | Mount::Tmpfs { destination, .. } => destination,
         }
     }
+}
+
+/// How far a read-only bind goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadOnly {
+    #[default]
+    No,
+    /// What is mounted below it on the host stays as it is.
+    Top,
+    /// All of it.
+    Recursive,
 }
 
 /// A device node of the host, given to the container.

@@ -1,6 +1,6 @@
 //! What every container has mounted, and what was asked for, in the order in which it is to be mounted.
 
-use super::{Error, Input, Mount, Shm};
+use super::{Error, Input, Mount, ReadOnly, Shm};
 use oci_spec::runtime::{Mount as OciMount, MountBuilder};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<OciMount, Error> {
@@ -109,8 +109,10 @@ fn asked(m: &Mount) -> Result<OciMount, Error> {
             propagation,
         } => {
             let mut options = vec![if *recursive { "rbind" } else { "bind" }];
-            if *read_only {
-                options.push("ro");
+            match read_only {
+                ReadOnly::No => {}
+                ReadOnly::Top => options.push("ro"),
+                ReadOnly::Recursive => options.push("rro"),
             }
             options.push(if propagation.is_empty() {
                 "rprivate"
@@ -118,6 +120,27 @@ fn asked(m: &Mount) -> Result<OciMount, Error> {
                 propagation
             });
             mount(destination, "bind", &source.to_string_lossy(), &options)
+        }
+        Mount::Image {
+            lower,
+            upper,
+            work,
+            subpath,
+            destination,
+            read_only,
+        } => {
+            let mut options: Vec<String> = Vec::with_capacity(lower.len() + 4);
+            if *read_only {
+                options.push("ro".into());
+            }
+            options.extend(lower.iter().map(|l| format!("lowerdir+={}", l.display())));
+            options.push(format!("upperdir={}", upper.display()));
+            options.push(format!("workdir={}", work.display()));
+            if !subpath.is_empty() {
+                options.push(format!("subpath={subpath}"));
+            }
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            mount(destination, "overlay", "overlay", &options)
         }
         Mount::Tmpfs { destination, options } => {
             let options: Vec<&str> = options.iter().map(String::as_str).collect();

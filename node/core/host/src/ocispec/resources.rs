@@ -1,6 +1,7 @@
 //! Limits: Docker's numbers in, OCI's out.
 
-use oci_spec::runtime::{LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder};
+use oci_spec::runtime::{LinuxBlockIo, LinuxBlockIoBuilder, LinuxThrottleDevice, LinuxThrottleDeviceBuilder};
+use oci_spec::runtime::{LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxWeightDeviceBuilder};
 use oci_spec::runtime::{LinuxResources, LinuxResourcesBuilder};
 
 /// Docker's fields; 0 and "" mean "not asked for".
@@ -16,10 +17,33 @@ pub struct Limits {
     pub cpu_shares: i64,
     pub cpu_period: i64,
     pub cpu_quota: i64,
+    pub cpu_realtime_period: i64,
+    pub cpu_realtime_runtime: i64,
     pub cpuset_cpus: String,
     pub cpuset_mems: String,
     pub pids: Option<i64>,
     pub blkio_weight: u16,
+    /// Of single block devices, which were looked up.
+    pub devices: DeviceLimits,
+}
+
+/// Limits of single block devices.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DeviceLimits {
+    pub weight: Vec<DeviceLimit>,
+    /// Bytes per second.
+    pub read_bps: Vec<DeviceLimit>,
+    pub write_bps: Vec<DeviceLimit>,
+    /// Operations per second.
+    pub read_iops: Vec<DeviceLimit>,
+    pub write_iops: Vec<DeviceLimit>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DeviceLimit {
+    pub major: i64,
+    pub minor: i64,
+    pub value: u64,
 }
 
 const PERIOD_US: i64 = 100_000;
@@ -61,6 +85,12 @@ pub fn resources(limits: &Limits) -> LinuxResources {
     if let Ok(period @ 1..) = u64::try_from(limits.cpu_period) {
         cpu = cpu.period(period);
     }
+    if let Ok(period @ 1..) = u64::try_from(limits.cpu_realtime_period) {
+        cpu = cpu.realtime_period(period);
+    }
+    if limits.cpu_realtime_runtime != 0 {
+        cpu = cpu.realtime_runtime(limits.cpu_realtime_runtime);
+    }
     if !limits.cpuset_cpus.is_empty() {
         cpu = cpu.cpus(limits.cpuset_cpus.clone());
     }
@@ -79,16 +109,44 @@ pub fn resources(limits: &Limits) -> LinuxResources {
     {
         out = out.pids(pids);
     }
-    if limits.blkio_weight > 0
-        && let Ok(io) = LinuxBlockIoBuilder::default().weight(limits.blkio_weight).build()
-    {
+    if let Some(io) = block_io(limits) {
         out = out.block_io(io);
     }
     out.build().unwrap_or_default()
 }
 
-/// What Docker refuses at create and update, in its words. `memory_host` and `cpus_host` are what the host has.
-pub fn check(limits: &Limits, cpus_host: u32) -> Result<(), String> {
+fn block_io(limits: &Limits) -> Option<LinuxBlockIo> {
+    let devices = &limits.devices;
+    let mut out = LinuxBlockIoBuilder::default();
+    if limits.blkio_weight > 0 {
+        out = out.weight(limits.blkio_weight);
+    }
+    let weights = devices.weight.iter().filter_map(|d| {
+        let weight = LinuxWeightDeviceBuilder::default().major(d.major).minor(d.minor);
+        weight.weight(u16::try_from(d.value).ok()?).build().ok()
+    });
+    out = out.weight_device(weights.collect::<Vec<_>>());
+    let rates = |list: &[DeviceLimit]| -> Vec<LinuxThrottleDevice> {
+        let rate = |d: &DeviceLimit| {
+            let device = LinuxThrottleDeviceBuilder::default()
+                .major(d.major)
+                .minor(d.minor);
+            device.rate(d.value).build().ok()
+        };
+        list.iter().filter_map(rate).collect()
+    };
+    out = out
+        .throttle_read_bps_device(rates(&devices.read_bps))
+        .throttle_write_bps_device(rates(&devices.write_bps))
+        .throttle_read_iops_device(rates(&devices.read_iops))
+        .throttle_write_iops_device(rates(&devices.write_iops));
+    let asked = limits.blkio_weight > 0 || *devices != DeviceLimits::default();
+    out.build().ok().filter(|_| asked)
+}
+
+/// What Docker refuses at create and update, in its words. `cpus_host` is how many the host has; an update may name the
+/// swap alone.
+pub fn check(limits: &Limits, cpus_host: u32, update: bool) -> Result<(), String> {
     const MEMORY_MIN: i64 = 6 << 20;
     if limits.memory != 0 && limits.memory < MEMORY_MIN {
         return Err("Minimum memory limit allowed is 6MB".into());
@@ -96,7 +154,7 @@ pub fn check(limits: &Limits, cpus_host: u32) -> Result<(), String> {
     if limits.memory > 0 && limits.memory_swap > 0 && limits.memory_swap < limits.memory {
         return Err("Minimum memoryswap limit should be larger than memory limit, see usage".into());
     }
-    if limits.memory == 0 && limits.memory_swap > 0 {
+    if limits.memory == 0 && limits.memory_swap > 0 && !update {
         return Err("You should always set the Memory limit when using Memoryswap limit, see usage".into());
     }
     if limits.memory_reservation > 0 && limits.memory_reservation < MEMORY_MIN {
@@ -130,6 +188,9 @@ pub fn check(limits: &Limits, cpus_host: u32) -> Result<(), String> {
     }
     if limits.cpu_quota > 0 && limits.cpu_quota < 1000 {
         return Err("CPU cfs quota can not be less than 1ms (i.e. 1000)".into());
+    }
+    if limits.cpu_realtime_period > 0 && limits.cpu_realtime_runtime > limits.cpu_realtime_period {
+        return Err("cpu real-time runtime cannot be higher than cpu real-time period".into());
     }
     if limits.cpu_shares < 0 {
         return Err(format!(

@@ -161,7 +161,7 @@ fn nonsense_limits_are_refused_in_dockers_words() {
     let l = |f: fn(&mut Limits)| {
         let mut l = Limits::default();
         f(&mut l);
-        check(&l, 2)
+        check(&l, 2, false)
     };
     assert_eq!(
         l(|l| l.memory = 1024).unwrap_err(),

@@ -19,9 +19,12 @@ impl Actor {
         }
         self.drop_process();
         let id = self.record.id.clone();
-        if let Err(e) = self.kit.images.discard(&id).await {
-            let error = format!("unable to remove filesystem for {id}: {e}");
-            return Some(Input::RemoveFailed { error });
+        let of_images = self.record.mounts.iter().map(|m| m.layer.as_str());
+        for layer in of_images.filter(|l| !l.is_empty()).chain([id.as_str()]) {
+            if let Err(e) = self.kit.images.discard(layer).await {
+                let error = format!("unable to remove filesystem for {id}: {e}");
+                return Some(Input::RemoveFailed { error });
+            }
         }
         let (dir, run_dir) = (self.dir.clone(), self.run_dir.clone());
         let trash = self.kit.home_tmp.join(format!("gone-{id}"));

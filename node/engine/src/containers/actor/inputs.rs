@@ -2,7 +2,7 @@
 
 use super::Actor;
 use crate::clock;
-use crate::error::{Error, Result, conflict, system};
+use crate::error::{Error, Result, conflict};
 use shoal_api_types::container::UpdateConfig;
 use shoal_node_core_host::lifecycle::{self, Refusal, Then};
 use shoal_node_drivers_shim::Exit;
@@ -172,11 +172,13 @@ impl Actor {
 
     async fn update(&mut self, update: UpdateConfig) -> Result<()> {
         let mut record = (*self.record).clone();
-        super::super::update::merge(&mut record, update)?;
+        let cannot = |e: Error| {
+            let text = format!("Cannot update container {}: {}", self.record.id, e.message);
+            Error::new(e.class, text)
+        };
+        super::super::update::merge(&mut record, update).map_err(cannot)?;
         if self.run.state.phase.is_live() {
-            self.kit.limits(&record).map_err(|e: Error| {
-                system(format!("Cannot update container {}: {}", record.id, e.message))
-            })?;
+            self.kit.limits(&record).map_err(cannot)?;
         }
         record.save(&self.dir).map_err(crate::error::io(
             "write the configuration of container",
