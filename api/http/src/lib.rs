@@ -23,6 +23,7 @@ mod router;
 mod routes;
 mod takeover;
 mod unread;
+mod websocket;
 
 pub use backends::Backends;
 pub use connection::{Limits, Peer, serve_duplex};

@@ -3,6 +3,7 @@
 use super::{Api, Routes};
 use crate::body;
 use crate::hijack::{Takeover, content_type};
+use crate::websocket::Handshake;
 use crate::params::Params;
 use crate::reply::{self, Answer, Failure};
 use crate::router::Version;
@@ -122,8 +123,26 @@ async fn attach(
     takeover.join(attached, version)
 }
 
-async fn attach_websocket(Path(_): Path<String>) -> Answer {
-    Err(Error::not_implemented("attaching through a websocket").into())
+async fn attach_websocket(
+    State(api): Api,
+    Version(version): Version,
+    Path(id): Path<String>,
+    params: Params,
+    mut request: Request,
+) -> Answer {
+    // Which streams are wanted could not be said before 1.42.
+    let wants = |key: &str| !version.at_least(42) || params.flag(key);
+    let options = Attach {
+        logs: params.flag("logs"),
+        stream: params.flag("stream"),
+        stdin: wants("stdin"),
+        stdout: wants("stdout"),
+        stderr: wants("stderr"),
+        detach_keys: params.text("detachKeys"),
+    };
+    let handshake = Handshake::of(&mut request)?;
+    let attached = api.containers.attach(&id, options).await?;
+    handshake.join(attached, version.at_least(28))
 }
 
 async fn stats(State(api): Api, Version(version): Version, Path(id): Path<String>, params: Params) -> Answer {

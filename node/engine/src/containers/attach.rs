@@ -1,8 +1,8 @@
 //! `docker attach`, and the attach of `docker run`, which comes before there is a process: such a client is connected
 //! while the process waits at its gate, so that it misses nothing.
 
-use super::Containers;
-use super::logs;
+use super::detach::{Detachable, Keys};
+use super::{Containers, logs};
 use crate::error::{Result, conflict, invalid, system};
 use parking_lot::Mutex;
 use shoal_api_backend::{Attach, Attached, Duplex, Logs};
@@ -17,9 +17,6 @@ use tokio::net::UnixStream;
 
 /// More clients than this cannot wait for one container.
 const WAITING_MAX: usize = 64;
-/// Ctrl-P, Ctrl-Q.
-const DETACH_KEYS: [u8; 2] = [16, 17];
-
 impl Containers {
     pub async fn attach(&self, reference: &str, options: Attach) -> Result<Attached> {
         let handle = self.kit.registry.get(reference)?;
@@ -40,12 +37,9 @@ impl Containers {
             _ => {}
         }
         let config = &view.record.config;
-        let keys = match options.detach_keys.as_deref() {
-            None | Some("") => DETACH_KEYS.to_vec(),
-            Some(text) => {
-                keys(text).ok_or_else(|| invalid(format!("Invalid detach keys ({text}) provided")))?
-            }
-        };
+        let text = options.detach_keys.as_deref().unwrap_or_default();
+        let keys =
+            Keys::parse(text).ok_or_else(|| invalid(format!("Invalid detach keys ({text}) provided")))?;
         let wanted = shim::Attach {
             stdin: options.stdin && config.open_stdin,
             stdout: options.stdout,
@@ -63,12 +57,17 @@ impl Containers {
                 },
                 None => handle.waiting().push(wanted)?,
             };
-            Box::new(Line {
-                slot: connected,
-                keys: config.tty.then_some(keys),
-                matched: 0,
-                detached: false,
-            })
+            match config.tty && wanted.stdin {
+                false => Box::new(Line(connected)),
+                true => {
+                    let (kit, handle) = (self.kit.clone(), handle.clone());
+                    let told = move || {
+                        let attributes = super::attributes(&handle.view().record);
+                        kit.events.publish("container", "detach", handle.id(), attributes);
+                    };
+                    Box::new(Detachable::new(Line(connected), keys, told))
+                }
+            }
         };
         if options.logs {
             let wish = Logs {
@@ -170,13 +169,8 @@ impl Slot {
     }
 }
 
-/// A client's line to the container: raw, or framed by the shim. With a terminal, typing the detach keys hangs up.
-struct Line {
-    slot: Arc<Slot>,
-    keys: Option<Vec<u8>>,
-    matched: usize,
-    detached: bool,
-}
+/// A client's line to the container: raw, or framed by the shim.
+struct Line(Arc<Slot>);
 
 impl Line {
     fn with<T>(
@@ -185,7 +179,7 @@ impl Line {
         closed: Poll<io::Result<T>>,
         work: impl FnOnce(Pin<&mut UnixStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let mut state = self.slot.state.lock();
+        let mut state = self.0.state.lock();
         match &mut state.stream {
             Some(Some(stream)) => work(Pin::new(stream), cx),
             Some(None) => closed,
@@ -196,56 +190,18 @@ impl Line {
             }
         }
     }
-
-    /// How many bytes of `typed` go through before the keys are complete, and whether they are.
-    fn scan(&mut self, typed: &[u8]) -> (usize, bool) {
-        let Some(keys) = &self.keys else {
-            return (typed.len(), false);
-        };
-        for (i, byte) in typed.iter().enumerate() {
-            if *byte == keys[self.matched] {
-                self.matched += 1;
-                if self.matched == keys.len() {
-                    self.matched = 0;
-                    return ((i + 1).saturating_sub(keys.len()), true);
-                }
-            } else {
-                self.matched = usize::from(*byte == keys[0]);
-            }
-        }
-        (typed.len(), false)
-    }
 }
 
 impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.detached {
-            return Poll::Ready(Ok(()));
-        }
         self.with(cx, Poll::Ready(Ok(())), |stream, cx| stream.poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for Line {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, typed: &[u8]) -> Poll<io::Result<usize>> {
-        if self.detached {
-            return Poll::Ready(Ok(typed.len()));
-        }
-        let before = self.matched;
-        let (through, complete) = self.scan(typed);
-        if complete {
-            self.detached = true;
-            // Ends our reading side too: the client is hung up, the container keeps its input.
-            self.slot.fill(None);
-            return Poll::Ready(Ok(typed.len()));
-        }
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, typed: &[u8]) -> Poll<io::Result<usize>> {
         let gone = Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        let done = self.with(cx, gone, |stream, cx| stream.poll_write(cx, &typed[..through]));
-        if !matches!(done, Poll::Ready(Ok(n)) if n == typed.len()) {
-            // The rest is offered again.
-            self.matched = before;
-        }
-        done
+        self.with(cx, gone, |stream, cx| stream.poll_write(cx, typed))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -254,52 +210,5 @@ impl AsyncWrite for Line {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.with(cx, Poll::Ready(Ok(())), |stream, cx| stream.poll_shutdown(cx))
-    }
-}
-
-/// `ctrl-p,ctrl-q`, `a`, `ctrl-[`.
-pub fn keys(text: &str) -> Option<Vec<u8>> {
-    text.split(',')
-        .map(|word| match (word.strip_prefix("ctrl-"), word.as_bytes()) {
-            (Some("@"), _) => Some(0),
-            (Some("["), _) => Some(27),
-            (Some("\\"), _) => Some(28),
-            (Some("]"), _) => Some(29),
-            (Some("^"), _) => Some(30),
-            (Some("_"), _) => Some(31),
-            (Some(letter), _) => match letter.as_bytes() {
-                [c @ b'a'..=b'z'] => Some(c - b'a' + 1),
-                _ => None,
-            },
-            (None, [one]) => Some(*one),
-            _ => None,
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn key_words() {
-        assert_eq!(keys("ctrl-p,ctrl-q"), Some(vec![16, 17]));
-        assert_eq!(keys("ctrl-[,x"), Some(vec![27, b'x']));
-        assert_eq!(keys("ctrl-aa"), None);
-    }
-
-    #[test]
-    fn detach_keys_are_found_across_writes() {
-        let mut line = Line {
-            slot: Slot::closed(),
-            keys: Some(vec![16, 17]),
-            matched: 0,
-            detached: false,
-        };
-        assert_eq!(line.scan(b"ab"), (2, false));
-        assert_eq!(line.scan(&[b'x', 16]), (2, false));
-        assert_eq!(line.scan(&[16]), (1, false), "the first key twice");
-        assert_eq!(line.scan(&[17]), (0, true));
-        assert_eq!(line.scan(&[b'y', 16, 17, b'z']), (1, true));
     }
 }

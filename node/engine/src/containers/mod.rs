@@ -5,6 +5,7 @@ mod actor;
 mod api;
 mod attach;
 mod create;
+mod detach;
 mod fold;
 mod handle;
 mod hearing;
@@ -33,7 +34,8 @@ mod update;
 mod validate;
 mod wait;
 
-pub use attach::{Waiting, keys as detach_keys};
+pub use attach::Waiting;
+pub use detach::{Detachable, Keys};
 pub use fold::fold;
 pub use handle::{Handle, View};
 pub use kit::Kit;

@@ -5,7 +5,7 @@ mod table;
 
 pub use table::{Entry, State, Table};
 
-use crate::containers::{Kit, Record, View, attributes};
+use crate::containers::{Detachable, Keys, Kit, Record, View, attributes};
 use crate::error::{Result, conflict, invalid, not_found, system};
 use crate::events::Events;
 use crate::ids;
@@ -218,7 +218,7 @@ impl api::Execs for Execs {
             )));
         }
         let keys = request.detach_keys.as_str();
-        if !keys.is_empty() && crate::containers::detach_keys(keys).is_none() {
+        if !keys.is_empty() && Keys::parse(keys).is_none() {
             return Err(invalid(format!("Invalid escape keys ({keys}) provided")));
         }
         let id = ids::new();
@@ -235,7 +235,8 @@ impl api::Execs for Execs {
     }
 
     async fn start(&self, id: &str, request: ExecStartRequest) -> Result<Attached> {
-        let container = self.entry(id)?.container;
+        let entry = self.entry(id)?;
+        let container = entry.container;
         let (mut exec, tty) = self.run(id, &request, false).await?;
         let stream = exec.stream.take();
         let exec = Arc::new(exec);
@@ -249,6 +250,18 @@ impl api::Execs for Execs {
                 let _ = noted.await;
             })),
             None => Box::new(tokio::io::join(tokio::io::empty(), tokio::io::sink())),
+        };
+        let keys = Keys::parse(&entry.request.detach_keys).filter(|_| tty && entry.request.attach_stdin);
+        let stream: Box<dyn api::Duplex> = match keys {
+            None => stream,
+            Some(keys) => {
+                let (this, id) = (self.clone(), id.to_string());
+                Box::new(Detachable::new(stream, keys, move || {
+                    if let Ok(handle) = this.kit.registry.get(&container) {
+                        this.emit("exec_detach", &handle.view(), &id, &[], None);
+                    }
+                }))
+            }
         };
         Ok(Attached { tty, stream })
     }
