@@ -30,7 +30,9 @@ impl Handshake {
         let bad = |why: &str| Failure(Error::invalid(why.to_owned()));
         let asked = request.headers().get(header::UPGRADE);
         if !asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-            return Err(bad("websocket: the request does not ask for an upgrade to a websocket"));
+            return Err(bad(
+                "websocket: the request does not ask for an upgrade to a websocket",
+            ));
         }
         let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
         let key = key.ok_or_else(|| bad("websocket: Sec-WebSocket-Key is missing"))?;
@@ -142,7 +144,12 @@ impl<S: AsyncRead + Unpin> Output<S> {
             }
             want = want.min(self.left);
         }
-        let count = self.stream.read(&mut buffer[..want]).await.ok().filter(|n| *n > 0)?;
+        let count = self
+            .stream
+            .read(&mut buffer[..want])
+            .await
+            .ok()
+            .filter(|n| *n > 0)?;
         self.left = self.left.saturating_sub(count);
         Some(count)
     }

@@ -3,10 +3,10 @@
 use super::{Api, Routes};
 use crate::body;
 use crate::hijack::{Takeover, content_type};
-use crate::websocket::Handshake;
 use crate::params::Params;
 use crate::reply::{self, Answer, Failure};
 use crate::router::Version;
+use crate::websocket::Handshake;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};

@@ -85,9 +85,41 @@ impl Health {
     }
 }
 
+/// As Go writes durations: `1.5s`, `1m0s`, `500ms`.
+pub fn duration(ms: u64) -> String {
+    if ms < 1000 {
+        return format!("{ms}ms");
+    }
+    let (minutes, rest) = (ms / 60_000, ms % 60_000);
+    let fraction = format!(".{:03}", rest % 1000);
+    let seconds = format!(
+        "{}{}s",
+        rest / 1000,
+        fraction.trim_end_matches('0').trim_end_matches('.')
+    );
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => seconds,
+        (0, minutes) => format!("{minutes}m{seconds}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_as_go_writes_them() {
+        for (ms, text) in [
+            (500, "500ms"),
+            (1500, "1.5s"),
+            (30_000, "30s"),
+            (60_000, "1m0s"),
+            (3_661_000, "1h1m1s"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
 
     #[test]
     fn three_failures_make_it_unhealthy_and_one_success_heals() {

@@ -1,5 +1,5 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
-//! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`), how it is
+//! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
 //! named and described (`names`, `status`), how it is reached (`ipam`, `netplan`, `resolvconf`), what a cluster's task
 //! needs next (`taskstep`).
 //!
@@ -9,6 +9,7 @@
 
 pub mod binds;
 pub mod caps;
+pub mod cdi;
 pub mod cpuset;
 pub mod devices;
 pub mod env;

@@ -74,6 +74,9 @@ pub struct HealthRun {
     pub log: VecDeque<HealthcheckResult>,
 }
 
+/// `--label` or `--annotation` of this name and `true`: restart the container when its health check fails.
+pub const RESTART_UNHEALTHY: &str = "shoal.restart-unhealthy";
+
 const CONFIG: &str = "config.json";
 const STATE: &str = "state.json";
 pub const EXIT: &str = "exit.json";
@@ -85,7 +88,18 @@ impl Record {
             policy: Policy::parse(&policy.name, policy.maximum_retry_count).unwrap_or_default(),
             auto_remove: self.host.auto_remove,
             stop_signal: self.stop_signal,
+            restart_unhealthy: self.asks_for(RESTART_UNHEALTHY),
         }
+    }
+
+    /// Whether a label or an annotation of this name says so.
+    fn asks_for(&self, key: &str) -> bool {
+        let said = self
+            .host
+            .annotations
+            .get(key)
+            .or_else(|| self.config.labels.get(key));
+        said.is_some_and(|value| matches!(value.as_str(), "true" | "1"))
     }
 
     pub fn log_path(&self, dir: &Path) -> PathBuf {

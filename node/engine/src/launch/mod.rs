@@ -12,6 +12,7 @@ mod identity;
 mod joins;
 mod mounts;
 mod prepare;
+mod requests;
 mod seccomp;
 
 pub use files::{HOSTNAME, HOSTS, RESOLV_CONF};

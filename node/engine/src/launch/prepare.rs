@@ -129,10 +129,17 @@ fn input(
     let mut args = vec![record.path.clone()];
     args.extend(record.args.iter().cloned());
     let home = rights.user.home.clone();
+    let granted = super::requests::grant(&host.resources.device_requests)?;
+    let mut rights = rights;
+    rights.user.groups.extend(granted.groups);
+    devices.extend(granted.devices);
+    let mut mounts = mounts::mounts(kit, record)?;
+    mounts.extend(granted.mounts);
+    let env = env::process(&config.env, &config.hostname, config.tty, &home);
     Ok(Input {
         process: Process {
             args,
-            env: env::process(&config.env, &config.hostname, config.tty, &home),
+            env: env::merge(&env, &granted.env),
             cwd: config.working_dir.clone(),
             tty: config.tty,
             rights,
@@ -141,7 +148,7 @@ fn input(
         domainname: config.domainname.clone(),
         privileged: host.privileged,
         readonly_rootfs: host.readonly_rootfs,
-        mounts: mounts::mounts(kit, record)?,
+        mounts,
         files: files::write(kit, record, dir, network, &noted.endpoints)?,
         shm,
         init: host

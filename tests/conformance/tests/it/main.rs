@@ -2,6 +2,7 @@
 
 mod authz;
 mod commit;
+mod attach;
 mod compose;
 mod daemon_config;
 mod errors;
@@ -10,6 +11,8 @@ mod exec;
 mod fuzz;
 mod http;
 mod images;
+mod kill_matrix;
+mod knobs;
 mod life;
 mod logs;
 mod network;

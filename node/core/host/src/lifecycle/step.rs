@@ -10,6 +10,8 @@ pub struct Rules {
     pub auto_remove: bool,
     /// The signal that a stop sends, from the container or the image.
     pub stop_signal: i32,
+    /// A container that its health check finds unhealthy is restarted: an opt-in that Docker lacks.
+    pub restart_unhealthy: bool,
 }
 
 const SIGKILL: i32 = 9;
@@ -71,6 +73,10 @@ pub enum Input {
     },
     Remove {
         force: bool,
+    },
+    /// Its health check has just found it unhealthy.
+    Unhealthy {
+        timeout_ms: Option<u64>,
     },
     /// The directory could not be removed; a later removal may try again.
     RemoveFailed {
@@ -159,6 +165,7 @@ pub fn step(state: &State, rules: &Rules, input: Input, now: Time) -> Answer {
             error,
         } => exited(next, rules, exit_code, oom_killed, at, error),
         Input::Remove { force } => remove(next, force),
+        Input::Unhealthy { timeout_ms } => unhealthy(next, rules, timeout_ms, now),
         Input::RemoveFailed { error } => remove_failed(next, error),
         Input::FoundRunning { pid, at, paused } => found_running(next, pid, at, paused),
         Input::FoundNothing => found_nothing(next, now),
@@ -265,6 +272,15 @@ fn stop(
         Phase::Removing | Phase::Dead if then == Then::Start => Err(Refusal::Removing),
         _ => Err(Refusal::NotRunning),
     }
+}
+
+/// As a user's restart, but counted with the restarts that nobody asked for. Whoever is stopping it already goes first.
+fn unhealthy(mut s: State, rules: &Rules, timeout_ms: Option<u64>, now: Time) -> Answer {
+    if !rules.restart_unhealthy || s.phase != Phase::Running || s.is_stopping() || s.remove_on_exit {
+        return Ok((s, Vec::new()));
+    }
+    s.restart_count += 1;
+    stop(s, rules, None, timeout_ms, Then::Start, now)
 }
 
 fn kill(mut s: State, rules: &Rules, signal: i32) -> Answer {

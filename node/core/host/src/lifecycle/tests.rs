@@ -5,6 +5,7 @@ fn rules(policy: Policy) -> Rules {
         policy,
         auto_remove: false,
         stop_signal: 15,
+        restart_unhealthy: false,
     }
 }
 
@@ -25,6 +26,42 @@ fn running(rules: &Rules) -> State {
     let (s, effects) = run(&State::default(), rules, Input::Start, 0);
     assert_eq!(effects, [Effect::Launch]);
     run(&s, rules, Input::Launched { pid: 7, at: Time(1) }, 0).0
+}
+
+#[test]
+fn an_unhealthy_container_is_restarted_only_where_that_was_asked_for() {
+    let unhealthy = || Input::Unhealthy { timeout_ms: Some(5) };
+    let plain = rules(Policy::No);
+    let (s, effects) = run(&running(&plain), &plain, unhealthy(), 10);
+    assert!(effects.is_empty() && !s.is_stopping());
+    let asked = Rules {
+        restart_unhealthy: true,
+        ..plain
+    };
+    let (s, effects) = run(&running(&asked), &asked, unhealthy(), 10);
+    assert_eq!(
+        effects,
+        [Effect::Signal(15), Effect::Emit(Action::Kill { signal: 15 })]
+    );
+    let (again, none) = run(&s, &asked, unhealthy(), 12);
+    assert!(none.is_empty() && again == s, "it is being stopped already");
+    let (s, effects) = run(&s, &asked, Input::Tick, 20);
+    assert!(effects.contains(&Effect::KillAll), "{effects:?}");
+    let (s, effects) = run(&s, &asked, exit(137, 25), 25);
+    assert_eq!(effects.last(), Some(&Effect::Launch));
+    let (s, _) = run(
+        &s,
+        &asked,
+        Input::Launched {
+            pid: 8,
+            at: Time(1).plus_ms(30),
+        },
+        30,
+    );
+    assert_eq!(
+        (s.phase, s.restart_count, s.manually_stopped),
+        (Phase::Running, 1, false)
+    );
 }
 
 #[test]

@@ -106,6 +106,13 @@ pub enum Mount {
         destination: String,
         options: Vec<String>,
     },
+    /// As a device's description has it.
+    Given {
+        source: PathBuf,
+        kind: String,
+        destination: String,
+        options: Vec<String>,
+    },
 }
 
 impl Mount {
@@ -113,6 +120,7 @@ impl Mount {
         match self {
             Mount::Bind { destination, .. }
             | Mount::Image { destination, .. }
+            | Mount::Given { destination, .. }
             | Mount::Tmpfs { destination, .. } => destination,
         }
     }

@@ -142,6 +142,15 @@ fn asked(m: &Mount) -> Result<OciMount, Error> {
             let options: Vec<&str> = options.iter().map(String::as_str).collect();
             mount(destination, "overlay", "overlay", &options)
         }
+        Mount::Given {
+            source,
+            kind,
+            destination,
+            options,
+        } => {
+            let options: Vec<&str> = options.iter().map(String::as_str).collect();
+            mount(destination, kind, &source.to_string_lossy(), &options)
+        }
         Mount::Tmpfs { destination, options } => {
             let options: Vec<&str> = options.iter().map(String::as_str).collect();
             mount(destination, "tmpfs", "tmpfs", &options)

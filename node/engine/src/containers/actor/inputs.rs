@@ -111,7 +111,12 @@ impl Actor {
             }
             Input::Rename { name, reply } => drop(reply.send(self.rename(name))),
             Input::Update { update, reply } => drop(reply.send(self.update(*update).await)),
-            Input::Probed { result, run } => self.probed(*result, run),
+            Input::Probed { result, run } => {
+                if self.probed(*result, run) {
+                    let timeout_ms = super::super::stop::timeout_ms(&self.record, None);
+                    let _ = self.step(lifecycle::Input::Unhealthy { timeout_ms }).await;
+                }
+            }
             Input::Recover(reply) => {
                 self.recover().await;
                 let _ = reply.send(Ok(()));

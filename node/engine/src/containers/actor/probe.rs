@@ -9,7 +9,7 @@ use crate::ids;
 use shoal_api_types::Slice;
 use shoal_api_types::container::{HealthConfig, HealthcheckResult};
 use shoal_api_types::exec::{ExecCreateRequest, ExecStartRequest};
-use shoal_node_core_host::health::Rules;
+use shoal_node_core_host::health::{Rules, Status, duration};
 use shoal_node_core_host::lifecycle::Time;
 use shoal_node_drivers_shim::Shim;
 use std::sync::Arc;
@@ -153,9 +153,14 @@ async fn probe(
         Err(_) => {
             let _ = exec.signal(9).await;
             emit("exec_die", &[], Some(137));
+            let said = match String::from_utf8_lossy(&output) {
+                said if said.is_empty() => String::new(),
+                said => format!(": {said}"),
+            };
+            let limit = duration(rules.timeout_ms);
             end(
                 TIMED_OUT,
-                format!("Health check exceeded timeout ({}ms)", rules.timeout_ms),
+                format!("Health check exceeded timeout ({limit}){said}"),
             )
         }
     }
@@ -182,16 +187,19 @@ async fn read(stream: &mut tokio::net::UnixStream, output: &mut Vec<u8>) {
 }
 
 impl Actor {
-    pub(super) fn probed(&mut self, result: HealthcheckResult, number: u64) {
+    /// Notes a probe's result; true when the container has just become unhealthy.
+    pub(super) fn probed(&mut self, result: HealthcheckResult, number: u64) -> bool {
         if number != self.run.state.exits || !self.run.state.phase.is_live() {
-            return;
+            return false;
         }
         let Some(config) = &self.record.config.healthcheck else {
-            return;
+            return false;
         };
         let rules = rules(config);
         let started_at = self.run.state.started_at;
-        let Some(run) = &mut self.run.health else { return };
+        let Some(run) = &mut self.run.health else {
+            return false;
+        };
         let before = run.health.status;
         let probed_at = Time(i64::try_from(result.start.unix_nanos()).unwrap_or(0));
         let code = if result.exit_code == 0 { 0 } else { 1 };
@@ -213,5 +221,6 @@ impl Actor {
                 .events
                 .publish("container", &action, &self.record.id, attributes);
         }
+        before != after && after == Status::Unhealthy
     }
 }

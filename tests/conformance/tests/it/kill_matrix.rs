@@ -1,0 +1,160 @@
+//! The daemon is killed at some moment of each stage of a container's life and started again: within five seconds it
+//! answers, what it says is true, and once everything was removed nothing is left of it.
+//!
+//! `SHOAL_KILLS=TURNS` makes it long, `SHOAL_SEED` repeats one run.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use shoal_tests_conformance::{Engine, IMAGE};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+const STAGES: [&str; 7] = ["create", "start", "run", "stop", "rm", "exec", "restart"];
+
+#[test]
+fn a_daemon_killed_at_any_moment_comes_back_consistent_and_leaves_nothing() {
+    let mut e = Engine::start();
+    if e.is_reference() {
+        return;
+    }
+    let number = |name: &str, default: u64| {
+        std::env::var(name)
+            .ok()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(default)
+    };
+    let turns = number("SHOAL_KILLS", 14);
+    let seed = number("SHOAL_SEED", u64::from(std::process::id()));
+    println!("SHOAL_SEED={seed}");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for turn in 0..turns {
+        let stage = STAGES[turn as usize % STAGES.len()];
+        let delay = Duration::from_micros(random.random_range(0..60_000));
+        one(&mut e, stage, turn, delay);
+    }
+    let sid = e.host().unwrap().short_id().unwrap();
+    let root = e.host().unwrap().data_root();
+    nothing_left(&mut e, &sid, &root);
+}
+
+fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
+    let name = format!("k{turn}");
+    let why = format!("turn {turn}: {stage}, killed after {delay:?}");
+    let service = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"];
+    let tail = |first: &[&str]| -> Vec<String> {
+        let named = ["--name", name.as_str(), IMAGE];
+        let all = first.iter().chain(&named).chain(&service);
+        all.map(|s| s.to_string()).collect()
+    };
+    let ok = |words: Vec<String>| e.ok(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    match stage {
+        "create" | "run" => {}
+        "start" => drop(ok(tail(&["create", "-v", "/data"]))),
+        _ => drop(ok(tail(&["run", "-d", "-v", "/data"]))),
+    }
+    let words: Vec<String> = match stage {
+        "create" => tail(&["create", "-v", "/data"]),
+        "run" => tail(&["run", "-d", "-p", "80"]),
+        "exec" => ["exec", &name, "sh", "-c", "sleep 0.02; echo x"]
+            .map(String::from)
+            .to_vec(),
+        "rm" => ["rm", "-fv", &name].map(String::from).to_vec(),
+        "stop" | "restart" => [stage, "-t", "1", &name].map(String::from).to_vec(),
+        stage => [stage, &name].map(String::from).to_vec(),
+    };
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let mut command = e.command(&words);
+    let mut client = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The client itself takes some time to get there.
+    std::thread::sleep(Duration::from_millis(15) + delay);
+    e.host().unwrap().kill();
+    let done = client.wait().unwrap().success();
+    let begun = Instant::now();
+    e.host().unwrap().start();
+    let list = e.api("GET", "/v1.51/containers/json?all=1", None).json();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{why}: {took:?}");
+    let there = list.as_array().unwrap();
+    // What was answered has happened.
+    let exists = there.iter().any(|c| c["Names"][0] == format!("/{name}"));
+    match stage {
+        "create" | "run" if done => assert!(exists, "{why}"),
+        "create" | "run" => {}
+        "rm" if done => assert!(!exists, "{why}"),
+        "rm" => {}
+        _ => assert!(exists, "{why}"),
+    }
+    for container in there {
+        let id = container["Id"].as_str().unwrap();
+        let state = e.api("GET", &format!("/v1.51/containers/{id}/json"), None).json()["State"].clone();
+        let pid = state["Pid"].as_u64().unwrap();
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let runs = pid > 0 && groups.contains(id);
+        assert_eq!(state["Running"] == true, runs, "{why}: {state}");
+        if state["Status"] == "running" {
+            assert_eq!(
+                e.code(&["exec", id, "echo", "alive"]).1,
+                "alive",
+                "{why}: {state}"
+            );
+        }
+        e.ok(&["rm", "-fv", id]);
+    }
+}
+
+fn nothing_left(e: &mut Engine, sid: &str, root: &std::path::Path) {
+    let daemon = e.host().unwrap().daemon_pid().unwrap();
+    shoal_tests_harness::eventually("all is gone", Duration::from_secs(5), || {
+        let mine = format!("shoal-{sid}");
+        let shims: Vec<u32> = processes()
+            .filter(|(pid, line)| {
+                *pid != daemon && line.contains("shoal-shim") && line.contains(&*root_of(root))
+            })
+            .map(|(pid, _)| pid)
+            .collect();
+        let mounts = std::fs::read_to_string(format!("/proc/{daemon}/mountinfo")).unwrap();
+        let mounts = mounts
+            .lines()
+            .filter(|l| l.contains(&*root.to_string_lossy()))
+            .count();
+        let groups = groups(&mine);
+        let left = |dir: &str| {
+            let entries = std::fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
+            entries.filter(|f| f.file_name().len() >= 32).count()
+        };
+        let dirs = left("containers") + left("snapshots") + left("volumes");
+        (shims.is_empty() && mounts == 0 && groups == 0 && dirs == 0).then_some(())
+    });
+}
+
+fn root_of(root: &std::path::Path) -> String {
+    root.parent().unwrap_or(root).to_string_lossy().into_owned()
+}
+
+fn processes() -> impl Iterator<Item = (u32, String)> {
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|f| {
+        let pid = f.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read(f.path().join("cmdline")).ok()?;
+        Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    })
+}
+
+/// How many groups of containers there are below the daemon's own, in all trees.
+fn groups(mine: &str) -> usize {
+    let mut count = 0;
+    let mut tops = vec![std::path::PathBuf::from("/sys/fs/cgroup")];
+    let trees = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten();
+    tops.extend(trees.map(|f| f.path()).filter(|p| p.is_dir()));
+    for top in tops {
+        let entries = std::fs::read_dir(top.join(mine)).into_iter().flatten().flatten();
+        count += entries
+            .filter(|f| f.path().is_dir() && f.file_name().len() == 64)
+            .count();
+    }
+    count
+}
