@@ -1,8 +1,8 @@
 //! All conformance cases, one file per group; see the crate's text for how to run them on the reference engine.
 
+mod attach;
 mod authz;
 mod commit;
-mod attach;
 mod compose;
 mod daemon_config;
 mod errors;
