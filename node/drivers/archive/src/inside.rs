@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 /// Renames elsewhere make the kernel unsure of a walk; it is asked again, not for ever.
-const TRIES_MAX: u32 = 1000;
+const TRIES_MAX: u32 = 32;
 /// As the kernel has it for one walk.
 const LINKS_MAX: u32 = 40;
 
@@ -95,7 +95,8 @@ pub fn below(top: BorrowedFd<'_>, parts: &[&[u8]]) -> Result<OwnedFd, Astray> {
         return Ok(directory(top)?);
     }
     match openat2(top, &parts.join(&b'/'), flags, ResolveFlags::BENEATH) {
-        Err(Errno::XDEV) => stepwise(top, parts, None),
+        // A container that renames all the time keeps the kernel unsure for ever; one step at a time is always sure.
+        Err(Errno::XDEV | Errno::AGAIN) => stepwise(top, parts, None),
         other => Ok(other?),
     }
 }

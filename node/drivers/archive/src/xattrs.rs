@@ -8,7 +8,8 @@ use rustix::io::Errno;
 use crate::inside::name_of;
 
 const CAPABILITY: &str = "security.capability";
-/// Bytes of the list of names, and of one value; larger ones stay behind.
+/// Bytes of the list of names, at first and at most, and of one value; larger ones stay behind.
+const LIST_USUAL: usize = 512;
 const LIST_MAX: usize = 64 << 10;
 const VALUE_MAX: usize = 64 << 10;
 
@@ -30,14 +31,16 @@ pub fn set(fd: BorrowedFd<'_>, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Result<(), Errn
 /// What an archive carries of a file: its capabilities and what users set.
 pub fn get(fd: BorrowedFd<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let path = name_of(fd);
-    let Ok(length) = listxattr(&path, &mut [0u8; 0][..]) else {
-        return Vec::new();
+    // Most files have none or a few.
+    let mut list = vec![0u8; LIST_USUAL];
+    let length = match listxattr(&path, &mut list[..]) {
+        Err(Errno::RANGE) => {
+            list.resize(LIST_MAX, 0);
+            listxattr(&path, &mut list[..])
+        }
+        other => other,
     };
-    if length == 0 || length > LIST_MAX {
-        return Vec::new();
-    }
-    let mut list = vec![0u8; length];
-    let Ok(length) = listxattr(&path, &mut list[..]) else {
+    let Ok(length) = length else {
         return Vec::new();
     };
     let names = list[..length.min(list.len())].split(|&b| b == 0);

@@ -55,10 +55,11 @@ impl Containers {
             &image_config(record.config.clone()),
         ));
         let parent = images::find(&self.kit.images, &record.image_id)?;
+        // The actor is asked before and after, never while the pass is held: it may be waiting for that itself.
+        let running = handle.view().phase() == Phase::Running;
+        let pause = request.pause && running && self.pause(handle.id()).await.is_ok();
         // No start while its layer is read.
         let pass = self.kit.views.enter(handle.id()).await;
-        let pause =
-            request.pause && handle.view().phase() == Phase::Running && self.pause(handle.id()).await.is_ok();
         let kit = self.kit.clone();
         let id = handle.id().to_owned();
         let child = Child {
@@ -73,21 +74,21 @@ impl Containers {
             .kit
             .images
             .commit(&parent, child, move |out| {
-                let fail = |e: crate::error::Error| ImagesError::InvalidParameter(e.message);
+                let fail = |e: crate::error::Error| ImagesError::Corrupt(e.message);
                 let (upper, _) = layers(kit.rootfs(&id).map_err(fail)?).map_err(fail)?;
                 let written = archive::layer(upper.as_fd(), out);
                 written
                     .map(|(_, any)| any)
-                    .map_err(|e| ImagesError::InvalidParameter(e.to_string()))
+                    .map_err(|e| ImagesError::Corrupt(e.to_string()))
             })
             .await;
+        drop(pass);
         if let Ok(image) = &done {
             self.told(&record, image, name, request.comment);
         }
         if pause {
             let _ = self.unpause(handle.id()).await;
         }
-        drop(pass);
         done.map_err(images::error)
     }
 
