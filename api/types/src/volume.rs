@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Volume {
-    #[serde(skip_serializing_if = "empty")]
     pub created_at: Timestamp,
     pub driver: String,
     pub labels: Dict<String>,

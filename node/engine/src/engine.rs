@@ -11,7 +11,7 @@ use crate::images::ImagesService;
 use crate::launch::{Seccomp, blocking};
 use crate::networks::{self, Networks};
 use crate::system::System;
-use crate::volumes::{VolumeTable, Volumes};
+use crate::volumes::{Foreign, VolumeTable, Volumes};
 use crate::{execs, files};
 use shoal_node_drivers_cgroup::Hierarchy;
 use shoal_node_drivers_images::Images;
@@ -57,6 +57,7 @@ impl Engine {
         let kit = Arc::new(kit);
         let containers = Containers::new(kit.clone());
         containers.recover().await?;
+        kit.volumes.sweep().await;
         let table = kit.networks.clone();
         blocking(move || networks::settle(&table).and_then(|()| networks::tend(&table))).await?;
         let images = ImagesService::new(kit.images.clone(), kit.registry.clone(), events.clone());
@@ -135,10 +136,14 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
     let registry = Registry::default();
     let volumes = shoal_node_drivers_volumes::Volumes::open(&config.data_root.join("volumes"))
         .map_err(|e| system(e.to_string()))?;
+    let foreign = Foreign::open(
+        &config.data_root.join("volumes"),
+        shoal_node_drivers_plugins::Plugins::default(),
+    )?;
     let networks = networks::open(home.sid(), &config.data_root, &config.bridge, events.clone())?;
     let kit = Kit {
         images,
-        volumes: VolumeTable::new(volumes, registry.clone(), events.clone()),
+        volumes: VolumeTable::new(volumes, foreign, registry.clone(), events.clone()),
         networks,
         execs: execs::Table::default(),
         views: Default::default(),

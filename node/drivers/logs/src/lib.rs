@@ -7,6 +7,8 @@
 //! It never starts a thread, never uses an async runtime (readers block: call them from a blocking thread)
 //! and never repairs or deletes a log other than by the rotation that was asked for.
 //!
+//! Where a log goes elsewhere, [`delivery`] has a sink for each driver; only those wait for a network.
+//!
 //! Called by `node/shim` (writer) and `node/engine` (reader, options, compression).
 //!
 //! ```text
@@ -15,6 +17,7 @@
 
 mod compress;
 mod cutter;
+pub mod delivery;
 mod error;
 mod follow;
 mod json;

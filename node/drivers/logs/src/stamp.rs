@@ -32,6 +32,14 @@ pub fn rfc3339_nano_fixed(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
 }
 
+/// Year, month, day, hour, minute and second, UTC. A time before 1970 is its beginning.
+pub(crate) fn civil_parts(time: SystemTime) -> (i64, i64, i64, i64, i64, i64) {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
+    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let rest = seconds.rem_euclid(DAY);
+    (year, month, day, rest / 3600, rest / 60 % 60, rest % 60)
+}
+
 /// Reads an RFC 3339 time with any fraction and offset. `None` if it is not one.
 pub fn parse_rfc3339(text: &str) -> Option<SystemTime> {
     let bytes = text.as_bytes();

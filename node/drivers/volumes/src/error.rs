@@ -14,6 +14,9 @@ pub enum Error {
     /// A bad name or option (400).
     #[error("{0}")]
     InvalidParameter(String),
+    /// What its options describe cannot be mounted (500).
+    #[error("error while mounting volume '{}': {why}", path.display())]
+    Mount { path: PathBuf, why: String },
     /// The disk refused (500).
     #[error("cannot {attempt} {}: {source}", path.display())]
     Storage {

@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::error::{Error, Result};
-use crate::{copy_up, name, options};
+use crate::options::Mount;
+use crate::{copy_up, mounting, name, options};
 
 /// Raised when an older version could not read what this one writes.
 const FORMAT: u32 = 1;
@@ -141,6 +142,10 @@ impl Volumes {
             return Err(Error::NotFound(name.to_owned()));
         }
         let place = self.root.join(name);
+        if Mount::of(&known[name].options).is_some() {
+            // What is mounted is not ours to delete.
+            mounting::detach(&known[name].mountpoint).map_err(|e| Error::storage("unmount", &place, e))?;
+        }
         let half = self.half(name);
         match fs::rename(&place, &half) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -153,6 +158,39 @@ impl Volumes {
         drop(known);
         delete_later(half);
         Ok(())
+    }
+
+    /// Whether this volume is a file system that is mounted while it is used.
+    pub fn is_mount(&self, name: &str) -> bool {
+        self.get(name)
+            .is_ok_and(|volume| Mount::of(&volume.options).is_some())
+    }
+
+    /// Mounts what the volume's options describe; nothing to do for a plain one, or one that is mounted.
+    pub fn mount(&self, name: &str) -> Result<()> {
+        let volume = self.get(name)?;
+        match Mount::of(&volume.options) {
+            Some(mount) => mounting::attach(&mount, &volume.mountpoint).map_err(|why| Error::Mount {
+                path: volume.mountpoint,
+                why,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes that off again. Who counts the users is the caller.
+    pub fn unmount(&self, name: &str) -> Result<()> {
+        let volume = self.get(name)?;
+        if Mount::of(&volume.options).is_none() {
+            return Ok(());
+        }
+        mounting::detach(&volume.mountpoint).map_err(|e| Error::storage("unmount", &volume.mountpoint, e))
+    }
+
+    /// The same for a directory that is not ours.
+    pub fn copy_up_to(&self, source: BorrowedFd, path: &Path) -> Result<bool> {
+        let _filling = self.filling.lock();
+        copy_up::copy_up(source, path).map_err(|e| Error::storage("copy the image's files to", path, e))
     }
 
     /// Fills a volume that is empty with what `source` (a directory of an image, by descriptor) holds, and gives
@@ -242,6 +280,14 @@ fn sync_directory(path: &Path) -> Result<()> {
 fn delete_later(path: PathBuf) {
     let thread = std::thread::Builder::new().name("volume-delete".into());
     let spawned = thread.spawn(move || {
+        // What is mounted over a volume is not ours to delete.
+        let data = path.join("_data");
+        if mounting::is_mounted(&data).unwrap_or(false) && mounting::detach(&data).is_err()
+            || mounting::is_mounted(&data).unwrap_or(false)
+        {
+            tracing::warn!("{} is still mounted and stays", data.display());
+            return;
+        }
         if let Err(error) = fs::remove_dir_all(&path) {
             // Tried again at the next start.
             tracing::warn!("cannot remove {}: {error}", path.display());

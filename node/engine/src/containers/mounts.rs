@@ -7,6 +7,7 @@ use super::registry::Registry;
 use super::validate::duplicate;
 use crate::error::{Result, conflict, invalid};
 use crate::ids;
+use crate::volumes::{LOCAL, Wish};
 use shoal_api_types::container::{Config, HostConfig};
 use shoal_api_types::mount::{Mount, MountPoint};
 use shoal_node_core_host::binds::{self, Bind};
@@ -28,6 +29,7 @@ pub async fn resolve(kit: &Kit, id: &str, config: &Config, host: &HostConfig) ->
         id,
         out: Resolved::default(),
         taken: BTreeMap::new(),
+        driver: host.volume_driver.clone(),
     };
     match resolver.all(config, host).await {
         Ok(()) => Ok(resolver.out),
@@ -52,6 +54,8 @@ struct Resolver<'a> {
     out: Resolved,
     /// By destination: whether it may be replaced (it came from `VolumesFrom`).
     taken: BTreeMap<String, bool>,
+    /// `HostConfig.VolumeDriver`: of volumes that name none themselves.
+    driver: String,
 }
 
 impl Resolver<'_> {
@@ -82,7 +86,11 @@ impl Resolver<'_> {
                     destination,
                     ..Bind::default()
                 };
-                self.volume(bind, Vec::new(), true).await?;
+                let wish = Wish {
+                    driver: self.driver.clone(),
+                    ..Wish::default()
+                };
+                self.volume(bind, wish, true).await?;
             }
         }
         Ok(())
@@ -130,7 +138,11 @@ impl Resolver<'_> {
     async fn bind(&mut self, bind: Bind) -> Result<()> {
         if bind.is_volume() {
             let anonymous = bind.source.is_empty();
-            return self.volume(bind, Vec::new(), anonymous).await;
+            let wish = Wish {
+                driver: self.driver.clone(),
+                ..Wish::default()
+            };
+            return self.volume(bind, wish, anonymous).await;
         }
         self.claim(&bind.destination)?;
         self.out.mounts.push(MountRecord {
@@ -148,14 +160,14 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    async fn volume(&mut self, bind: Bind, labels: Vec<(String, String)>, anonymous: bool) -> Result<()> {
+    async fn volume(&mut self, bind: Bind, wish: Wish, anonymous: bool) -> Result<()> {
         self.claim(&bind.destination)?;
         let name = if bind.source.is_empty() {
             ids::new()
         } else {
             bind.source
         };
-        let (volume, made) = self.kit.volumes.ensure(&name, labels, anonymous, self.id).await?;
+        let (volume, made) = self.kit.volumes.ensure(&name, wish, anonymous, self.id).await?;
         if made {
             self.out.made.push(name.clone());
         }
@@ -168,13 +180,13 @@ impl Resolver<'_> {
                 name,
                 source: volume.mountpoint,
                 destination: bind.destination,
-                driver: "local".into(),
-                mode: if bind.mode.is_empty() && !anonymous {
+                mode: if bind.mode.is_empty() && !anonymous && volume.driver == LOCAL {
                     "z".into()
                 } else {
                     bind.mode
                 },
                 rw: !bind.read_only,
+                driver: volume.driver,
                 ..MountPoint::default()
             },
             anonymous,
@@ -259,17 +271,12 @@ impl Resolver<'_> {
 
     async fn typed_volume(&mut self, mount: &Mount, destination: String) -> Result<()> {
         let options = mount.volume_options.clone().unwrap_or_default();
-        let driver = options
-            .driver_config
-            .as_ref()
-            .map(|d| d.name.clone())
-            .unwrap_or_default();
-        if !matches!(driver.as_str(), "" | "local") {
-            return Err(invalid(format!(
-                "error looking up volume plugin {driver}: plugin {driver:?} not found"
-            )));
-        }
-        let labels = options.labels.clone().into_map().into_iter().collect();
+        let config = options.driver_config.clone().unwrap_or_default();
+        let wish = Wish {
+            driver: config.name,
+            labels: options.labels.clone().into_map().into_iter().collect(),
+            options: config.options.into_map().into_iter().collect(),
+        };
         let anonymous = mount.source.is_empty();
         let bind = Bind {
             source: mount.source.clone(),
@@ -278,7 +285,7 @@ impl Resolver<'_> {
             no_copy: options.no_copy || !options.subpath.is_empty(),
             ..Bind::default()
         };
-        self.volume(bind, labels, anonymous).await?;
+        self.volume(bind, wish, anonymous).await?;
         if let Some(last) = self.out.mounts.last_mut() {
             last.subpath = options.subpath;
         }
@@ -396,22 +403,17 @@ fn typed_tmpfs(mount: &Mount) -> Vec<String> {
     out
 }
 
-/// Volumes of a container that nobody else uses may go with it; others refuse.
-pub fn volume_in_use(registry: &Registry, name: &str, except: &str) -> Option<String> {
-    registry
-        .all()
-        .into_iter()
-        .filter(|h| h.id() != except)
-        .find_map(|handle| {
-            let view = handle.view();
-            let uses = |record: &Record| {
-                record
-                    .mounts
-                    .iter()
-                    .any(|m| m.point.kind == "volume" && m.point.name == name)
-            };
-            (!view.gone && uses(&view.record)).then(|| handle.id().to_string())
-        })
+/// The containers that use a volume, but for one.
+pub fn volume_in_use(registry: &Registry, name: &str, except: &str) -> Vec<String> {
+    let uses = |record: &Record| {
+        let mut mounts = record.mounts.iter();
+        mounts.any(|m| m.point.kind == "volume" && m.point.name == name)
+    };
+    let users = registry.all().into_iter().filter(|handle| {
+        let view = handle.view();
+        handle.id() != except && !view.gone && uses(&view.record)
+    });
+    users.map(|handle| handle.id().to_string()).collect()
 }
 
 /// The refusal for a volume that a container uses.

@@ -108,7 +108,7 @@ impl Record {
 
     /// What `docker logs` reads: the file and its format. `None` where the driver keeps nothing here.
     pub fn readable_log(&self, dir: &Path) -> Option<(PathBuf, Format)> {
-        crate::logging::file(self, dir)
+        crate::logging::readable(self, dir)
     }
 
     pub fn save(&self, dir: &Path) -> io::Result<()> {

@@ -252,9 +252,6 @@ fn modes(config: &Config, host: &HostConfig) -> Result<()> {
             "legacy links are not supported, use a user-defined network",
         ));
     }
-    if !host.volume_driver.is_empty() && host.volume_driver != "local" {
-        return Err(invalid(format!("plugin {:?} not found", host.volume_driver)));
-    }
     Ok(())
 }
 

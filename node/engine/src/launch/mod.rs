@@ -82,6 +82,7 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     let mut noted = run.clone();
     noted.state.phase = Phase::Running;
     noted.state.started_at = clock::now();
+    let places = kit.volumes.mount_all(record).await?;
     let netns = async {
         let alone = match network {
             joins::Network::Bridged => false,
@@ -94,7 +95,7 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     let prepared = async {
         let (kit, record, dir, run_dir) = (kit.clone(), record.clone(), dir.to_owned(), run_dir.to_owned());
         let network = network.clone();
-        blocking(move || prepare::prepare(&kit, &record, &dir, &run_dir, network, &noted)).await
+        blocking(move || prepare::prepare(&kit, &record, &dir, &run_dir, network, &noted, &places)).await
     };
     let (netns, prepared) = tokio::try_join!(netns, prepared)?;
     let fd = match &netns {

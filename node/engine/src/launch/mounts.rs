@@ -4,15 +4,30 @@ use crate::containers::{Kit, MountRecord, Record};
 use crate::error::{Result, invalid, io};
 use shoal_node_core_host::binds;
 use shoal_node_core_host::ocispec::{Mount, ReadOnly};
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-pub fn mounts(kit: &Kit, record: &Record) -> Result<Vec<Mount>> {
+/// `places` says where volumes are that are mounted for this run; descriptors that mounts name go to `held`.
+pub fn mounts(
+    kit: &Kit,
+    record: &Record,
+    places: &BTreeMap<String, PathBuf>,
+    held: &mut Vec<OwnedFd>,
+) -> Result<Vec<Mount>> {
     let mut out = Vec::with_capacity(record.mounts.len() + record.host.tmpfs.len());
     let mut table = None;
     for mount in &record.mounts {
+        // A plugin's volume that is not mounted is nowhere.
+        if mount.point.kind == "volume"
+            && mount.point.source.is_empty()
+            && !places.contains_key(&mount.point.name)
+        {
+            continue;
+        }
         out.push(match mount.point.kind.as_str() {
             "image" => of_image(kit, mount)?,
-            _ => one(mount, &mut table)?,
+            _ => one(mount, &mut table, places, held)?,
         });
     }
     for (destination, options) in record.host.tmpfs.iter() {
@@ -38,7 +53,12 @@ fn of_image(kit: &Kit, mount: &MountRecord) -> Result<Mount> {
 }
 
 /// `table` is this host's mounts, read when first needed.
-fn one(mount: &MountRecord, table: &mut Option<String>) -> Result<Mount> {
+fn one(
+    mount: &MountRecord,
+    table: &mut Option<String>,
+    places: &BTreeMap<String, PathBuf>,
+    held: &mut Vec<OwnedFd>,
+) -> Result<Mount> {
     let point = &mount.point;
     if point.kind == "tmpfs" {
         return Ok(Mount::Tmpfs {
@@ -46,7 +66,11 @@ fn one(mount: &MountRecord, table: &mut Option<String>) -> Result<Mount> {
             options: mount.tmpfs.clone(),
         });
     }
-    let source = subpath(Path::new(&point.source), &mount.subpath)?;
+    let root = match places.get(&point.name).filter(|_| point.kind == "volume") {
+        Some(place) => place.as_path(),
+        None => Path::new(&point.source),
+    };
+    let source = subpath(root, &mount.subpath, held)?;
     if point.kind == "bind" && !source.exists() {
         std::fs::create_dir_all(&source).map_err(|e| {
             invalid(format!(
@@ -87,7 +111,7 @@ fn one(mount: &MountRecord, table: &mut Option<String>) -> Result<Mount> {
 }
 
 /// A directory below a volume's root, whose contents a container wrote: no link is followed on the way.
-fn subpath(root: &Path, subpath: &str) -> Result<PathBuf> {
+fn subpath(root: &Path, subpath: &str, held: &mut Vec<OwnedFd>) -> Result<PathBuf> {
     if subpath.is_empty() {
         return Ok(root.into());
     }
@@ -109,8 +133,11 @@ fn subpath(root: &Path, subpath: &str) -> Result<PathBuf> {
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
         )
     });
-    found
+    let found = found
         .map_err(std::io::Error::from)
         .map_err(io("cannot access path", root.join(relative).display()))?;
-    Ok(root.join(relative))
+    // By descriptor: whoever else uses the volume may put a link in the way before it is mounted.
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), found.as_raw_fd()));
+    held.push(found);
+    Ok(path)
 }

@@ -10,6 +10,7 @@ use shoal_node_core_host::ocispec::{self, Input, Ns, Process, Rights, Shm};
 use shoal_node_core_host::{devices as device_words, env};
 use shoal_node_drivers_runtime::skeleton;
 use shoal_node_drivers_shim::{CgroupName, Launch, Netns, Rootfs};
+use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub fn prepare(
     run_dir: &Path,
     network: Network,
     noted: &Run,
+    places: &BTreeMap<String, PathBuf>,
 ) -> Result<Prepared> {
     let plan = crate::logging::plan(record, dir)?;
     crate::logging::prepare(&plan.target, dir)?;
@@ -40,7 +42,7 @@ pub fn prepare(
     let rights = identity::rights(kit, record, &source, &record.config.user, false)?;
     let seccomp = kit.seccomp.program(record, &rights.caps)?;
     let mut held = Vec::new();
-    let input = input(kit, record, dir, &network, noted, rights, &mut held)?;
+    let input = input(kit, record, dir, &network, noted, rights, places, &mut held)?;
     let init = input.init.clone();
     let mut spec = ocispec::build(&input).map_err(|e| invalid(e.to_string()))?;
     // The shim puts its own init in front; what the specification would say about it is its business.
@@ -96,6 +98,7 @@ fn input(
     network: &Network,
     noted: &Run,
     rights: Rights,
+    places: &BTreeMap<String, PathBuf>,
     held: &mut Vec<OwnedFd>,
 ) -> Result<Input> {
     let (config, host) = (&record.config, &record.host);
@@ -133,7 +136,7 @@ fn input(
     let mut rights = rights;
     rights.user.groups.extend(granted.groups);
     devices.extend(granted.devices);
-    let mut mounts = mounts::mounts(kit, record)?;
+    let mut mounts = mounts::mounts(kit, record, places, held)?;
     mounts.extend(granted.mounts);
     let env = env::process(&config.env, &config.hostname, config.tty, &home);
     Ok(Input {

@@ -2,7 +2,11 @@
 
 use super::{DEFAULT_MAX_FILE, DEFAULT_MAX_SIZE};
 use crate::error::{Result, invalid};
+use shoal_node_drivers_logs::delivery::{self, About};
 use std::collections::BTreeMap;
+
+/// Drivers that send a log elsewhere.
+pub const NETWORK: [&str; 4] = ["syslog", "gelf", "fluentd", "journald"];
 
 /// Options of every driver.
 const COMMON: [&str; 6] = [
@@ -23,6 +27,36 @@ const JSON_FILE: [&str; 8] = [
     "env-regex",
     "tag",
 ];
+const ATTRIBUTES: [&str; 5] = ["labels", "labels-regex", "env", "env-regex", "tag"];
+const SYSLOG: [&str; 7] = [
+    "syslog-address",
+    "syslog-facility",
+    "syslog-format",
+    "syslog-tls-ca-cert",
+    "syslog-tls-cert",
+    "syslog-tls-key",
+    "syslog-tls-skip-verify",
+];
+const GELF: [&str; 5] = [
+    "gelf-address",
+    "gelf-compression-level",
+    "gelf-compression-type",
+    "gelf-tcp-max-reconnect",
+    "gelf-tcp-reconnect-delay",
+];
+const FLUENTD: [&str; 11] = [
+    "fluentd-address",
+    "fluentd-async",
+    "fluentd-async-connect",
+    "fluentd-async-reconnect-interval",
+    "fluentd-buffer-limit",
+    "fluentd-max-retries",
+    "fluentd-request-ack",
+    "fluentd-retry-wait",
+    "fluentd-sub-second-precision",
+    "fluentd-write-timeout",
+    "fluentd-read-timeout",
+];
 const LOCAL: [&str; 3] = ["max-file", "max-size", "compress"];
 
 /// What a create refuses.
@@ -31,6 +65,10 @@ pub fn check(driver: &str, options: &BTreeMap<String, String>) -> Result<()> {
         "none" => return Ok(()),
         "json-file" => &JSON_FILE[..],
         "local" => &LOCAL[..],
+        "syslog" => &SYSLOG[..],
+        "gelf" => &GELF[..],
+        "fluentd" => &FLUENTD[..],
+        "journald" => &[],
         other => {
             return Err(invalid(format!(
                 "error looking up logging plugin {other}: plugin {other:?} not found"
@@ -38,8 +76,20 @@ pub fn check(driver: &str, options: &BTreeMap<String, String>) -> Result<()> {
         }
     };
     common(options).map_err(invalid)?;
+    // Docker looks for the address before it looks at the names.
+    if driver == "gelf" && options.get("gelf-address").is_none_or(String::is_empty) {
+        return Err(invalid("gelf-address is a required parameter"));
+    }
+    let attributes = if NETWORK.contains(&driver) {
+        &ATTRIBUTES[..]
+    } else {
+        &[]
+    };
     for key in options.keys() {
-        if COMMON.contains(&key.as_str()) || known.contains(&key.as_str()) {
+        if COMMON.contains(&key.as_str())
+            || known.contains(&key.as_str())
+            || attributes.contains(&key.as_str())
+        {
             continue;
         }
         return Err(invalid(if driver == "local" {
@@ -47,6 +97,32 @@ pub fn check(driver: &str, options: &BTreeMap<String, String>) -> Result<()> {
         } else {
             format!("unknown log opt '{key}' for {driver} log driver")
         }));
+    }
+    if driver == "fluentd" {
+        fluentd(options).map_err(invalid)?;
+    }
+    if matches!(driver, "syslog" | "gelf" | "fluentd") {
+        delivery::sink(driver, options, About::default()).map_err(invalid)?;
+    }
+    Ok(())
+}
+
+fn fluentd(options: &BTreeMap<String, String>) -> Result<(), String> {
+    for (key, text) in options {
+        match key.as_str() {
+            "fluentd-async"
+            | "fluentd-async-connect"
+            | "fluentd-sub-second-precision"
+            | "fluentd-request-ack" => boolean(text).map(drop)?,
+            "fluentd-buffer-limit" => size(text).map(drop)?,
+            "fluentd-max-retries" if text.parse::<u32>().is_err() => {
+                return Err(format!("strconv.ParseUint: parsing {text:?}: invalid syntax"));
+            }
+            "fluentd-retry-wait" if !text.starts_with(|c: char| c.is_ascii_digit()) => {
+                return Err(format!("time: invalid duration {text:?}"));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -146,6 +222,34 @@ impl Kept {
         })
     }
 }
+
+/// The cache of a driver that sends elsewhere, from which `docker logs` reads; without one, what the sink has not taken yet.
+pub fn cache<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(Kept, bool), String> {
+    if get("cache-disabled").map(boolean).transpose()?.unwrap_or(false) {
+        let bytes = match get("max-buffer-size") {
+            Some(text) => size(text)?,
+            None => BUFFER,
+        };
+        let half = u64::try_from(bytes / 2).unwrap_or(0).max(BUFFER_MIN);
+        let kept = Kept {
+            max_size: half,
+            max_file: 2,
+            compress: false,
+        };
+        return Ok((kept, false));
+    }
+    let kept = Kept::local(|key| match key {
+        "max-size" => get("cache-max-size"),
+        "max-file" => get("cache-max-file"),
+        // What is to be sent is not packed before it is gone.
+        _ => Some("false"),
+    })?;
+    Ok((kept, true))
+}
+
+/// Docker's default of `max-buffer-size`, and less than this is no ring.
+const BUFFER: i64 = 1 << 20;
+const BUFFER_MIN: u64 = 64 << 10;
 
 /// `10`, `10b`, `10k`, `1.5MB`, `1GiB`, in powers of 1024 as Docker counts memory.
 pub fn size(text: &str) -> Result<i64, String> {

@@ -1,6 +1,7 @@
 //! What the daemon does for the log of a running container: compresses what was rotated, says what was lost.
 
 use super::Plan;
+use super::deliver::Delivery;
 use crate::containers::{Record, attributes};
 use crate::events::Events;
 use shoal_node_drivers_logs as logs;
@@ -53,6 +54,26 @@ impl Tender {
         let LogTarget::File { path, .. } = &plan.target else {
             return;
         };
+        let ending = plan.deliver.as_ref().and_then(|(driver, about)| {
+            let delivery = Delivery {
+                driver: driver.clone(),
+                about: about.clone(),
+                options: record
+                    .host
+                    .log_config
+                    .config
+                    .clone()
+                    .into_map()
+                    .into_iter()
+                    .collect(),
+                path: path.clone(),
+            };
+            let (tender, record) = (self.clone(), record.clone());
+            let started = delivery.start(move |records| tender.lost_some(&record, records, 0));
+            started
+                .inspect_err(|why| tracing::warn!(driver, why, "a log is not sent on"))
+                .ok()
+        });
         let (tender, record, compress) = (self.clone(), record.clone(), plan.compress.then(|| path.clone()));
         let mut heard = shim.log();
         // What a daemon before this one has left.
@@ -74,6 +95,9 @@ impl Tender {
                 }
                 seen = (now.rotated, now);
                 if heard.changed().await.is_err() {
+                    if let Some(ending) = ending {
+                        ending.end();
+                    }
                     return;
                 }
             }

@@ -133,7 +133,9 @@ fn process(pid: i32, id: &str) -> Result<Option<OwnedFd>> {
 fn trees(kit: &Kit, handle: &Handle, record: &Record) -> Result<Vec<Tree>> {
     let fail = |e: shoal_node_drivers_archive::Error| system(e.to_string());
     let mut trees = Vec::new();
-    let mut mounts = launch::mounts(kit, record)?;
+    // Held until each is opened below.
+    let mut held = Vec::new();
+    let mut mounts = launch::mounts(kit, record, &kit.volumes.places(record), &mut held)?;
     mounts.sort_by_key(|m| m.destination().split('/').count());
     for mount in &mounts {
         let Mount::Bind {

@@ -1,8 +1,11 @@
 //! Volumes of this node.
 
+mod foreign;
+mod mounted;
 mod table;
 mod verbs;
 mod view;
 
-pub use table::VolumeTable;
+pub(crate) use foreign::Foreign;
+pub use table::{LOCAL, VolumeTable, Wish};
 pub use verbs::Volumes;

@@ -1,15 +1,17 @@
 //! The volumes that there are, and who uses them. Only this makes and removes volumes, one change at a time.
 
+use super::foreign::{Foreign, Known};
+use super::mounted::Users;
 use super::view::View;
 use crate::containers::{Registry, volume_in_use, volume_in_use_error};
-use crate::error::{Result, invalid, not_found, system};
+use crate::error::{Error, Result, conflict, invalid, not_found, system};
 use crate::events::Events;
 use crate::launch::blocking;
 use crate::layers::Layers;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use shoal_node_core_host::binds;
 use shoal_node_drivers_shim::Rootfs;
-use shoal_node_drivers_volumes::{Volume, Volumes as Driver};
+use shoal_node_drivers_volumes::Volumes as Driver;
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ pub const ANONYMOUS: &str = "com.docker.volume.anonymous";
 #[derive(Clone)]
 pub struct VolumeTable {
     driver: Driver,
+    foreign: Foreign,
+    users: Users,
     registry: Registry,
     events: Events,
     /// Volumes that a container being made is about to use: (volume, container).
@@ -29,15 +33,50 @@ pub struct VolumeTable {
     changing: Arc<Mutex<()>>,
 }
 
-/// A volume, as containers see it.
-pub struct Mounted {
+/// The driver of volumes that are directories of ours.
+pub const LOCAL: &str = "local";
+
+/// A volume, whoever keeps it.
+#[derive(Clone, Debug)]
+pub struct Volume {
+    pub name: String,
+    pub driver: String,
+    /// RFC 3339; empty where only a plugin knows.
+    pub created_at: String,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
+    /// Empty where only a plugin knows.
     pub mountpoint: String,
 }
 
+impl From<shoal_node_drivers_volumes::Volume> for Volume {
+    fn from(volume: shoal_node_drivers_volumes::Volume) -> Volume {
+        Volume {
+            mountpoint: volume.mountpoint.to_string_lossy().into_owned(),
+            name: volume.name,
+            driver: LOCAL.into(),
+            created_at: volume.created_at,
+            labels: volume.labels,
+            options: volume.options,
+        }
+    }
+}
+
+/// What a container wants of a volume that it may have to make.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// Empty is any: the one that has it, or `local`.
+    pub driver: String,
+    pub labels: BTreeMap<String, String>,
+    pub options: BTreeMap<String, String>,
+}
+
 impl VolumeTable {
-    pub(crate) fn new(driver: Driver, registry: Registry, events: Events) -> Self {
+    pub(crate) fn new(driver: Driver, foreign: Foreign, registry: Registry, events: Events) -> Self {
         VolumeTable {
             driver,
+            foreign,
+            users: Users::default(),
             registry,
             events,
             pending: Arc::default(),
@@ -49,29 +88,75 @@ impl VolumeTable {
         &self.driver
     }
 
+    pub(super) fn foreign(&self) -> &Foreign {
+        &self.foreign
+    }
+
+    pub(super) fn users(&self) -> &Users {
+        &self.users
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.driver.path(name).unwrap_or_default()
     }
 
     pub fn get(&self, name: &str) -> Result<Volume> {
-        self.driver.get(name).map_err(error)
+        match self.foreign.get(name) {
+            Some(known) => Ok(foreign(name, known)),
+            None => self.driver.get(name).map(Volume::from).map_err(error),
+        }
+    }
+
+    /// Of ours, whoever keeps them.
+    pub fn list(&self) -> Vec<Volume> {
+        let local = self.driver.list().into_iter().map(Volume::from);
+        let others = self
+            .foreign
+            .all()
+            .into_iter()
+            .map(|(name, known)| foreign(&name, known));
+        local.chain(others).collect()
     }
 
     /// Makes it, or answers the one that is there and whether it is new.
-    pub async fn create(
-        &self,
-        name: &str,
-        labels: BTreeMap<String, String>,
-        options: BTreeMap<String, String>,
-    ) -> Result<(Volume, bool)> {
-        binds::volume_name(name).map_err(|e| invalid(format!("create {name}: {e}")))?;
+    pub async fn create(&self, name: &str, wish: Wish) -> Result<(Volume, bool)> {
+        let local = matches!(wish.driver.as_str(), "" | LOCAL);
+        if local {
+            binds::volume_name(name).map_err(|e| invalid(format!("create {name}: {e}")))?;
+        } else {
+            let found = self.foreign.find(&wish.driver).await;
+            found.map_err(|e| Error::new(e.class, format!("create {name}: {}", e.message)))?;
+        }
         let _turn = self.changing.lock().await;
-        if let Ok(volume) = self.driver.get(name) {
+        if let Ok(volume) = self.get(name) {
+            if !wish.driver.is_empty() && wish.driver != volume.driver {
+                return Err(conflict(format!(
+                    "create {name}: driver '{}' already has volume '{name}': volume name must be unique",
+                    volume.driver
+                )));
+            }
             return Ok((volume, false));
         }
-        let (driver, owned) = (self.driver.clone(), name.to_string());
-        let volume = blocking(move || driver.create(&owned, labels, options).map_err(error)).await?;
-        self.emit("create", name);
+        let driver_name = if local {
+            LOCAL.to_string()
+        } else {
+            wish.driver.clone()
+        };
+        let volume = if local {
+            let (driver, owned) = (self.driver.clone(), name.to_string());
+            let made = move || driver.create(&owned, wish.labels, wish.options).map_err(error);
+            Volume::from(blocking(made).await?)
+        } else {
+            let known = Known {
+                driver: wish.driver,
+                labels: wish.labels,
+                options: wish.options,
+            };
+            let made = self.foreign.create(name, known.clone()).await;
+            made.map_err(|e| Error::new(e.class, format!("create {name}: {}", e.message)))?;
+            foreign(name, known)
+        };
+        self.emit("create", name, &driver_name);
         Ok((volume, true))
     }
 
@@ -79,22 +164,15 @@ impl VolumeTable {
     pub(crate) async fn ensure(
         &self,
         name: &str,
-        labels: Vec<(String, String)>,
+        mut wish: Wish,
         anonymous: bool,
         container: &str,
-    ) -> Result<(Mounted, bool)> {
+    ) -> Result<(Volume, bool)> {
         self.pending.lock().push((name.into(), container.into()));
-        let mut labels: BTreeMap<String, String> = labels.into_iter().collect();
         if anonymous {
-            labels.insert(ANONYMOUS.into(), String::new());
+            wish.labels.insert(ANONYMOUS.into(), String::new());
         }
-        let (_, new) = self.create(name, labels, BTreeMap::new()).await?;
-        Ok((
-            Mounted {
-                mountpoint: self.path(name).to_string_lossy().into_owned(),
-            },
-            new,
-        ))
+        self.create(name, wish).await
     }
 
     /// The container is known, or will never be.
@@ -103,26 +181,34 @@ impl VolumeTable {
     }
 
     /// Who uses it: known containers, and those being made.
-    pub fn user(&self, name: &str, except: &str) -> Option<String> {
-        let pending = self
-            .pending
-            .lock()
-            .iter()
-            .find(|(v, c)| v == name && c != except)
-            .map(|(_, c)| c.clone());
-        pending.or_else(|| volume_in_use(&self.registry, name, except))
+    pub fn users_of(&self, name: &str, except: &str) -> Vec<String> {
+        let mut users = volume_in_use(&self.registry, name, except);
+        let pending = self.pending.lock();
+        let pending = pending.iter().filter(|(v, c)| v == name && c != except);
+        for (_, container) in pending {
+            if !users.contains(container) {
+                users.push(container.clone());
+            }
+        }
+        users
     }
 
     /// Removes it unless somebody other than `except` uses it.
     pub async fn remove_unused(&self, name: &str, except: &str) -> Result<()> {
         let _turn = self.changing.lock().await;
-        if let Some(user) = self.user(name, except) {
-            return Err(volume_in_use_error(name, &user));
+        let users = self.users_of(name, except);
+        if !users.is_empty() {
+            return Err(volume_in_use_error(name, &users.join(", ")));
         }
-        self.get(name)?;
-        let (driver, owned) = (self.driver.clone(), name.to_string());
-        blocking(move || driver.remove(&owned).map_err(error)).await?;
-        self.emit("destroy", name);
+        let volume = self.get(name)?;
+        if volume.driver == LOCAL {
+            let (driver, owned) = (self.driver.clone(), name.to_string());
+            blocking(move || driver.remove(&owned).map_err(error)).await?;
+        } else {
+            let removed = self.foreign.remove(name, &volume.driver).await;
+            removed.map_err(|e| Error::new(e.class, format!("remove {name}: {}", e.message)))?;
+        }
+        self.emit("destroy", name, &volume.driver);
         Ok(())
     }
 
@@ -133,22 +219,30 @@ impl VolumeTable {
         wanted: &[(String, String)],
         tmp: PathBuf,
     ) -> Result<()> {
-        let (driver, rootfs, wanted) = (self.driver.clone(), rootfs.clone(), wanted.to_vec());
-        blocking(move || {
-            let layers = match &rootfs {
-                Rootfs::Overlay { lower, upper, .. } => {
-                    Layers::open(std::iter::once(upper.as_path()).chain(lower.iter().map(PathBuf::as_path)))
+        let (driver, rootfs) = (self.driver.clone(), rootfs.clone());
+        let wanted = self.only_filled(&rootfs, wanted).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        // Each by where its files are; one that is only there while it is used is mounted for this.
+        let user = format!("fill-{}", crate::ids::short(&crate::ids::new()));
+        let mut places = Vec::new();
+        for (name, path) in &wanted {
+            match self.mount(name, &user).await {
+                Ok(place) => places.push((
+                    place.unwrap_or_else(|| self.path(name)),
+                    name.clone(),
+                    path.clone(),
+                )),
+                // The container's start says why, as in Docker.
+                Err(error) => {
+                    tracing::debug!(volume = name, error = error.message, "not filled");
                 }
-                Rootfs::Directory(dir) => Layers::open([dir.as_path()]),
-            };
-            let layers = layers.map_err(|e| system(format!("open the image's layers: {e}")))?;
-            let there = |path: &str| layers.is_dir(path).unwrap_or(false);
-            let wanted: Vec<_> = wanted.into_iter().filter(|(_, path)| there(path)).collect();
-            if wanted.is_empty() {
-                return Ok(());
             }
+        }
+        let filled = blocking(move || {
             let view = View::open(&rootfs, &tmp)?;
-            for (name, path) in wanted {
+            for (place, name, path) in places {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
                 let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
                 let from = openat2(
@@ -160,16 +254,41 @@ impl VolumeTable {
                 )
                 .map_err(|e| system(format!("open {path} of the image: {e}")))?;
                 driver
-                    .copy_up(from.as_fd(), &name)
+                    .copy_up_to(from.as_fd(), &place)
                     .map_err(|e| system(format!("fill volume {name} from {path}: {e}")))?;
             }
             Ok(())
         })
+        .await;
+        for (name, _) in &wanted {
+            self.unmount(name, &user).await;
+        }
+        filled
+    }
+
+    /// Those that the image has a directory for.
+    async fn only_filled(
+        &self,
+        rootfs: &Rootfs,
+        wanted: &[(String, String)],
+    ) -> Result<Vec<(String, String)>> {
+        let (rootfs, wanted) = (rootfs.clone(), wanted.to_vec());
+        blocking(move || {
+            let layers = match &rootfs {
+                Rootfs::Overlay { lower, upper, .. } => {
+                    Layers::open(std::iter::once(upper.as_path()).chain(lower.iter().map(PathBuf::as_path)))
+                }
+                Rootfs::Directory(dir) => Layers::open([dir.as_path()]),
+            };
+            let layers = layers.map_err(|e| system(format!("open the image's layers: {e}")))?;
+            let there = |path: &str| layers.is_dir(path).unwrap_or(false);
+            Ok(wanted.into_iter().filter(|(_, path)| there(path)).collect())
+        })
         .await
     }
 
-    pub(crate) fn emit(&self, action: &str, name: &str) {
-        let attributes = BTreeMap::from([("driver".to_string(), "local".to_string())]);
+    pub(crate) fn emit(&self, action: &str, name: &str, driver: &str) {
+        let attributes = BTreeMap::from([("driver".to_string(), driver.to_string())]);
         self.events.publish("volume", action, name, attributes);
     }
 }
@@ -198,12 +317,23 @@ impl VolumeTable {
     }
 }
 
+fn foreign(name: &str, known: Known) -> Volume {
+    Volume {
+        name: name.into(),
+        driver: known.driver,
+        created_at: String::new(),
+        labels: known.labels,
+        options: known.options,
+        mountpoint: String::new(),
+    }
+}
+
 /// The driver's error in the API's classes.
 pub(super) fn error(e: shoal_node_drivers_volumes::Error) -> crate::error::Error {
     use shoal_node_drivers_volumes::Error as E;
     match &e {
         E::NotFound(_) => not_found(e.to_string()),
         E::InvalidParameter(_) => invalid(e.to_string()),
-        E::Storage { .. } => system(e.to_string()),
+        E::Storage { .. } | E::Mount { .. } => system(e.to_string()),
     }
 }

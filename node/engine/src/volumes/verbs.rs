@@ -1,14 +1,15 @@
 //! `docker volume …`.
 
-use super::table::{ANONYMOUS, VolumeTable};
+use super::foreign::Seen;
+use super::table::{self, ANONYMOUS, LOCAL, VolumeTable, Wish};
 use crate::containers::Registry;
-use crate::error::{Result, invalid, not_found};
+use crate::error::{Result, invalid};
 use crate::ids;
 use async_trait::async_trait;
 use shoal_api_backend as api;
 use shoal_api_types::volume::*;
 use shoal_api_types::{Dict, Filters, Slice};
-use shoal_node_drivers_volumes as driver;
+use std::collections::BTreeMap;
 
 #[derive(Clone)]
 pub struct Volumes {
@@ -21,25 +22,34 @@ impl Volumes {
         Volumes { table, registry }
     }
 
-    fn show(&self, volume: &driver::Volume) -> Volume {
+    fn show(&self, volume: &table::Volume) -> Volume {
+        let dict = |map: &BTreeMap<String, String>| match map.is_empty() {
+            true => Dict::nil(),
+            false => map.clone().into(),
+        };
         Volume {
             created_at: volume.created_at.parse().unwrap_or_default(),
-            driver: "local".into(),
-            labels: if volume.labels.is_empty() {
-                Dict::nil()
-            } else {
-                volume.labels.clone().into()
-            },
-            mountpoint: volume.mountpoint.to_string_lossy().into_owned(),
+            driver: volume.driver.clone(),
+            labels: dict(&volume.labels),
+            mountpoint: volume.mountpoint.clone(),
             name: volume.name.clone(),
-            options: if volume.options.is_empty() {
-                Dict::nil()
-            } else {
-                volume.options.clone().into()
-            },
-            scope: "local".into(),
+            options: dict(&volume.options),
+            scope: LOCAL.into(),
             ..Volume::default()
         }
+    }
+
+    /// With what a plugin knows of it.
+    async fn show_all(&self, volume: &table::Volume) -> Volume {
+        let mut shown = self.show(volume);
+        if volume.driver != LOCAL {
+            let foreign = self.table.foreign();
+            shown.scope = foreign.scope(&volume.driver).await;
+            if let Some(seen) = foreign.look(&volume.name, &volume.driver).await {
+                complete(&mut shown, seen);
+            }
+        }
+        shown
     }
 
     /// How many containers use it.
@@ -59,6 +69,7 @@ impl Volumes {
         let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let mut out = Vec::new();
         for volume in self.table.driver().list() {
+            let volume = table::Volume::from(volume);
             let mut shown = self.show(&volume);
             shown.usage_data = Some(VolumeUsage {
                 ref_count: signed(self.users(&volume.name) as u64),
@@ -67,6 +78,46 @@ impl Volumes {
             out.push(shown);
         }
         out
+    }
+
+    /// What plugins keep: ours, and what else they list.
+    async fn others(&self, ours: &[&table::Volume]) -> Vec<Volume> {
+        let listed = self.table.foreign().list().await;
+        let mut scopes: BTreeMap<String, String> = BTreeMap::new();
+        let mut out: Vec<Volume> = ours.iter().map(|v| self.show(v)).collect();
+        for (driver, seen) in listed {
+            match out.iter_mut().find(|v| v.name == seen.name && v.driver == driver) {
+                Some(shown) => complete(shown, seen),
+                None => {
+                    let mut shown = Volume {
+                        name: seen.name.clone(),
+                        driver,
+                        scope: LOCAL.into(),
+                        ..Volume::default()
+                    };
+                    complete(&mut shown, seen);
+                    out.push(shown);
+                }
+            }
+        }
+        for shown in &mut out {
+            if !scopes.contains_key(&shown.driver) {
+                let scope = self.table.foreign().scope(&shown.driver).await;
+                scopes.insert(shown.driver.clone(), scope);
+            }
+            shown.scope = scopes[&shown.driver].clone();
+        }
+        out
+    }
+}
+
+fn complete(shown: &mut Volume, seen: Seen) {
+    shown.mountpoint = seen.mountpoint;
+    if let Some(created) = seen.created_at {
+        shown.created_at = created.parse().unwrap_or_default();
+    }
+    if let Some(status) = seen.status {
+        shown.status = status.into();
     }
 }
 
@@ -78,23 +129,22 @@ impl api::Volumes for Volumes {
         }
         let dangling = filters
             .get_bool("dangling")
-            .map_err(|v| invalid(format!("invalid filter 'dangling={v}'")))?;
-        let passes = |volume: &driver::Volume| {
+            .map_err(|v| invalid(format!("invalid filter 'dangling=[{v}]'")))?;
+        let passes = |volume: &Volume| {
             let label = |key: &str| volume.labels.get(key).map(String::as_str);
             let named = !filters.contains("name") || filters.get("name").any(|n| volume.name.contains(n));
             named
-                && filters.matches("driver", "local")
+                && filters.matches("driver", &volume.driver)
                 && filters.matches_labels("label", label)
                 && dangling.is_none_or(|d| d == (self.users(&volume.name) == 0))
         };
-        let volumes = self
-            .table
-            .driver()
-            .list()
-            .iter()
-            .filter(|v| passes(v))
-            .map(|v| self.show(v))
-            .collect();
+        let ours = self.table.list();
+        let (local, others): (Vec<_>, Vec<_>) = ours.iter().partition(|v| v.driver == LOCAL);
+        let mut volumes: Vec<Volume> = local.into_iter().map(|v| self.show(v)).collect();
+        if !others.is_empty() || !self.table.foreign().drivers().is_empty() {
+            volumes.extend(self.others(&others).await);
+        }
+        volumes.retain(passes);
         Ok(VolumeListResponse {
             volumes,
             warnings: Slice::nil(),
@@ -102,16 +152,10 @@ impl api::Volumes for Volumes {
     }
 
     async fn inspect(&self, name: &str) -> Result<Volume> {
-        Ok(self.show(&self.table.get(name)?))
+        Ok(self.show_all(&self.table.get(name)?).await)
     }
 
     async fn create(&self, request: VolumeCreateRequest) -> Result<Volume> {
-        if !matches!(request.driver.as_str(), "" | "local") {
-            return Err(not_found(format!(
-                "create {}: error looking up volume plugin {1}: plugin {1:?} not found",
-                request.name, request.driver
-            )));
-        }
         let mut labels = request.labels.into_map();
         let name = match request.name.as_str() {
             "" => {
@@ -120,11 +164,17 @@ impl api::Volumes for Volumes {
             }
             name => name.to_string(),
         };
-        let (volume, _) = self
-            .table
-            .create(&name, labels, request.driver_opts.into_map())
-            .await?;
-        Ok(self.show(&volume))
+        let wish = Wish {
+            driver: request.driver,
+            labels,
+            options: request.driver_opts.into_map(),
+        };
+        let (volume, _) = self.table.create(&name, wish).await?;
+        let mut shown = self.show(&volume);
+        if volume.driver != LOCAL {
+            shown.scope = self.table.foreign().scope(&volume.driver).await;
+        }
+        Ok(shown)
     }
 
     async fn remove(&self, name: &str, force: bool) -> Result<()> {
@@ -140,7 +190,11 @@ impl api::Volumes for Volumes {
         }
         let all = filters
             .get_bool("all")
-            .map_err(|v| invalid(format!("invalid filter 'all={v}'")))?
+            .map_err(|v| {
+                invalid(format!(
+                    "invalid filter 'all': strconv.ParseBool: parsing {v:?}: invalid syntax"
+                ))
+            })?
             .unwrap_or(false);
         let mut deleted: Vec<String> = Vec::new();
         let mut space_reclaimed = 0;
@@ -151,7 +205,7 @@ impl api::Volumes for Volumes {
             if !wanted
                 || excluded
                 || !filters.matches_labels("label", label)
-                || self.table.user(&volume.name, "").is_some()
+                || !self.table.users_of(&volume.name, "").is_empty()
             {
                 continue;
             }

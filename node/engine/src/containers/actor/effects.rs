@@ -121,6 +121,7 @@ impl Actor {
     }
 
     pub(super) fn release(&mut self) {
+        self.kit.volumes.release(&self.record);
         let endpoints = std::mem::take(&mut self.run.endpoints);
         if !endpoints.is_empty() {
             self.kit.networks.release(&self.record.id, &endpoints);

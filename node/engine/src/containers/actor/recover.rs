@@ -15,6 +15,10 @@ impl Actor {
             let _ = self.step(Input::FoundNothing).await;
             return;
         }
+        if live {
+            // It used them when this was written; what has ended since lets go of them like any other.
+            self.kit.volumes.readopt(&self.record).await;
+        }
         match Shim::adopt(&self.run_dir, &exit_file).await {
             // Held before its exec: the daemon died while it started this one, and nobody was told that it ran.
             Ok(Found::Running {
