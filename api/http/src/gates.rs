@@ -214,9 +214,7 @@ pub(crate) fn images(list: &mut [ImageSummary], version: ApiVersion, manifests: 
 }
 
 pub(crate) fn image(mut image: ImageInspect, version: ApiVersion) -> Value {
-    if !version.at_least(44) {
-        image.virtual_size = image.size;
-    }
+    image.virtual_size = if version.at_least(44) { 0 } else { image.size };
     if !version.at_least(48) {
         image.descriptor = None;
         image.manifests = Default::default();

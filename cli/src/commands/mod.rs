@@ -5,6 +5,7 @@ use container as container_shared;
 mod image;
 mod network;
 mod node;
+mod options;
 mod parse;
 mod progress;
 mod service;

@@ -1,131 +1,12 @@
-//! Which options there are.
+//! Which options `run` and `create` have, and where in the request they go.
 
-use crate::commands::parse::*;
-use clap::{Arg, Command};
+use crate::commands::options::{self, Opt, Takes::*, opt};
+use crate::commands::parse::{one, switch};
+use clap::Command;
 
 pub fn args(command: Command) -> Command {
-    let command = command
-        .arg(many("add-host", "Add a custom host-to-IP mapping (host:ip)"))
-        .arg(many("attach", "Attach to STDIN, STDOUT or STDERR").short('a'))
-        .arg(many("cap-add", "Add Linux capabilities"))
-        .arg(many("cap-drop", "Drop Linux capabilities"))
-        .arg(one(
-            "cgroup-parent",
-            "string",
-            "Optional parent cgroup for the container",
-        ))
-        .arg(one(
-            "cgroupns",
-            "string",
-            "Cgroup namespace to use (host|private)",
-        ))
-        .arg(one("cidfile", "string", "Write the container ID to the file"))
-        .arg(one("cpu-period", "int", "Limit CPU CFS period"))
-        .arg(one("cpu-quota", "int", "Limit CPU CFS quota"))
-        .arg(one("cpu-shares", "int", "CPU shares (relative weight)").short('c'))
-        .arg(one("cpus", "decimal", "Number of CPUs"))
-        .arg(one(
-            "cpuset-cpus",
-            "string",
-            "CPUs in which to allow execution (0-3, 0,1)",
-        ))
-        .arg(one(
-            "cpuset-mems",
-            "string",
-            "MEMs in which to allow execution (0-3, 0,1)",
-        ))
-        .arg(many("device", "Add a host device to the container"))
-        .arg(many("dns", "Set custom DNS servers"))
-        .arg(many("dns-option", "Set DNS options"))
-        .arg(many("dns-search", "Set custom DNS search domains"))
-        .arg(one("domainname", "string", "Container NIS domain name"))
-        .arg(one(
-            "entrypoint",
-            "string",
-            "Overwrite the default ENTRYPOINT of the image",
-        ))
-        .arg(many("env", "Set environment variables").short('e'))
-        .arg(many("env-file", "Read in a file of environment variables"))
-        .arg(many("expose", "Expose a port or a range of ports"))
-        .arg(many("group-add", "Add additional groups to join"))
-        .arg(one("health-cmd", "string", "Command to run to check health"))
-        .arg(one(
-            "health-interval",
-            "duration",
-            "Time between running the check",
-        ))
-        .arg(one(
-            "health-retries",
-            "int",
-            "Consecutive failures needed to report unhealthy",
-        ))
-        .arg(one(
-            "health-start-period",
-            "duration",
-            "Start period before counting failures",
-        ))
-        .arg(one(
-            "health-timeout",
-            "duration",
-            "Maximum time to allow one check to run",
-        ))
-        .arg(
-            Arg::new("hostname")
-                .short('h')
-                .long("hostname")
-                .value_name("string")
-                .help("Container host name"),
-        )
-        .arg(switch(
-            "init",
-            "Run an init inside the container that forwards signals and reaps processes",
-        ))
-        .arg(switch("interactive", "Keep STDIN open even if not attached").short('i'))
-        .arg(one("ip", "string", "IPv4 address"))
-        .arg(one("ipc", "string", "IPC mode to use"))
-        .arg(many("label", "Set meta data on a container").short('l'))
-        .arg(one("log-driver", "string", "Logging driver for the container"))
-        .arg(many("log-opt", "Log driver options"))
-        .arg(one("mac-address", "string", "Container MAC address"))
-        .arg(one("memory", "bytes", "Memory limit").short('m'))
-        .arg(one("memory-reservation", "bytes", "Memory soft limit"))
-        .arg(one(
-            "memory-swap",
-            "bytes",
-            "Memory plus swap: -1 for unlimited swap",
-        ))
-        .arg(many("mount", "Attach a filesystem mount to the container"))
-        .arg(one("name", "string", "Assign a name to the container"))
-        .arg(many("network", "Connect a container to a network").visible_alias("net"))
-        .arg(many(
-            "network-alias",
-            "Add network-scoped alias for the container",
-        ))
-        .arg(switch(
-            "no-healthcheck",
-            "Disable any container-specified HEALTHCHECK",
-        ))
-        .arg(switch("oom-kill-disable", "Disable OOM Killer"))
-        .arg(one(
-            "oom-score-adj",
-            "int",
-            "Tune host's OOM preferences (-1000 to 1000)",
-        ))
-        .arg(one("pid", "string", "PID namespace to use"))
-        .arg(one(
-            "pids-limit",
-            "int",
-            "Tune container pids limit (set -1 for unlimited)",
-        ))
-        .arg(one(
-            "platform",
-            "string",
-            "Set platform if server is multi-platform capable",
-        ))
-        .arg(switch("privileged", "Give extended privileges to this container"));
-    command
-        .arg(many("publish", "Publish a container's port(s) to the host").short('p'))
-        .arg(switch("publish-all", "Publish all exposed ports to random ports").short('P'))
+    options::args(command, OPTIONS)
+        .mut_arg("network", |arg| arg.visible_alias("net"))
         .arg(
             one(
                 "pull",
@@ -134,11 +15,6 @@ pub fn args(command: Command) -> Command {
             )
             .default_value("missing"),
         )
-        .arg(switch("quiet", "Suppress the pull output").short('q'))
-        .arg(switch(
-            "read-only",
-            "Mount the container's root filesystem as read only",
-        ))
         .arg(
             one(
                 "restart",
@@ -147,34 +23,110 @@ pub fn args(command: Command) -> Command {
             )
             .default_value("no"),
         )
-        .arg(switch("rm", "Automatically remove the container when it exits"))
-        .arg(one("runtime", "string", "Runtime to use for this container"))
-        .arg(many("security-opt", "Security Options"))
-        .arg(one("shm-size", "bytes", "Size of /dev/shm"))
-        .arg(one("stop-signal", "string", "Signal to stop the container"))
-        .arg(one(
-            "stop-timeout",
-            "int",
-            "Timeout (in seconds) to stop a container",
-        ))
-        .arg(many("sysctl", "Sysctl options"))
-        .arg(many("tmpfs", "Mount a tmpfs directory"))
-        .arg(switch("tty", "Allocate a pseudo-TTY").short('t'))
-        .arg(many("ulimit", "Ulimit options"))
         .arg(
-            one(
-                "user",
-                "string",
-                "Username or UID (format: <name|uid>[:<group|gid>])",
-            )
-            .short('u'),
+            switch("disable-content-trust", "Skip image verification")
+                .default_value("true")
+                .hide(true),
         )
-        .arg(one("userns", "string", "User namespace to use"))
-        .arg(one("uts", "string", "UTS namespace to use"))
-        .arg(many("volume", "Bind mount a volume").short('v'))
-        .arg(many(
-            "volumes-from",
-            "Mount volumes from the specified container(s)",
-        ))
-        .arg(one("workdir", "string", "Working directory inside the container").short('w'))
 }
+
+/// Rows without a place are read by `request` and `host`, since their text means more than one value.
+#[rustfmt::skip]
+pub const OPTIONS: &[Opt] = &[
+    opt("add-host", List, "HostConfig/ExtraHosts", "Add a custom host-to-IP mapping (host:ip)"),
+    opt("annotation", List, "", "Add an annotation to the container (passed through to the OCI runtime)"),
+    opt("attach a", List, "", "Attach to STDIN, STDOUT or STDERR"),
+    opt("blkio-weight", Int, "HostConfig/BlkioWeight", "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)"),
+    opt("blkio-weight-device", List, "", "Block IO weight (relative device weight)"),
+    opt("cap-add", List, "HostConfig/CapAdd", "Add Linux capabilities"),
+    opt("cap-drop", List, "HostConfig/CapDrop", "Drop Linux capabilities"),
+    opt("cgroup-parent", Text, "HostConfig/CgroupParent", "Optional parent cgroup for the container"),
+    opt("cgroupns", Text, "HostConfig/CgroupnsMode", "Cgroup namespace to use (host|private); empty for the daemon's default"),
+    opt("cidfile", Text, "HostConfig/ContainerIDFile", "Write the container ID to the file"),
+    opt("cpu-count", Int, "HostConfig/CpuCount", "CPU count (Windows only)"),
+    opt("cpu-percent", Int, "HostConfig/CpuPercent", "CPU percent (Windows only)"),
+    opt("cpu-period", Int, "HostConfig/CpuPeriod", "Limit CPU CFS (Completely Fair Scheduler) period"),
+    opt("cpu-quota", Int, "HostConfig/CpuQuota", "Limit CPU CFS (Completely Fair Scheduler) quota"),
+    opt("cpu-rt-period", Int, "HostConfig/CpuRealtimePeriod", "Limit CPU real-time period in microseconds"),
+    opt("cpu-rt-runtime", Int, "HostConfig/CpuRealtimeRuntime", "Limit CPU real-time runtime in microseconds"),
+    opt("cpu-shares c", Int, "HostConfig/CpuShares", "CPU shares (relative weight)"),
+    opt("cpus", Cpus, "HostConfig/NanoCpus", "Number of CPUs"),
+    opt("cpuset-cpus", Text, "HostConfig/CpusetCpus", "CPUs in which to allow execution (0-3, 0,1)"),
+    opt("cpuset-mems", Text, "HostConfig/CpusetMems", "MEMs in which to allow execution (0-3, 0,1)"),
+    opt("device", List, "", "Add a host device to the container"),
+    opt("device-cgroup-rule", List, "HostConfig/DeviceCgroupRules", "Add a rule to the cgroup allowed devices list"),
+    opt("device-read-bps", List, "", "Limit read rate (bytes per second) from a device"),
+    opt("device-read-iops", List, "", "Limit read rate (IO per second) from a device"),
+    opt("device-write-bps", List, "", "Limit write rate (bytes per second) to a device"),
+    opt("device-write-iops", List, "", "Limit write rate (IO per second) to a device"),
+    opt("dns", List, "HostConfig/Dns", "Set custom DNS servers"),
+    opt("dns-option", List, "HostConfig/DnsOptions", "Set DNS options"),
+    opt("dns-search", List, "HostConfig/DnsSearch", "Set custom DNS search domains"),
+    opt("domainname", Text, "Domainname", "Container NIS domain name"),
+    opt("entrypoint", Text, "", "Overwrite the default ENTRYPOINT of the image"),
+    opt("env e", List, "", "Set environment variables"),
+    opt("env-file", List, "", "Read in a file of environment variables"),
+    opt("expose", List, "", "Expose a port or a range of ports"),
+    opt("gpus", Text, "", "GPU devices to add to the container ('all' to pass all GPUs)"),
+    opt("group-add", List, "HostConfig/GroupAdd", "Add additional groups to join"),
+    opt("health-cmd", Text, "", "Command to run to check health"),
+    opt("health-interval", Duration, "Healthcheck/Interval", "Time between running the check (ms|s|m|h)"),
+    opt("health-retries", Int, "Healthcheck/Retries", "Consecutive failures needed to report unhealthy"),
+    opt("health-start-interval", Duration, "Healthcheck/StartInterval", "Time between running the check during the start period (ms|s|m|h)"),
+    opt("health-start-period", Duration, "Healthcheck/StartPeriod", "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)"),
+    opt("health-timeout", Duration, "Healthcheck/Timeout", "Maximum time to allow one check to run (ms|s|m|h)"),
+    opt("hostname h", Text, "Hostname", "Container host name"),
+    opt("init", Switch, "HostConfig/Init", "Run an init inside the container that forwards signals and reaps processes"),
+    opt("interactive i", Switch, "OpenStdin", "Keep STDIN open even if not attached"),
+    opt("io-maxbandwidth", Bytes, "HostConfig/IOMaximumBandwidth", "Maximum IO bandwidth limit for the system drive (Windows only)"),
+    opt("io-maxiops", Int, "HostConfig/IOMaximumIOps", "Maximum IOps limit for the system drive (Windows only)"),
+    opt("ip", Text, "", "IPv4 address (e.g., 172.30.100.104)"),
+    opt("ip6", Text, "", "IPv6 address (e.g., 2001:db8::33)"),
+    opt("ipc", Text, "HostConfig/IpcMode", "IPC mode to use"),
+    opt("isolation", Text, "HostConfig/Isolation", "Container isolation technology"),
+    opt("kernel-memory", Bytes, "HostConfig/KernelMemory", "Kernel memory limit"),
+    opt("label l", List, "", "Set meta data on a container"),
+    opt("label-file", List, "", "Read in a line delimited file of labels"),
+    opt("link", List, "HostConfig/Links", "Add link to another container"),
+    opt("link-local-ip", List, "", "Container IPv4/IPv6 link-local addresses"),
+    opt("log-driver", Text, "", "Logging driver for the container"),
+    opt("log-opt", List, "", "Log driver options"),
+    opt("mac-address", Text, "MacAddress", "Container MAC address (e.g., 92:d0:c6:0a:29:33)"),
+    opt("memory m", Bytes, "HostConfig/Memory", "Memory limit"),
+    opt("memory-reservation", Bytes, "HostConfig/MemoryReservation", "Memory soft limit"),
+    opt("memory-swap", Bytes, "HostConfig/MemorySwap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap"),
+    opt("memory-swappiness", Int, "HostConfig/MemorySwappiness", "Tune container memory swappiness (0 to 100) (default -1)"),
+    opt("mount", List, "", "Attach a filesystem mount to the container"),
+    opt("name", Text, "", "Assign a name to the container"),
+    opt("network", List, "", "Connect a container to a network"),
+    opt("network-alias", List, "", "Add network-scoped alias for the container"),
+    opt("no-healthcheck", Switch, "", "Disable any container-specified HEALTHCHECK"),
+    opt("oom-kill-disable", Switch, "HostConfig/OomKillDisable", "Disable OOM Killer"),
+    opt("oom-score-adj", Int, "HostConfig/OomScoreAdj", "Tune host's OOM preferences (-1000 to 1000)"),
+    opt("pid", Text, "HostConfig/PidMode", "PID namespace to use"),
+    opt("pids-limit", Int, "HostConfig/PidsLimit", "Tune container pids limit (set -1 for unlimited)"),
+    opt("platform", Text, "", "Set platform if server is multi-platform capable"),
+    opt("privileged", Switch, "HostConfig/Privileged", "Give extended privileges to this container"),
+    opt("publish p", List, "", "Publish a container's port(s) to the host"),
+    opt("publish-all P", Switch, "HostConfig/PublishAllPorts", "Publish all exposed ports to random ports"),
+    opt("quiet q", Switch, "", "Suppress the pull output"),
+    opt("read-only", Switch, "HostConfig/ReadonlyRootfs", "Mount the container's root filesystem as read only"),
+    opt("rm", Switch, "HostConfig/AutoRemove", "Automatically remove the container and its associated anonymous volumes when it exits"),
+    opt("runtime", Text, "HostConfig/Runtime", "Runtime to use for this container"),
+    opt("security-opt", List, "", "Security Options"),
+    opt("shm-size", Bytes, "HostConfig/ShmSize", "Size of /dev/shm"),
+    opt("stop-signal", Text, "StopSignal", "Signal to stop the container"),
+    opt("stop-timeout", Int, "StopTimeout", "Timeout (in seconds) to stop a container"),
+    opt("storage-opt", List, "", "Storage driver options for the container"),
+    opt("sysctl", List, "", "Sysctl options"),
+    opt("tmpfs", List, "", "Mount a tmpfs directory"),
+    opt("tty t", Switch, "Tty", "Allocate a pseudo-TTY"),
+    opt("ulimit", List, "", "Ulimit options"),
+    opt("user u", Text, "User", "Username or UID (format: <name|uid>[:<group|gid>])"),
+    opt("userns", Text, "HostConfig/UsernsMode", "User namespace to use"),
+    opt("uts", Text, "HostConfig/UTSMode", "UTS namespace to use"),
+    opt("volume v", List, "", "Bind mount a volume"),
+    opt("volume-driver", Text, "HostConfig/VolumeDriver", "Optional volume driver for the container"),
+    opt("volumes-from", List, "HostConfig/VolumesFrom", "Mount volumes from the specified container(s)"),
+    opt("workdir w", Text, "WorkingDir", "Working directory inside the container"),
+];

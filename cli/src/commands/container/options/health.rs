@@ -1,30 +1,19 @@
-//! The request's `Healthcheck`.
+//! What of the request's `Healthcheck` is more than a value.
 
 use crate::commands::parse::*;
-use crate::format::duration_of;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::ArgMatches;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
-pub fn health(m: &ArgMatches) -> Result<Option<Json>> {
+/// The timings are laid there already.
+pub fn health(m: &ArgMatches, request: &mut Json) -> Result<()> {
     if on(m, "no-healthcheck") {
-        return Ok(Some(json!({"Test": ["NONE"]})));
-    }
-    let mut health = Map::new();
-    if let Some(command) = text(m, "health-cmd") {
-        health.insert("Test".into(), json!(["CMD-SHELL", command]));
-    }
-    for (flag, key) in [
-        ("health-interval", "Interval"),
-        ("health-timeout", "Timeout"),
-        ("health-start-period", "StartPeriod"),
-    ] {
-        if let Some(value) = text(m, flag) {
-            health.insert(key.into(), Json::from(duration_of(value)?));
+        if !request["Healthcheck"].is_null() || text(m, "health-cmd").is_some() {
+            bail!("--no-healthcheck conflicts with --health-* options");
         }
+        request["Healthcheck"] = json!({"Test": ["NONE"]});
+    } else if let Some(command) = text(m, "health-cmd") {
+        request["Healthcheck"]["Test"] = json!(["CMD-SHELL", command]);
     }
-    if let Some(retries) = number::<i64>(m, "health-retries")? {
-        health.insert("Retries".into(), Json::from(retries));
-    }
-    Ok((!health.is_empty()).then_some(Json::Object(health)))
+    Ok(())
 }

@@ -1,144 +1,72 @@
-//! The request's `HostConfig`.
+//! The members of the request's `HostConfig` whose options are more than a value.
 
+use super::devices;
 use crate::commands::parse::*;
-use crate::format::bytes_of;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ArgMatches;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 
-pub fn host_config(m: &ArgMatches, bindings: Map<String, Json>, binds: Vec<String>) -> Result<Json> {
-    let mut host = Map::new();
-    let mut put = |key: &str, value: Json| {
-        host.insert(key.to_owned(), value);
-    };
-    put("PortBindings", Json::Object(bindings));
-    put("PublishAllPorts", Json::from(on(m, "publish-all")));
-    put("Binds", json!(binds));
-    put("AutoRemove", Json::from(on(m, "rm")));
-    put("Privileged", Json::from(on(m, "privileged")));
-    put("ReadonlyRootfs", Json::from(on(m, "read-only")));
-    if on(m, "init") {
-        put("Init", Json::from(true));
+/// Plain values are laid there already.
+pub fn host_config(m: &ArgMatches, host: &mut Json) -> Result<()> {
+    host["RestartPolicy"] = restart(text(m, "restart").unwrap_or("no"))?;
+    if on(m, "rm") && host["RestartPolicy"]["Name"] != "no" {
+        bail!("conflicting options: cannot specify both --restart and --rm");
     }
-    if on(m, "oom-kill-disable") {
-        put("OomKillDisable", Json::from(true));
-    }
-    put("RestartPolicy", restart(text(m, "restart").unwrap_or("no"))?);
-    put(
-        "NetworkMode",
-        Json::from(list(m, "network").first().map_or("default", String::as_str)),
+    let networks = list(m, "network");
+    let first = networks.first().map(|n| super::networks::name_of(n));
+    host["NetworkMode"] = json!(first.unwrap_or_else(|| "default".into()));
+    host["SecurityOpt"] = json!(
+        list(m, "security-opt")
+            .iter()
+            .map(|o| security(o))
+            .collect::<Result<Vec<_>>>()?
     );
+    host["LogConfig"] =
+        json!({"Type": text(m, "log-driver").unwrap_or_default(), "Config": pairs(&list(m, "log-opt"))});
     for (flag, key) in [
-        ("cap-add", "CapAdd"),
-        ("cap-drop", "CapDrop"),
-        ("add-host", "ExtraHosts"),
-        ("dns", "Dns"),
-        ("dns-option", "DnsOptions"),
-        ("dns-search", "DnsSearch"),
-        ("group-add", "GroupAdd"),
-        ("volumes-from", "VolumesFrom"),
+        ("sysctl", "Sysctls"),
+        ("storage-opt", "StorageOpt"),
+        ("annotation", "Annotations"),
     ] {
         let values = list(m, flag);
         if !values.is_empty() {
-            put(key, json!(values));
+            host[key] = Json::Object(pairs(&values));
         }
     }
-    let mut security = Vec::new();
-    for option in list(m, "security-opt") {
-        // A profile is sent by content: the daemon may be on another machine.
-        match option.strip_prefix("seccomp=") {
-            Some(path) if path != "unconfined" && path != "builtin" => {
-                let profile = std::fs::read_to_string(path)
-                    .with_context(|| format!("opening seccomp profile ({path}) failed"))?;
-                security.push(format!("seccomp={profile}"));
-            }
-            _ => security.push(option),
-        }
-    }
-    put("SecurityOpt", json!(security));
-    for (flag, key) in [
-        ("ipc", "IpcMode"),
-        ("pid", "PidMode"),
-        ("uts", "UTSMode"),
-        ("userns", "UsernsMode"),
-        ("cgroupns", "CgroupnsMode"),
-        ("cgroup-parent", "CgroupParent"),
-        ("cpuset-cpus", "CpusetCpus"),
-        ("cpuset-mems", "CpusetMems"),
-        ("runtime", "Runtime"),
-        ("cidfile", "ContainerIDFile"),
-    ] {
-        if let Some(value) = text(m, flag) {
-            put(key, Json::from(value));
-        }
-    }
-    for (flag, key) in [
-        ("memory", "Memory"),
-        ("memory-reservation", "MemoryReservation"),
-        ("shm-size", "ShmSize"),
-    ] {
-        if let Some(value) = text(m, flag) {
-            put(key, Json::from(bytes_of(value)?));
-        }
-    }
-    if let Some(value) = text(m, "memory-swap") {
-        put(
-            "MemorySwap",
-            Json::from(if value == "-1" { -1 } else { bytes_of(value)? }),
-        );
-    }
-    if let Some(value) = text(m, "cpus") {
-        put("NanoCpus", Json::from(nano_cpus(value)?));
-    }
-    for (flag, key) in [
-        ("cpu-shares", "CpuShares"),
-        ("cpu-period", "CpuPeriod"),
-        ("cpu-quota", "CpuQuota"),
-        ("pids-limit", "PidsLimit"),
-        ("oom-score-adj", "OomScoreAdj"),
-    ] {
-        if let Some(value) = number::<i64>(m, flag)? {
-            put(key, Json::from(value));
-        }
-    }
-    put(
-        "LogConfig",
-        json!({"Type": text(m, "log-driver").unwrap_or_default(), "Config": pairs(&list(m, "log-opt"))}),
-    );
-    put("Sysctls", Json::Object(pairs(&list(m, "sysctl"))));
     let tmpfs = list(m, "tmpfs").into_iter().map(|t| {
         let (path, options) = t.split_once(':').unwrap_or((&t, ""));
         (path.to_owned(), Json::from(options))
     });
-    put("Tmpfs", Json::Object(tmpfs.collect()));
-    put(
-        "Ulimits",
-        Json::Array(
-            list(m, "ulimit")
-                .iter()
-                .map(|u| ulimit(u))
-                .collect::<Result<_>>()?,
-        ),
-    );
-    put(
-        "Devices",
-        Json::Array(
-            list(m, "device")
-                .iter()
-                .map(|d| device(d))
-                .collect::<Result<_>>()?,
-        ),
-    );
-    put(
-        "Mounts",
-        Json::Array(list(m, "mount").iter().map(|x| mount(x)).collect::<Result<_>>()?),
-    );
-    Ok(Json::Object(host))
+    host["Tmpfs"] = Json::Object(tmpfs.collect());
+    host["Ulimits"] = each_of(m, "ulimit", ulimit)?;
+    host["Mounts"] = each_of(m, "mount", mount)?;
+    devices::lay(m, host)
 }
 
-fn restart(policy: &str) -> Result<Json> {
+pub fn each_of(m: &ArgMatches, flag: &str, read: fn(&str) -> Result<Json>) -> Result<Json> {
+    Ok(Json::Array(
+        list(m, flag).iter().map(|x| read(x)).collect::<Result<_>>()?,
+    ))
+}
+
+/// A profile is sent by content: the daemon may be on another machine.
+fn security(option: &str) -> Result<String> {
+    match option.strip_prefix("seccomp=") {
+        Some(path) if path != "unconfined" && path != "builtin" => {
+            let profile = std::fs::read_to_string(path)
+                .with_context(|| format!("opening seccomp profile ({path}) failed"))?;
+            Ok(format!("seccomp={profile}"))
+        }
+        _ => Ok(option.to_owned()),
+    }
+}
+
+pub fn restart(policy: &str) -> Result<Json> {
     let (name, count) = policy.split_once(':').unwrap_or((policy, "0"));
-    let count: u64 = count
+    if name.is_empty() && policy.contains(':') {
+        bail!("invalid restart policy format: no policy provided before colon");
+    }
+    let count: i64 = count
         .parse()
         .map_err(|_| anyhow!("invalid restart policy format: maximum retry count must be an integer"))?;
     Ok(json!({"Name": name, "MaximumRetryCount": count}))
@@ -149,17 +77,25 @@ fn ulimit(text: &str) -> Result<Json> {
     let (name, values) = text.split_once('=').ok_or_else(bad)?;
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
     let parse = |v: &str| v.parse::<i64>().map_err(|_| bad());
-    Ok(json!({"Name": name, "Soft": parse(soft)?, "Hard": parse(hard)?}))
+    let (soft, hard) = (parse(soft)?, parse(hard)?);
+    if hard >= 0 && (soft > hard || soft < 0) {
+        bail!("ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}");
+    }
+    Ok(json!({"Name": name, "Soft": soft, "Hard": hard}))
 }
 
-fn device(text: &str) -> Result<Json> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let (host, inside, access) = match parts[..] {
-        [host] => (host, host, "rwm"),
-        [host, access] if !access.starts_with('/') => (host, host, access),
-        [host, inside] => (host, inside, "rwm"),
-        [host, inside, access] => (host, inside, access),
-        _ => bail!("invalid device specification: {text}"),
-    };
-    Ok(json!({"PathOnHost": host, "PathInContainer": inside, "CgroupPermissions": access}))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_and_policies() {
+        assert_eq!(
+            ulimit("nofile=10:20").unwrap(),
+            json!({"Name": "nofile", "Soft": 10, "Hard": 20})
+        );
+        assert!(ulimit("nofile=20:10").is_err() && ulimit("nofile").is_err() && ulimit("core=-1").is_ok());
+        assert_eq!(restart("on-failure:3").unwrap()["MaximumRetryCount"], 3);
+        assert!(restart("on-failure:x").is_err() && restart(":3").is_err());
+    }
 }

@@ -1,68 +1,37 @@
 //! The request: what it says of the container itself.
 
-use super::health::health;
-use super::host::host_config;
-use super::ports::expand;
+use super::{args::OPTIONS, health::health, host::host_config, networks::endpoints, ports::expand};
+use crate::commands::options::lay;
 use crate::commands::parse::*;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ArgMatches;
 use serde_json::{Map, Value as Json, json};
 
 /// The body of `POST /containers/create`. `attach` is whether the client stays attached (a foreground run).
 pub fn request(m: &ArgMatches, attach: bool) -> Result<Json> {
-    let mut body = Map::new();
+    let mut body = json!({"Image": required(m, "image")?, "HostConfig": {}});
+    lay(m, OPTIONS, &mut body)?;
     let command = list(m, "command");
-    let mut put = |key: &str, value: Json| {
-        body.insert(key.to_owned(), value);
-    };
-    put("Image", Json::from(required(m, "image")?));
     if !command.is_empty() {
-        put("Cmd", json!(command));
-    }
-    for (flag, key) in [
-        ("hostname", "Hostname"),
-        ("domainname", "Domainname"),
-        ("user", "User"),
-        ("workdir", "WorkingDir"),
-        ("stop-signal", "StopSignal"),
-        ("mac-address", "MacAddress"),
-    ] {
-        if let Some(value) = text(m, flag) {
-            put(key, Json::from(value));
-        }
+        body["Cmd"] = json!(command);
     }
     if let Some(entrypoint) = text(m, "entrypoint") {
         // An empty one resets the image's.
-        put("Entrypoint", json!([entrypoint]));
+        body["Entrypoint"] = json!([entrypoint]);
     }
-    let mut env = Vec::new();
-    for file in list(m, "env-file") {
-        env.extend(lines_of(&file)?);
-    }
-    env.extend(list(m, "env"));
-    put("Env", json!(environment(&env)));
-    put("Labels", Json::Object(pairs(&list(m, "label"))));
-    let (stdin, tty) = (on(m, "interactive"), on(m, "tty"));
-    put("Tty", Json::from(tty));
-    put("OpenStdin", Json::from(stdin));
-    put("StdinOnce", Json::from(stdin && attach));
-    put("AttachStdin", Json::from(stdin && attach));
-    put("AttachStdout", Json::from(attach));
-    put("AttachStderr", Json::from(attach));
-    if let Some(seconds) = number::<i64>(m, "stop-timeout")? {
-        put("StopTimeout", Json::from(seconds));
-    }
-    if let Some(health) = health(m)? {
-        put("Healthcheck", health);
-    }
+    body["Env"] = json!(environment(&with_files(m, "env-file", "env")?));
+    body["Labels"] = Json::Object(pairs(&with_files(m, "label-file", "label")?));
+    let wanted = streams(m, attach)?;
+    body["AttachStdin"] = Json::from(wanted.stdin);
+    body["AttachStdout"] = Json::from(wanted.stdout);
+    body["AttachStderr"] = Json::from(wanted.stderr);
+    body["StdinOnce"] = Json::from(wanted.stdin);
+    health(m, &mut body)?;
     let (mut exposed, mut bindings) = (Map::new(), Map::new());
     for spec in list(m, "expose") {
-        let spec = if spec.contains('/') {
-            spec
-        } else {
-            format!("{spec}/tcp")
-        };
-        exposed.insert(spec, json!({}));
+        for (port, _, _) in expand(&spec)? {
+            exposed.insert(port, json!({}));
+        }
     }
     for spec in list(m, "publish") {
         for (container, ip, host) in expand(&spec)? {
@@ -82,27 +51,61 @@ pub fn request(m: &ArgMatches, attach: bool) -> Result<Json> {
             volumes.insert(volume, json!({}));
         }
     }
-    put("ExposedPorts", Json::Object(exposed));
-    put("Volumes", Json::Object(volumes));
-    put("HostConfig", host_config(m, bindings, binds)?);
-    let networks = list(m, "network");
-    if let Some(first) = networks.first() {
-        let mut endpoint = json!({});
-        if let Some(ip) = text(m, "ip") {
-            endpoint["IPAMConfig"] = json!({"IPv4Address": ip});
-        }
-        let aliases = list(m, "network-alias");
-        if !aliases.is_empty() {
-            endpoint["Aliases"] = json!(aliases);
-        }
-        if endpoint != json!({}) {
-            put(
-                "NetworkingConfig",
-                json!({"EndpointsConfig": {first.as_str(): endpoint}}),
-            );
+    body["ExposedPorts"] = Json::Object(exposed);
+    body["Volumes"] = Json::Object(volumes);
+    body["HostConfig"]["Binds"] = json!(binds);
+    body["HostConfig"]["PortBindings"] = Json::Object(bindings);
+    host_config(m, &mut body["HostConfig"])?;
+    let endpoints = endpoints(m)?;
+    if !endpoints.is_empty() {
+        body["NetworkingConfig"] = json!({"EndpointsConfig": endpoints});
+    }
+    Ok(body)
+}
+
+/// Which of the process's streams the client takes.
+pub struct Streams {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+/// `--attach` names them; without it a foreground run takes what there is.
+pub fn streams(m: &ArgMatches, attach: bool) -> Result<Streams> {
+    let named = list(m, "attach");
+    if named.is_empty() {
+        return Ok(Streams {
+            stdin: attach && on(m, "interactive"),
+            stdout: attach,
+            stderr: attach,
+        });
+    }
+    let mut streams = Streams {
+        stdin: false,
+        stdout: false,
+        stderr: false,
+    };
+    for name in named {
+        match name.to_lowercase().as_str() {
+            "stdin" => streams.stdin = true,
+            "stdout" => streams.stdout = true,
+            "stderr" => streams.stderr = true,
+            _ => bail!(
+                "invalid argument {name:?} for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR"
+            ),
         }
     }
-    Ok(Json::Object(body))
+    Ok(streams)
+}
+
+/// The lines of the files first, so that what is given by itself wins.
+fn with_files(m: &ArgMatches, files: &str, flag: &str) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for file in list(m, files) {
+        all.extend(lines_of(&file)?);
+    }
+    all.extend(list(m, flag));
+    Ok(all)
 }
 
 /// A relative source is relative to our own folder, not the daemon's.
@@ -115,7 +118,7 @@ fn absolute_bind(spec: &str) -> Result<String> {
     Ok(spec.to_owned())
 }
 
-fn lines_of(path: &str) -> Result<Vec<String>> {
+pub fn lines_of(path: &str) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("open {path}"))?;
     Ok(text
         .lines()
