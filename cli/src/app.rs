@@ -145,7 +145,7 @@ pub async fn run(matches: &ArgMatches) -> Result<u8> {
     let target = target(matches)?;
     let mut client = Client::new(target)?;
     // `version` shows our half even where no daemon answers.
-    if path != ["version"] && path != ["completion"] {
+    if !matches!(path[..], ["version" | "completion" | "man"]) {
         client.negotiate().await?;
     }
     (leaf.run)(&Session { client }, at).await

@@ -9,20 +9,25 @@ use serde_json::{Map, Value as Json};
 pub struct Column(pub &'static str, pub &'static str);
 
 /// Rows are flat objects with the fields that `--format` knows.
-pub struct Listing {
-    pub columns: &'static [Column],
+pub struct Listing<'a> {
+    pub columns: &'a [Column],
     /// What `-q` prints.
     pub id: &'static str,
     pub rows: Vec<Json>,
 }
 
-impl Listing {
+impl Listing<'_> {
+    pub fn format_arg() -> Arg {
+        Arg::new("format")
+            .long("format")
+            .value_name("string")
+            .help("Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template")
+    }
+
     /// `--format`, `-q`, `--no-trunc`, `-f`: what every list takes.
     pub fn args(command: Command) -> Command {
         command
-            .arg(Arg::new("format").long("format").value_name("string").help(
-                "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or a Go template",
-            ))
+            .arg(Listing::format_arg())
             .arg(
                 Arg::new("quiet")
                     .short('q')
@@ -53,15 +58,20 @@ impl Listing {
             }
             return Ok(());
         }
-        let format = matches
-            .get_one::<String>("format")
-            .map(String::as_str)
-            .unwrap_or("table");
+        self.print_as(
+            matches
+                .get_one::<String>("format")
+                .map_or("table", String::as_str),
+        )
+    }
+
+    pub fn print_as(&self, format: &str) -> Result<()> {
         match format.strip_prefix("table") {
             Some(template) => self.table(template.trim()),
             None => {
+                let format = format.replace("\\t", "\t").replace("\\n", "\n");
                 for row in &self.rows {
-                    println!("{}", render(format, row)?);
+                    println!("{}", render(&format, &sorted(row))?);
                 }
                 Ok(())
             }
@@ -104,6 +114,13 @@ impl Listing {
             .find(|c| c.1 == field)
             .map_or_else(|| spaced_upper(field), |c| c.0.to_owned())
     }
+}
+
+/// A row's members by name, as docker prints them.
+fn sorted(row: &Json) -> Json {
+    let mut members: Vec<_> = row.as_object().into_iter().flatten().collect();
+    members.sort_by(|a, b| a.0.cmp(b.0));
+    Json::Object(members.into_iter().map(|(k, v)| (k.clone(), v.clone())).collect())
 }
 
 /// `CreatedAt` → `CREATED AT`.

@@ -6,4 +6,7 @@ mod units;
 
 pub use list::{Column, Listing};
 pub use template::render;
-pub use units::{ago, bytes_of, duration_of, human_size, lower_title, parse_time, short_id, since_now};
+pub use units::{
+    ago, binary_size, bytes_of, created_at, duration_of, human_size, human_size_short, lower_title,
+    parse_time, short_id, since_now,
+};

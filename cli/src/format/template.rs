@@ -1,7 +1,7 @@
 //! `--format`: Go templates with the functions that docker adds.
 
 use anyhow::{Result, anyhow};
-use gotmpl::{Template, Value};
+use gotmpl::{MissingKey, Template, Value};
 use serde_json::Value as Json;
 
 /// Renders one object. `json` prints it as JSON, as `--format json` does.
@@ -10,11 +10,14 @@ pub fn render(template: &str, data: &Json) -> Result<String> {
         return Ok(serde_json::to_string(data)?);
     }
     let bad = |e: gotmpl::TemplateError| anyhow!("template parsing error: {e}");
+    let whole = data.clone();
     let parsed = Template::new("")
-        .func("json", |args: &[Value]| {
-            Ok(Value::String(
-                args.first().map(to_json).unwrap_or(Json::Null).to_string().into(),
-            ))
+        .missing_key(MissingKey::Error)
+        .func("json", move |args: &[Value]| {
+            let sorted = args.first().map(to_json).unwrap_or(Json::Null);
+            // The template's maps are sorted; what the daemon sent keeps its order.
+            let shown = find(&whole, &sorted).unwrap_or(&sorted);
+            Ok(Value::String(shown.to_string().into()))
         })
         .func("lower", |args: &[Value]| {
             Ok(Value::String(text(args.first()).to_lowercase().into()))
@@ -67,7 +70,22 @@ pub fn render(template: &str, data: &Json) -> Result<String> {
     let data = gotmpl::to_value(data).map_err(|e| anyhow!("template data: {e}"))?;
     parsed
         .execute_to_string(&data)
-        .map_err(|e| anyhow!("template: {e}"))
+        .map_err(|e| anyhow!("template parsing error: {e}"))
+}
+
+/// The part of `data` that is equal to `part`, if it is a map in there.
+fn find<'a>(data: &'a Json, part: &Json) -> Option<&'a Json> {
+    if !part.is_object() && !part.is_array() {
+        return None;
+    }
+    if data == part {
+        return Some(data);
+    }
+    match data {
+        Json::Object(members) => members.values().find_map(|m| find(m, part)),
+        Json::Array(items) => items.iter().find_map(|i| find(i, part)),
+        _ => None,
+    }
 }
 
 fn text(value: Option<&Value>) -> String {
@@ -98,7 +116,7 @@ mod tests {
 
     #[test]
     fn templates_as_docker_users_write_them() {
-        let data = json!({"Name": "/web", "Labels": {"a.b": "c"}, "State": {"Pid": 7}, "List": ["x", "y"], "None": null});
+        let data = json!({"Name": "/web", "Labels": {"a.b": "c"}, "State": {"Pid": 7}, "List": ["x", "y"], "None": null, "Order": {"z": 1, "a": 2}});
         for (template, shown) in [
             ("{{.Name}} {{.State.Pid}}", "/web 7"),
             ("{{index .Labels \"a.b\"}}", "c"),
@@ -107,9 +125,15 @@ mod tests {
             ("{{join .List \",\"}} {{upper .Name}}", "x,y /WEB"),
             ("{{if .None}}a{{else}}b{{end}}", "b"),
             ("{{println .Name}}", "/web\n"),
+            ("{{with .State}}{{.Pid}}{{end}} {{title \"ab\"}}", "7 Ab"),
+            ("{{.Name | upper | printf \"%q\"}}", "\"/WEB\""),
+            ("{{index (split .Name \"e\") 1}} {{pad \"x\" 1 2}}|", "b  x  |"),
+            ("{{truncate .Name 3}} {{len .List}}", "/we 2"),
+            ("{{range $k, $v := .Labels}}{{$k}}={{$v}}{{end}}", "a.b=c"),
+            ("{{json .Order}}", "{\"z\":1,\"a\":2}"),
         ] {
             assert_eq!(render(template, &data).unwrap(), shown, "{template}");
         }
-        assert!(render("{{", &data).is_err());
+        assert!(render("{{", &data).is_err() && render("{{.Nope}}", &data).is_err());
     }
 }

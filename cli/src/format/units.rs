@@ -16,14 +16,27 @@ pub fn short_id(id: &str) -> String {
 
 /// `1.23kB`, decimal, four significant digits at most, as docker prints sizes.
 pub fn human_size(bytes: f64) -> String {
+    scaled(bytes, 1000.0, 4, ["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+}
+
+/// The same with three digits, as lists show it.
+pub fn human_size_short(bytes: f64) -> String {
+    scaled(bytes, 1000.0, 3, ["B", "kB", "MB", "GB", "TB", "PB", "EB"])
+}
+
+/// `1.5GiB`.
+pub fn binary_size(bytes: f64) -> String {
+    scaled(bytes, 1024.0, 4, ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"])
+}
+
+fn scaled(bytes: f64, base: f64, digits: i32, units: [&str; 7]) -> String {
     let mut value = bytes;
-    for unit in ["B", "kB", "MB", "GB", "TB", "PB"] {
-        if value < 1000.0 {
-            return format!("{}{unit}", significant(value, 4));
-        }
-        value /= 1000.0;
+    let mut unit = 0;
+    while value >= base && unit < 6 {
+        value /= base;
+        unit += 1;
     }
-    format!("{}EB", significant(value, 4))
+    format!("{}{}", significant(value, digits), units[unit])
 }
 
 fn significant(value: f64, digits: i32) -> String {
@@ -139,6 +152,20 @@ pub fn since_now(text: &str) -> String {
     human_duration(unix_now() - parse_time(text))
 }
 
+/// `2026-11-21 11:05:00 +0000 UTC`, in UTC wherever we are.
+pub fn created_at(unix: i64) -> String {
+    let Ok(at) = OffsetDateTime::from_unix_timestamp(unix) else {
+        return String::new();
+    };
+    let (date, time) = (at.date(), at.time());
+    format!(
+        "{date} {:02}:{:02}:{:02} +0000 UTC",
+        time.hour(),
+        time.minute(),
+        time.second()
+    )
+}
+
 pub fn ago(unix: i64) -> String {
     format!("{} ago", human_duration(unix_now() - unix))
 }
@@ -162,6 +189,9 @@ mod tests {
         assert_eq!(human_size(4_261_502.0), "4.262MB");
         assert_eq!(human_size(77_800_000.0), "77.8MB");
         assert_eq!(human_size(1_000.0), "1kB");
+        assert_eq!(human_size_short(1_984_245.0), "1.98MB");
+        assert_eq!(binary_size(67_108_864.0), "64MiB");
+        assert_eq!(created_at(1_700_000_000), "2023-11-14 22:13:20 +0000 UTC");
         assert_eq!(bytes_of("64m").unwrap(), 64 << 20);
         assert_eq!(bytes_of("1.5GB").unwrap(), 3 << 29);
         assert_eq!(bytes_of("512").unwrap(), 512);

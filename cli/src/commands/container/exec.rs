@@ -16,7 +16,13 @@ pub fn leaf() -> Leaf {
         about: "Execute a command in a running container",
         args: |c| {
             c.arg(switch("detach", "Run command in the background").short('d'))
+                .arg(one(
+                    "detach-keys",
+                    "string",
+                    "Override the key sequence for detaching a container",
+                ))
                 .arg(many("env", "Set environment variables").short('e'))
+                .arg(many("env-file", "Read in a file of environment variables"))
                 .arg(switch("interactive", "Keep STDIN open even if not attached").short('i'))
                 .arg(switch("privileged", "Give extended privileges to the command"))
                 .arg(switch("tty", "Allocate a pseudo-TTY").short('t'))
@@ -41,9 +47,10 @@ async fn exec(s: &Session, m: &ArgMatches) -> Result<u8> {
     if tty && stdin && !is_terminal() {
         bail!("the input device is not a TTY");
     }
+    let env = super::options::with_files(m, "env-file", "env")?;
     let body = json!({
         "AttachStdin": stdin && !detach, "AttachStdout": !detach, "AttachStderr": !detach, "Tty": tty, "Detach": detach,
-        "Privileged": on(m, "privileged"), "Env": environment(&list(m, "env")), "Cmd": list(m, "command"),
+        "Privileged": on(m, "privileged"), "Env": environment(&env), "DetachKeys": text(m, "detach-keys"), "Cmd": list(m, "command"),
         "User": text(m, "user").unwrap_or_default(), "WorkingDir": text(m, "workdir").unwrap_or_default(),
     });
     let path = format!("/containers/{}/exec", required(m, "name")?);

@@ -47,6 +47,30 @@ fn path(kind: &str, name: &str) -> String {
     }
 }
 
+/// By four spaces, as docker indents.
+fn indented(found: &[Json]) -> Result<String> {
+    let mut out = Vec::new();
+    let pretty = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    serde::Serialize::serialize(
+        found,
+        &mut serde_json::Serializer::with_formatter(&mut out, pretty),
+    )?;
+    Ok(String::from_utf8(out)?)
+}
+
+/// Members that an object may lack and templates still ask for, as in `{{if .State.Health}}`.
+fn optional(object: &mut Json) {
+    for (part, key) in [
+        ("State", "Health"),
+        ("Config", "Healthcheck"),
+        ("HostConfig", "Init"),
+    ] {
+        if let Some(Json::Object(part)) = object.get_mut(part) {
+            part.entry(key).or_insert(Json::Null);
+        }
+    }
+}
+
 /// Looks each name up among `kinds` in turn, and prints a JSON list or the template over each.
 pub async fn print(s: &Session, m: &ArgMatches, kinds: &[&str]) -> Result<u8> {
     let mut found: Vec<Json> = Vec::new();
@@ -67,20 +91,19 @@ pub async fn print(s: &Session, m: &ArgMatches, kinds: &[&str]) -> Result<u8> {
             code = 1;
             match (kinds, missing) {
                 ([_], Some(e)) => eprintln!("{e}"),
-                _ => eprintln!("error: no such object: {name}"),
+                _ => eprintln!("Error: No such object: {name}"),
             }
         }
     }
     match text(m, "format") {
-        None | Some("json") if text(m, "format").is_none() => {
-            println!("{}", serde_json::to_string_pretty(&found)?)
-        }
+        None => println!("{}", indented(&found)?),
+        Some("json") => println!("{}", serde_json::to_string(&found)?),
         Some(format) => {
-            for object in &found {
-                println!("{}", render(format, object)?);
+            for mut object in found {
+                optional(&mut object);
+                println!("{}", render(format, &object)?);
             }
         }
-        None => {}
     }
     Ok(code)
 }

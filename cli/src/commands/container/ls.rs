@@ -2,7 +2,7 @@
 
 use crate::app::{Leaf, Session};
 use crate::commands::parse::*;
-use crate::format::{Column, Listing, ago, human_size, short_id};
+use crate::format::{Column, Listing, ago, created_at, human_size_short, short_id};
 use anyhow::Result;
 use clap::ArgMatches;
 use serde_json::{Value as Json, json};
@@ -67,7 +67,7 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
                 "ID": if whole { id.to_owned() } else { short_id(id) },
                 "Image": c["Image"],
                 "Command": format!("\"{}\"", if whole { command.to_owned() } else { cut(command, 20) }),
-                "CreatedAt": c["Created"],
+                "CreatedAt": created_at(c["Created"].as_i64().unwrap_or(0)),
                 "RunningFor": ago(c["Created"].as_i64().unwrap_or(0)),
                 "Status": c["Status"],
                 "State": c["State"],
@@ -76,11 +76,13 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
                 "Labels": labels(&c["Labels"]),
                 "Mounts": c["Mounts"].as_array().into_iter().flatten().filter_map(|x| x["Name"].as_str().or(x["Source"].as_str())).collect::<Vec<_>>().join(","),
                 "Networks": c["NetworkSettings"]["Networks"].as_object().map(|n| n.keys().cloned().collect::<Vec<_>>().join(",")).unwrap_or_default(),
-                "Size": human_size(c["SizeRw"].as_f64().unwrap_or(0.0)),
+                "Platform": Json::Null,
+                "LocalVolumes": c["Mounts"].as_array().into_iter().flatten().filter(|x| x["Driver"] == "local").count().to_string(),
+                "Size": size(c, on(m, "size")),
             })
         })
         .collect();
-    let columns = &[
+    let mut columns = vec![
         Column("CONTAINER ID", "ID"),
         Column("IMAGE", "Image"),
         Column("COMMAND", "Command"),
@@ -89,13 +91,30 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
         Column("PORTS", "Ports"),
         Column("NAMES", "Names"),
     ];
+    if on(m, "size") {
+        columns.push(Column("SIZE", "Size"));
+    }
     Listing {
-        columns,
+        columns: &columns,
         id: "ID",
         rows,
     }
     .print(m)?;
     Ok(0)
+}
+
+fn size(c: &Json, asked: bool) -> String {
+    let written = c["SizeRw"].as_f64().unwrap_or(0.0);
+    match c["SizeRootFs"].as_f64() {
+        Some(whole) if whole > 0.0 && asked => {
+            format!(
+                "{} (virtual {})",
+                human_size_short(written),
+                human_size_short(whole)
+            )
+        }
+        _ => human_size_short(written),
+    }
 }
 
 fn cut(text: &str, length: usize) -> String {

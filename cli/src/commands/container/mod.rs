@@ -12,7 +12,9 @@ pub mod prune;
 mod rootfs;
 mod run;
 mod simple;
+mod stats;
 mod top;
+mod update;
 
 use crate::app::Leaf;
 
@@ -31,7 +33,9 @@ pub fn leaves() -> Vec<Leaf> {
         ls::leaf(),
         port::leaf(),
         prune::leaf(),
+        stats::leaf(),
         top::leaf(),
+        update::leaf(),
     ]);
     all
 }

@@ -57,6 +57,11 @@ pub fn start() -> Leaf {
             names(c, "CONTAINER")
                 .arg(switch("attach", "Attach STDOUT/STDERR and forward signals").short('a'))
                 .arg(switch("interactive", "Attach container's STDIN").short('i'))
+                .arg(one(
+                    "detach-keys",
+                    "string",
+                    "Override the key sequence for detaching a container",
+                ))
         },
         run: |s, m| {
             Box::pin(async move {
@@ -158,6 +163,8 @@ async fn foreground(s: &Session, m: &ArgMatches) -> Result<u8> {
     if tty && stdin && !is_terminal() {
         bail!("the input device is not a TTY");
     }
+    let wanted = options::streams(m, true)?;
+    let stdin = stdin && wanted.stdin;
     attached(&s.client, &id, stdin, tty, on(m, "rm")).await
 }
 

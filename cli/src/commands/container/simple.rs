@@ -148,7 +148,7 @@ fn rm() -> Leaf {
                     )
                     .short('v'),
                 )
-                .arg(switch("link", "Remove the specified link"))
+                .arg(switch("link", "Remove the specified link").short('l'))
         },
         run: |s, m| {
             Box::pin(async move {

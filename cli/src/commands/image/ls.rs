@@ -2,7 +2,7 @@
 
 use crate::app::{Leaf, Session};
 use crate::commands::parse::*;
-use crate::format::{Column, Listing, ago, human_size, short_id};
+use crate::format::{Column, Listing, ago, created_at, human_size, human_size_short, short_id};
 use anyhow::Result;
 use clap::{Arg, ArgMatches};
 use serde_json::{Value as Json, json};
@@ -58,8 +58,10 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
                 "Repository": repository, "Tag": tag,
                 "Digest": digest.and_then(|d| d.split_once('@')).map_or("<none>", |d| d.1),
                 "CreatedSince": ago(image["Created"].as_i64().unwrap_or(0)),
-                "CreatedAt": image["Created"],
-                "Size": human_size(image["Size"].as_f64().unwrap_or(0.0)),
+                "CreatedAt": created_at(image["Created"].as_i64().unwrap_or(0)),
+                "Containers": "N/A", "SharedSize": "N/A", "UniqueSize": "N/A",
+                "VirtualSize": human_size(image["Size"].as_f64().unwrap_or(0.0)),
+                "Size": human_size_short(image["Size"].as_f64().unwrap_or(0.0)),
             }));
         }
     }

@@ -3,7 +3,7 @@
 use crate::app::{Leaf, Session};
 use crate::commands::container_shared::{inspect, prune};
 use crate::commands::parse::*;
-use crate::format::{Column, Listing, ago, human_size, short_id};
+use crate::format::{Column, Listing, ago, created_at, human_size, human_size_short, short_id};
 use anyhow::Result;
 use clap::{Arg, ArgMatches};
 use http::Method;
@@ -135,9 +135,10 @@ async fn history(s: &Session, m: &ArgMatches) -> Result<u8> {
             let id = l["Id"].as_str().unwrap_or_default();
             json!({
                 "ID": if whole || !id.starts_with("sha256:") { id.to_owned() } else { short_id(id) },
+                "CreatedAt": created_at(l["Created"].as_i64().unwrap_or(0)),
                 "CreatedSince": ago(l["Created"].as_i64().unwrap_or(0)),
                 "CreatedBy": l["CreatedBy"].as_str().unwrap_or_default().chars().take(if whole { usize::MAX } else { 45 }).collect::<String>(),
-                "Size": human_size(l["Size"].as_f64().unwrap_or(0.0)),
+                "Size": human_size_short(l["Size"].as_f64().unwrap_or(0.0)),
                 "Comment": l["Comment"],
             })
         })

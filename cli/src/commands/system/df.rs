@@ -31,7 +31,7 @@ async fn df(s: &Session, m: &ArgMatches) -> Result<u8> {
     let written = |c: &Json| c["SizeRw"].as_f64().unwrap_or(0.0);
     let in_use = |v: &Json| v["UsageData"]["RefCount"].as_i64().unwrap_or(0) > 0;
     let volume_size = |v: &Json| v["UsageData"]["Size"].as_f64().unwrap_or(0.0).max(0.0);
-    let row = |kind: &str, total: usize, active: usize, size: f64, free: f64| json!({"Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(), "Size": human_size(size), "Reclaimable": human_size(free)});
+    let row = |kind: &str, total: usize, active: usize, size: f64, free: f64| json!({"Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(), "Size": human_size(size), "Reclaimable": if size > 0.0 { format!("{} ({}%)", human_size(free), (free * 100.0 / size) as i64) } else { human_size(free) }});
     let unused = |items: &[Json], used: &dyn Fn(&Json) -> bool, size: &dyn Fn(&Json) -> f64| {
         items.iter().filter(|i| !used(i)).map(size).sum::<f64>()
     };

@@ -3,12 +3,14 @@
 mod df;
 mod events;
 mod info;
+mod prune;
+mod shell;
 
 use crate::app::{Leaf, Session};
 use crate::commands::parse::*;
 use crate::format::render;
 use anyhow::Result;
-use clap::{Arg, ArgMatches};
+use clap::ArgMatches;
 use serde_json::{Value as Json, json};
 
 pub fn leaves() -> Vec<Leaf> {
@@ -23,6 +25,7 @@ pub fn leaves() -> Vec<Leaf> {
         info::leaf(),
         events::leaf(),
         df::leaf(),
+        prune::leaf(),
         Leaf {
             path: &["system", "dial-stdio"],
             also: &[],
@@ -30,32 +33,8 @@ pub fn leaves() -> Vec<Leaf> {
             args: |c| c,
             run: |s, _| Box::pin(dial_stdio(s)),
         },
-        Leaf {
-            path: &["completion"],
-            also: &[],
-            about: "Generate the completion script for a shell",
-            args: |c| {
-                c.arg(
-                    Arg::new("shell")
-                        .value_parser(["bash", "zsh", "fish"])
-                        .required(true),
-                )
-            },
-            run: |_, m| {
-                Box::pin(async move {
-                    let shell: clap_complete::Shell = required(m, "shell")?
-                        .parse()
-                        .map_err(|e: String| anyhow::anyhow!("completion: {e}"))?;
-                    clap_complete::generate(
-                        shell,
-                        &mut crate::app::command(),
-                        "shoal",
-                        &mut std::io::stdout(),
-                    );
-                    Ok(0)
-                })
-            },
-        },
+        shell::completion(),
+        shell::man(),
     ]
 }
 

@@ -58,7 +58,7 @@ pub fn leaves() -> Vec<Leaf> {
                         .map(|v| {
                             json!({
                                 "Name": v["Name"], "Driver": v["Driver"], "Scope": v["Scope"], "Mountpoint": v["Mountpoint"],
-                                "Labels": ls::labels(&v["Labels"]),
+                                "Labels": ls::labels(&v["Labels"]), "Availability": "N/A", "Group": "N/A", "Links": "N/A", "Size": "N/A", "Status": "N/A",
                             })
                         })
                         .collect();

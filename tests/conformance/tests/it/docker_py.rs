@@ -96,7 +96,7 @@ finally:
     assert_eq!(
         out,
         "ExecResult(exit_code=0, output=b'one\\n')\n(b'out\\n', b'err\\n')\nb'a\\nb\\n'\nb'1000\\n'\n\
-         b'/www\\n' b'y\\n'\nb''\nb'through\\n' 0\nTrue\n['PID', 'COMMAND'] 1"
+         b'/www\\n' b'y\\n'\n\nb'through\\n' 0\nTrue\n['PID', 'COMMAND'] 1"
     );
 }
 

@@ -10,4 +10,4 @@ mod request;
 
 pub use args::args;
 pub use host::restart;
-pub use request::request;
+pub use request::{request, streams, with_files};

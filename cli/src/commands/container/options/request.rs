@@ -99,7 +99,7 @@ pub fn streams(m: &ArgMatches, attach: bool) -> Result<Streams> {
 }
 
 /// The lines of the files first, so that what is given by itself wins.
-fn with_files(m: &ArgMatches, files: &str, flag: &str) -> Result<Vec<String>> {
+pub fn with_files(m: &ArgMatches, files: &str, flag: &str) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for file in list(m, files) {
         all.extend(lines_of(&file)?);
@@ -118,7 +118,7 @@ fn absolute_bind(spec: &str) -> Result<String> {
     Ok(spec.to_owned())
 }
 
-pub fn lines_of(path: &str) -> Result<Vec<String>> {
+fn lines_of(path: &str) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("open {path}"))?;
     Ok(text
         .lines()
