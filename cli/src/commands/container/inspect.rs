@@ -34,7 +34,14 @@ pub fn leaf() -> Leaf {
 }
 
 pub fn args(command: Command) -> Command {
-    names(command, "NAME|ID").arg(one("format", "string", "Format output using a custom template").short('f'))
+    names(command, "NAME|ID")
+        .arg(switch("size", "Display total file sizes if the type is container").short('s'))
+        .arg(
+            switch("verbose", "Verbose output for diagnostics")
+                .short('v')
+                .hide(true),
+        )
+        .arg(one("format", "string", "Format output using a custom template").short('f'))
 }
 
 fn path(kind: &str, name: &str) -> String {
@@ -79,7 +86,11 @@ pub async fn print(s: &Session, m: &ArgMatches, kinds: &[&str]) -> Result<u8> {
         let mut missing = None;
         let before = found.len();
         for kind in kinds {
-            match s.client.get::<Json>(&path(kind, &name)).await {
+            let mut at = path(kind, &name);
+            if *kind == "container" && on(m, "size") {
+                at += "?size=1";
+            }
+            match s.client.get::<Json>(&at).await {
                 Ok(object) => {
                     found.push(object);
                     break;

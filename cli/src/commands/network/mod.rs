@@ -2,6 +2,7 @@
 
 use crate::app::Leaf;
 use crate::commands::container_shared::{inspect, prune};
+use crate::commands::options::{Opt, Takes::*, args, lay, opt};
 use crate::commands::parse::*;
 use crate::format::{Column, Listing, short_id};
 use clap::Arg;
@@ -79,6 +80,24 @@ pub fn leaves() -> Vec<Leaf> {
                     .arg(many("opt", "Set driver specific options").short('o'))
                     .arg(switch("internal", "Restrict external access to the network"))
                     .arg(switch("attachable", "Enable manual container attachment"))
+                    .arg(many(
+                        "aux-address",
+                        "Auxiliary IPv4 or IPv6 addresses used by Network driver",
+                    ))
+                    .arg(one(
+                        "config-from",
+                        "string",
+                        "The network from which to copy the configuration",
+                    ))
+                    .arg(switch("config-only", "Create a configuration only network"))
+                    .arg(switch("ingress", "Create swarm routing-mesh network"))
+                    .arg(
+                        one("ipam-driver", "string", "IP Address Management Driver").default_value("default"),
+                    )
+                    .arg(many("ipam-opt", "Set IPAM driver specific options"))
+                    .arg(switch("ipv4", "Enable or disable IPv4 address assignment").default_value("true"))
+                    .arg(switch("ipv6", "Enable or disable IPv6 address assignment"))
+                    .arg(one("scope", "string", "Control the network's scope"))
             },
             run: |s, m| {
                 Box::pin(async move {
@@ -98,11 +117,30 @@ pub fn leaves() -> Vec<Leaf> {
                             Json::Object(c)
                         })
                         .collect();
-                    let body = json!({
+                    let mut config = config;
+                    for (name, address) in pairs(&list(m, "aux-address")) {
+                        // The daemon checks which subnet an address is in; with several, the first one is asked.
+                        match config.first_mut() {
+                            Some(first) => first["AuxiliaryAddresses"][name] = address,
+                            None => anyhow::bail!("an auxiliary address needs a subnet: {name}"),
+                        }
+                    }
+                    let mut body = json!({
                         "Name": required(m, "name")?, "Driver": text(m, "driver"), "Internal": on(m, "internal"),
                         "Attachable": on(m, "attachable"), "Labels": pairs(&list(m, "label")), "Options": pairs(&list(m, "opt")),
-                        "IPAM": {"Driver": "default", "Config": config},
+                        "IPAM": {"Driver": text(m, "ipam-driver"), "Options": pairs(&list(m, "ipam-opt")), "Config": config},
+                        "Ingress": on(m, "ingress"), "ConfigOnly": on(m, "config-only"),
+                        "Scope": text(m, "scope").unwrap_or_default(),
                     });
+                    if let Some(from) = text(m, "config-from") {
+                        body["ConfigFrom"] = json!({"Network": from});
+                    }
+                    if !on(m, "ipv4") {
+                        body["EnableIPv4"] = json!(false);
+                    }
+                    if on(m, "ipv6") {
+                        body["EnableIPv6"] = json!(true);
+                    }
                     let made: Json = s
                         .client
                         .json(Method::POST, "/networks/create", Body::json(&body)?)
@@ -131,8 +169,8 @@ pub fn leaves() -> Vec<Leaf> {
                 })
             },
         },
-        join("connect", "Connect a container to a network"),
-        join("disconnect", "Disconnect a container from a network"),
+        connect(),
+        disconnect(),
         Leaf {
             path: &["network", "prune"],
             also: &[],
@@ -161,44 +199,62 @@ pub fn leaves() -> Vec<Leaf> {
     ]
 }
 
-fn join(verb: &'static str, about: &'static str) -> Leaf {
-    let connect = verb == "connect";
+#[rustfmt::skip]
+const ENDPOINT: &[Opt] = &[
+    opt("alias", List, "Aliases", "Add network-scoped alias for the container"),
+    opt("driver-opt", List, "", "driver options for the network"),
+    opt("gw-priority", Int, "GwPriority", "Highest gw-priority provides the default gateway. Accepts positive and negative values"),
+    opt("ip", Text, "IPAMConfig/IPv4Address", "IPv4 address (e.g., \"172.30.100.104\")"),
+    opt("ip6", Text, "IPAMConfig/IPv6Address", "IPv6 address (e.g., \"2001:db8::33\")"),
+    opt("link", List, "Links", "Add link to another container"),
+    opt("link-local-ip", List, "IPAMConfig/LinkLocalIPs", "Add a link-local address for the container"),
+];
+
+fn connect() -> Leaf {
     Leaf {
-        path: if connect {
-            &["network", "connect"]
-        } else {
-            &["network", "disconnect"]
-        },
+        path: &["network", "connect"],
         also: &[],
-        about,
+        about: "Connect a container to a network",
+        args: |c| {
+            args(
+                name(c, "NETWORK").arg(Arg::new("container").value_name("CONTAINER").required(true)),
+                ENDPOINT,
+            )
+        },
+        run: |s, m| {
+            Box::pin(async move {
+                let mut endpoint = json!({});
+                lay(m, ENDPOINT, &mut endpoint)?;
+                let options = list(m, "driver-opt");
+                if !options.is_empty() {
+                    endpoint["DriverOpts"] = Json::Object(pairs(&options));
+                }
+                let body = json!({"Container": required(m, "container")?, "EndpointConfig": endpoint});
+                let path = format!("/networks/{}/connect", required(m, "name")?);
+                s.client.plain(Method::POST, &path, Body::json(&body)?).await?;
+                Ok(0)
+            })
+        },
+    }
+}
+
+fn disconnect() -> Leaf {
+    Leaf {
+        path: &["network", "disconnect"],
+        also: &[],
+        about: "Disconnect a container from a network",
         args: |c| {
             name(c, "NETWORK")
                 .arg(Arg::new("container").value_name("CONTAINER").required(true))
-                .arg(many("alias", "Add network-scoped alias for the container"))
-                .arg(one("ip", "string", "IPv4 address"))
                 .arg(switch("force", "Force the container to disconnect from a network").short('f'))
         },
-        run: if connect {
-            |s, m| {
-                Box::pin(async move {
-                    let mut body = json!({"Container": required(m, "container")?, "EndpointConfig": {"Aliases": list(m, "alias")}});
-                    if let Some(ip) = text(m, "ip") {
-                        body["EndpointConfig"]["IPAMConfig"] = json!({"IPv4Address": ip});
-                    }
-                    let path = format!("/networks/{}/connect", required(m, "name")?);
-                    s.client.plain(Method::POST, &path, Body::json(&body)?).await?;
-                    Ok(0)
-                })
-            }
-        } else {
-            |s, m| {
-                Box::pin(async move {
-                    let body = json!({"Container": required(m, "container")?, "Force": on(m, "force")});
-                    let path = format!("/networks/{}/disconnect", required(m, "name")?);
-                    s.client.plain(Method::POST, &path, Body::json(&body)?).await?;
-                    Ok(0)
-                })
-            }
+        run: |s, m| {
+            Box::pin(async move {
+                let body = json!({"Container": required(m, "container")?, "Force": on(m, "force")});
+                let path = format!("/networks/{}/disconnect", required(m, "name")?);
+                s.client.plain(Method::POST, &path, Body::json(&body)?).await?;
+                Ok(0)
+            })
         },
     }
 }
