@@ -99,7 +99,10 @@ async fn info_looks_as_the_reference_shows_it_to_each_age() {
 async fn disk_usage_changed_its_shape() {
     let daemon = Daemon::start().await;
     let old = daemon.get("/v1.41/system/df?type=image").await.json();
-    assert!(old["Volumes"].is_array(), "the parameter is newer than the client");
+    assert!(
+        old["Volumes"].is_array(),
+        "the parameter is newer than the client"
+    );
     let some = daemon.get("/v1.51/system/df?type=container").await.json();
     assert!(some["Volumes"].is_null() && some.get("BuilderSize").is_none());
     let new = daemon.get("/v1.52/system/df?type=volume").await.json();

@@ -1,6 +1,6 @@
 //! What a process finds inside: the security facts, one assertion a line, for the first process and for an exec alike.
 
-use shoal_node_core_host::ocispec::{Input, Mount};
+use shoal_node_core_host::ocispec::{Input, Mount, ReadOnly};
 
 use crate::support::*;
 
@@ -199,9 +199,9 @@ async fn binds_volumes_tmpfs_and_a_read_only_root() {
         propagation: String::new(),
     };
     input.mounts = vec![
-        bind(source.clone(), "/data", false),
-        bind(source.clone(), "/made/here", true),
-        bind(source.join("file"), "/etc/bound/file", true),
+        bind(source.clone(), "/data", ReadOnly::No),
+        bind(source.clone(), "/made/here", ReadOnly::Recursive),
+        bind(source.join("file"), "/etc/bound/file", ReadOnly::Top),
         Mount::Tmpfs {
             destination: "/tmp".into(),
             options: vec!["size=64k".into(), "mode=1777".into()],
