@@ -376,3 +376,62 @@ fn logs_are_bounded_by_default_and_losses_are_told() {
     e.ok(&["rm", &id]);
     assert!(e.host().is_some());
 }
+
+#[test]
+fn options_of_network_drivers_are_checked() {
+    let e = Engine::start();
+    for (kind, options, want) in [
+        (
+            "syslog",
+            json!({"x": "y"}),
+            "unknown log opt 'x' for syslog log driver",
+        ),
+        (
+            "syslog",
+            json!({"syslog-address": "foo://x"}),
+            "unsupported scheme: 'foo'",
+        ),
+        (
+            "syslog",
+            json!({"syslog-facility": "nope"}),
+            "invalid syslog facility",
+        ),
+        (
+            "syslog",
+            json!({"syslog-format": "nope"}),
+            "Invalid syslog format",
+        ),
+        ("gelf", json!({}), "gelf-address is a required parameter"),
+        (
+            "gelf",
+            json!({"gelf-address": "foo://x"}),
+            "gelf: endpoint needs to be TCP or UDP",
+        ),
+        (
+            "fluentd",
+            json!({"x": "y"}),
+            "unknown log opt 'x' for fluentd log driver",
+        ),
+        (
+            "fluentd",
+            json!({"fluentd-buffer-limit": "x"}),
+            "invalid size: 'x'",
+        ),
+        (
+            "fluentd",
+            json!({"fluentd-address": "foo://x"}),
+            "invalid fluentd-address (foo://x): unsupported scheme: 'foo'",
+        ),
+        (
+            "journald",
+            json!({"x": "y"}),
+            "unknown log opt 'x' for journald log driver",
+        ),
+    ] {
+        assert_eq!(
+            create(&e, kind, options.clone(), "true"),
+            (400, want.into()),
+            "{kind} {options}"
+        );
+    }
+}
