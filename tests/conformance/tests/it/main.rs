@@ -27,6 +27,6 @@ mod security_facts;
 mod soak;
 mod streams;
 mod testcontainers;
-mod volume_life;
 mod versions;
+mod volume_life;
 mod volumes;
