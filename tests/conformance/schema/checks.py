@@ -5,6 +5,12 @@ import os
 
 import schemathesis
 
+# What the reference engine answers as well, although the definition does not have it.
+AS_THE_REFERENCE = {
+    # A cluster volume on a node that is no manager.
+    ("POST /volumes/create", 503),
+}
+
 seen = collections.Counter()
 fives = collections.Counter()
 texts = collections.defaultdict(set)
@@ -36,6 +42,8 @@ def a_server_error_is_in_the_contract(ctx, response, case):
         return
     fives[(label, status)] += 1
     texts[(label, status)].add(response.text[:200])
+    if (label, status) in AS_THE_REFERENCE:
+        return
     documented = {str(code) for code in case.operation.definition.raw.get("responses", {})}
     assert str(status) in documented, f"{label} answered {status}, which its contract does not have: {response.text[:300]}"
 

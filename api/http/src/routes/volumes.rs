@@ -33,7 +33,11 @@ async fn inspect(State(api): Api, Path(name): Path<String>) -> Answer {
 async fn create(State(api): Api, headers: HeaderMap, body: Body) -> Answer {
     let request: VolumeCreateRequest = body::json(&headers, body).await?;
     if request.cluster_volume_spec.is_some() {
-        return Err(Error::not_implemented("a cluster volume").into());
+        // There are no cluster volumes here; the words are Docker's of a node that is no manager.
+        return Err(Error::unavailable(
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.",
+        )
+        .into());
     }
     Ok(reply::json_with(
         StatusCode::CREATED,
@@ -47,7 +51,7 @@ async fn remove(State(api): Api, Path(name): Path<String>, params: Params) -> An
 }
 
 async fn update(Path(_): Path<String>) -> Answer {
-    Err(Error::not_implemented("a cluster volume").into())
+    Err(Error::unavailable("volume update only valid for cluster volumes, but swarm is unavailable").into())
 }
 
 async fn prune(State(api): Api, Version(version): Version, params: Params) -> Answer {
