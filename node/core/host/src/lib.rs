@@ -1,6 +1,6 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
 //! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
-//! named and described (`names`, `status`), how it is reached (`ipam`, `netplan`, `resolvconf`), what a cluster's task
+//! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `resolvconf`), what a cluster's task
 //! needs next (`taskstep`).
 //!
 //! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
@@ -20,6 +20,7 @@ pub mod names;
 pub mod netplan;
 pub mod ocispec;
 pub mod ports;
+pub mod ps;
 pub mod resolvconf;
 pub mod seccomp;
 pub mod status;

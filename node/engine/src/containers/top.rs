@@ -1,20 +1,15 @@
-//! `docker top`: the container's processes read from /proc, in the columns that `ps` would print.
+//! `docker top`: the container's processes read from /proc; `core/host` says what `ps` would show of them.
 
 use super::Containers;
 use crate::error::{Result, conflict, invalid, system};
 use shoal_api_types::container::TopResponse;
 use shoal_node_core_host::lifecycle::Phase;
+use shoal_node_core_host::ps::{self, Host, Process};
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
-const TICKS_PER_SECOND: u64 = 100;
-/// `-ef`
-const FULL: [&str; 8] = ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"];
-/// `aux`
-const AUX: [&str; 11] = [
-    "USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TIME", "COMMAND",
-];
+/// On every Linux that this engine runs on.
+const PAGE_KIB: u64 = 4;
 
 impl Containers {
     pub async fn top(&self, reference: &str, ps_args: &str) -> Result<TopResponse> {
@@ -30,22 +25,19 @@ impl Containers {
             }
             _ => return Err(conflict(format!("container {} is not running", handle.id()))),
         }
-        let titles = columns(ps_args)?;
+        let columns = ps::columns(ps_args).map_err(invalid)?;
         let pids = self
             .kit
             .cgroup(&view.record)?
             .pids()
             .map_err(|e| system(e.to_string()))?;
         let answer = crate::launch::blocking(move || {
-            let names = names();
-            let boot = boot_time();
-            // The last column of `aux` has the name of another one.
-            let aux = titles.len() == AUX.len();
-            let processes = pids
-                .into_iter()
-                .filter_map(Process::read)
-                .map(|p| titles.iter().map(|t| p.column(t, &names, boot, aux)).collect())
+            let host = host();
+            let processes = pids.into_iter().filter_map(read);
+            let processes = processes
+                .map(|p| columns.iter().map(|c| c.show(&p, &host)).collect())
                 .collect();
+            let titles = columns.into_iter().map(|c| c.title).collect();
             Ok(TopResponse { titles, processes })
         })
         .await?;
@@ -57,129 +49,96 @@ impl Containers {
     }
 }
 
-fn columns(args: &str) -> Result<Vec<String>> {
-    let own = |list: &[&str]| list.iter().map(|t| t.to_string()).collect();
-    let words: Vec<&str> = args.split_whitespace().collect();
-    match words.as_slice() {
-        [] | ["-ef"] | ["ef"] | ["-e", "-f"] | ["-f"] => return Ok(own(&FULL)),
-        ["aux"] | ["-aux"] | ["au"] | ["axu"] => return Ok(own(&AUX)),
-        _ => {}
-    }
-    let mut out = Vec::new();
-    let mut rest = words.into_iter();
-    while let Some(word) = rest.next() {
-        let list = match word {
-            "-o" | "o" | "-eo" | "-axo" | "axo" => rest.next().unwrap_or_default(),
-            "-e" | "-A" | "ax" => continue,
-            word => match word.strip_prefix("-o") {
-                Some(list) => list,
-                None => return Err(invalid(format!("unsupported ps argument {word:?}"))),
-            },
-        };
-        for column in list.split(',').filter(|c| !c.is_empty()) {
-            let title = match column {
-                "pid" | "ppid" | "uid" | "user" | "tty" | "stat" | "time" | "rss" | "vsz" => {
-                    column.to_uppercase()
-                }
-                "comm" | "ucmd" => "COMMAND".into(),
-                "cmd" => "CMD".into(),
-                "args" | "command" => "ARGS".into(),
-                "pcpu" | "%cpu" => "%CPU".into(),
-                "pmem" | "%mem" => "%MEM".into(),
-                "stime" | "start" | "etime" => "STIME".into(),
-                other => return Err(invalid(format!("unsupported ps column {other:?}"))),
-            };
-            out.push(title);
-        }
-    }
-    if !out.iter().any(|t| t == "PID") {
-        return Err(invalid("Couldn't find PID field in ps output"));
-    }
-    Ok(out)
+/// By proc_pid_stat(5) and proc_pid_status(5); `None` when it has ended.
+fn read(pid: i32) -> Option<Process> {
+    let dir = format!("/proc/{pid}");
+    let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
+    let (head, tail) = stat.rsplit_once(')')?;
+    let name = head.split_once('(')?.1.to_string();
+    let f: Vec<&str> = tail.split_whitespace().collect();
+    let signed = |i: usize| f.get(i).and_then(|v| v.parse::<i64>().ok()).unwrap_or(0);
+    let number = |i: usize| f.get(i).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+    let status = fs::read_to_string(format!("{dir}/status")).ok()?;
+    let field = |key: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(key));
+        line.unwrap_or_default().trim()
+    };
+    let ids = |key: &str| {
+        let mut numbers = field(key)
+            .split_whitespace()
+            .map(|n| n.parse::<u32>().unwrap_or(0));
+        [numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)]
+    };
+    let raw = fs::read(format!("{dir}/cmdline")).unwrap_or_default();
+    let words = String::from_utf8_lossy(&raw)
+        .replace('\0', " ")
+        .trim_end()
+        .to_string();
+    let command = match words.is_empty() {
+        true => format!("[{name}]"),
+        false => words,
+    };
+    let wchan = match fs::read_to_string(format!("{dir}/wchan")) {
+        Ok(text) if !matches!(text.trim(), "" | "0") => text.trim().to_string(),
+        _ => "-".into(),
+    };
+    let groups = fs::read_to_string(format!("{dir}/cgroup")).unwrap_or_default();
+    Some(Process {
+        pid,
+        state: f.first().unwrap_or(&"?").to_string(),
+        ppid: signed(1),
+        pgid: signed(2),
+        sid: signed(3),
+        tty: signed(4),
+        tpgid: signed(5),
+        flags: number(6),
+        major_faults: number(9),
+        ticks: number(11) + number(12),
+        priority: signed(15),
+        nice: signed(16),
+        threads: number(17),
+        started: number(19),
+        virtual_kib: number(20) / 1024,
+        resident_kib: number(21) * PAGE_KIB,
+        locked_kib: field("VmLck:").trim_end_matches(" kB").parse().unwrap_or(0),
+        processor: number(36),
+        wchan,
+        name,
+        command,
+        uids: ids("Uid:"),
+        gids: ids("Gid:"),
+        signals: ["SigPnd:", "SigBlk:", "SigIgn:", "SigCgt:"].map(|key| field(key).to_string()),
+        cgroup: groups.lines().collect::<Vec<_>>().join(","),
+    })
 }
 
-struct Process {
-    pid: i32,
-    ppid: String,
-    uid: u32,
-    state: String,
-    tty: i64,
-    ticks: u64,
-    start_ticks: u64,
-    virtual_kib: u64,
-    resident_kib: u64,
-    name: String,
-    command: String,
-}
-
-impl Process {
-    fn read(pid: i32) -> Option<Process> {
-        let dir = format!("/proc/{pid}");
-        let stat = fs::read_to_string(format!("{dir}/stat")).ok()?;
-        let (head, tail) = stat.rsplit_once(')')?;
-        let name = head.split_once('(')?.1.to_string();
-        let f: Vec<&str> = tail.split_whitespace().collect();
-        let number = |i: usize| f.get(i).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
-        let raw = fs::read(format!("{dir}/cmdline")).unwrap_or_default();
-        let words = String::from_utf8_lossy(&raw)
-            .replace('\0', " ")
-            .trim_end()
-            .to_string();
-        let command = if words.is_empty() {
-            format!("[{name}]")
-        } else {
-            words
-        };
-        Some(Process {
-            pid,
-            ppid: f.get(1).unwrap_or(&"0").to_string(),
-            uid: fs::metadata(&dir).ok()?.uid(),
-            state: f.first().unwrap_or(&"?").to_string(),
-            tty: f.get(4).and_then(|v| v.parse().ok()).unwrap_or(0),
-            ticks: number(11) + number(12),
-            start_ticks: number(19),
-            virtual_kib: number(20) / 1024,
-            resident_kib: number(21) * 4,
-            name,
-            command,
-        })
-    }
-
-    fn column(&self, title: &str, names: &HashMap<u32, String>, boot: i64, aux: bool) -> String {
-        let seconds = self.ticks / TICKS_PER_SECOND;
-        match title {
-            "PID" => self.pid.to_string(),
-            "PPID" => self.ppid.clone(),
-            "UID" | "USER" => names
-                .get(&self.uid)
-                .cloned()
-                .unwrap_or_else(|| self.uid.to_string()),
-            "C" => "0".into(),
-            "%CPU" | "%MEM" => "0.0".into(),
-            "STIME" | "START" => clock_text(boot + (self.start_ticks / TICKS_PER_SECOND) as i64),
-            "TTY" => match self.tty {
-                0 => "?".into(),
-                tty if (tty >> 8) & 0xfff == 136 => format!("pts/{}", tty & 0xff),
-                tty => format!("tty{}", tty & 0xff),
-            },
-            "STAT" => self.state.clone(),
-            "TIME" => format!(
-                "{:02}:{:02}:{:02}",
-                seconds / 3600,
-                seconds / 60 % 60,
-                seconds % 60
-            ),
-            "VSZ" => self.virtual_kib.to_string(),
-            "RSS" => self.resident_kib.to_string(),
-            "COMMAND" if !aux => self.name.clone(),
-            _ => self.command.clone(),
-        }
+fn host() -> Host {
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let boot = text("/proc/stat")
+        .lines()
+        .find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok());
+    let uptime = text("/proc/uptime")
+        .split_whitespace()
+        .next()
+        .and_then(|s| s.parse::<f64>().ok());
+    let memory = text("/proc/meminfo").lines().find_map(|l| {
+        l.strip_prefix("MemTotal:")?
+            .split_whitespace()
+            .next()?
+            .parse()
+            .ok()
+    });
+    Host {
+        boot: boot.unwrap_or(0),
+        uptime: (uptime.unwrap_or(0.0) * 100.0) as u64,
+        memory_kib: memory.unwrap_or(0),
+        users: names(&text("/etc/passwd")),
+        groups: names(&text("/etc/group")),
     }
 }
 
 /// Of the host, as `ps` on the host would name them.
-fn names() -> HashMap<u32, String> {
-    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+fn names(text: &str) -> HashMap<u32, String> {
     let entry = |line: &str| {
         let mut fields = line.split(':');
         let name = fields.next()?.to_string();
@@ -187,24 +146,10 @@ fn names() -> HashMap<u32, String> {
     };
     // The first name of a number counts.
     let mut out = HashMap::new();
-    for (uid, name) in text.lines().filter_map(entry) {
-        out.entry(uid).or_insert(name);
+    for (id, name) in text.lines().filter_map(entry) {
+        out.entry(id).or_insert(name);
     }
     out
-}
-
-fn boot_time() -> i64 {
-    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
-    text.lines()
-        .find_map(|l| l.strip_prefix("btime ")?.trim().parse().ok())
-        .unwrap_or(0)
-}
-
-fn clock_text(unix: i64) -> String {
-    match time::OffsetDateTime::from_unix_timestamp(unix) {
-        Ok(at) => format!("{:02}:{:02}", at.hour(), at.minute()),
-        Err(_) => "?".into(),
-    }
 }
 
 #[cfg(test)]
@@ -212,24 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_of_ps() {
-        assert_eq!(columns("").expect("the default"), FULL);
-        assert_eq!(columns("aux").expect("known"), AUX);
-        assert_eq!(columns("-o pid,args").expect("known"), ["PID", "ARGS"]);
-        assert_eq!(
-            columns("-o args").expect_err("no pid").message,
-            "Couldn't find PID field in ps output"
-        );
-        assert!(columns("--wat").is_err());
-    }
-
-    #[test]
     fn this_process_is_readable() {
-        let me = Process::read(std::process::id() as i32).expect("readable");
-        assert_eq!(
-            me.column("PID", &HashMap::new(), 0, false),
-            std::process::id().to_string()
-        );
-        assert!(!me.column("CMD", &HashMap::new(), 0, false).is_empty());
+        let me = read(std::process::id() as i32).expect("readable");
+        let columns = ps::columns("-o pid,args,stat").expect("known");
+        let shown: Vec<String> = columns.iter().map(|c| c.show(&me, &host())).collect();
+        assert_eq!(shown[0], std::process::id().to_string());
+        assert!(!shown[1].is_empty() && !shown[2].is_empty());
     }
 }

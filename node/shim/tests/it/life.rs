@@ -107,7 +107,10 @@ async fn refusals_in_docker_s_words() {
     let (code, text) = case(&["/etc/passwd"], "/").await;
     assert_eq!((code, &*text), (126, r#"exec: "/etc/passwd": permission denied"#));
     let (code, text) = case(&["/etc"], "/").await;
-    assert_eq!((code, &*text), (126, r#"exec: "/etc": is a directory"#));
+    assert_eq!(
+        (code, &*text),
+        (126, r#"exec: "/etc": is a directory: permission denied"#)
+    );
     let (code, text) = case(&["true"], "/etc/passwd").await;
     assert_eq!(code, 128);
     assert_eq!(
