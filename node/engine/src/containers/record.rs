@@ -64,6 +64,8 @@ pub struct Run {
     /// What this run holds of the networks; given back when it ends.
     pub endpoints: Vec<crate::networks::Endpoint>,
     pub health: Option<HealthRun>,
+    /// It is being removed together with its anonymous volumes.
+    pub volumes_go: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

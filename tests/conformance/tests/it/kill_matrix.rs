@@ -53,7 +53,7 @@ fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
         _ => drop(ok(tail(&["run", "-d", "-v", "/data"]))),
     }
     let words: Vec<String> = match stage {
-        "create" => tail(&["create", "-v", "/data"]),
+        "create" => tail(&["create"]),
         "run" => tail(&["run", "-d", "-p", "80"]),
         "exec" => ["exec", &name, "sh", "-c", "sleep 0.02; echo x"]
             .map(String::from)
@@ -108,7 +108,8 @@ fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
 
 fn nothing_left(e: &mut Engine, sid: &str, root: &std::path::Path) {
     let daemon = e.host().unwrap().daemon_pid().unwrap();
-    shoal_tests_harness::eventually("all is gone", Duration::from_secs(5), || {
+    let begun = Instant::now();
+    loop {
         let mine = format!("shoal-{sid}");
         let shims: Vec<u32> = processes()
             .filter(|(pid, line)| {
@@ -117,18 +118,29 @@ fn nothing_left(e: &mut Engine, sid: &str, root: &std::path::Path) {
             .map(|(pid, _)| pid)
             .collect();
         let mounts = std::fs::read_to_string(format!("/proc/{daemon}/mountinfo")).unwrap();
-        let mounts = mounts
+        let mounts: Vec<&str> = mounts
             .lines()
             .filter(|l| l.contains(&*root.to_string_lossy()))
-            .count();
-        let groups = groups(&mine);
+            .collect();
         let left = |dir: &str| {
             let entries = std::fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
             entries.filter(|f| f.file_name().len() >= 32).count()
         };
-        let dirs = left("containers") + left("snapshots") + left("volumes");
-        (shims.is_empty() && mounts == 0 && groups == 0 && dirs == 0).then_some(())
-    });
+        let counts = [
+            groups(&mine),
+            left("containers"),
+            left("snapshots"),
+            left("volumes"),
+        ];
+        if shims.is_empty() && mounts.is_empty() && counts == [0; 4] {
+            return;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "left are shims {shims:?}, mounts {mounts:?}, control groups, containers, layers and volumes {counts:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn root_of(root: &std::path::Path) -> String {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 impl Actor {
     pub(super) async fn delete(&mut self, volumes: bool) -> Option<Input> {
-        let volumes = volumes || self.waiters.volumes_gone();
+        // Noted with the removal: whoever finishes it after a crash takes them too.
+        self.run.volumes_go |= volumes || self.waiters.volumes_gone();
         self.release();
         if let Err(error) = self.persist() {
             // The directory may be the very thing that is broken; the removal goes on.
@@ -26,6 +27,13 @@ impl Actor {
                 return Some(Input::RemoveFailed { error });
             }
         }
+        if self.run.volumes_go {
+            for mount in self.record.mounts.iter().filter(|m| m.anonymous) {
+                if let Err(error) = self.kit.volumes.remove_unused(&mount.point.name, &id).await {
+                    tracing::debug!(volume = %mount.point.name, %error, "an anonymous volume stays");
+                }
+            }
+        }
         let (dir, run_dir) = (self.dir.clone(), self.run_dir.clone());
         let trash = self.kit.home_tmp.join(format!("gone-{id}"));
         let cleared = tokio::task::spawn_blocking(move || clear(&dir, &run_dir, &trash)).await;
@@ -37,13 +45,6 @@ impl Actor {
         if let Some(e) = failure {
             let error = format!("unable to remove filesystem for {id}: {e}");
             return Some(Input::RemoveFailed { error });
-        }
-        if volumes {
-            for mount in self.record.mounts.iter().filter(|m| m.anonymous) {
-                if let Err(error) = self.kit.volumes.remove_unused(&mount.point.name, &id).await {
-                    tracing::debug!(volume = %mount.point.name, %error, "an anonymous volume stays");
-                }
-            }
         }
         self.kit.registry.remove(&id, &self.record.name);
         self.kit
