@@ -34,7 +34,7 @@ fn mode_is_valid(mode: &str) -> bool {
     let words: Vec<&str> = mode.split(',').collect();
     let known = |w: &&str| KINDS.iter().any(|kind| kind.contains(w));
     let once = |kind: &&[&str]| words.iter().filter(|w| kind.contains(w)).count() <= 1;
-    mode.is_empty() || (words.iter().all(known) && KINDS.iter().all(|kind| once(kind)))
+    mode.is_empty() || (words.iter().all(known) && KINDS.iter().all(once))
 }
 
 /// Whether it names a propagation.

@@ -165,8 +165,7 @@ pub fn columns(args: &str) -> Result<Vec<Column>, String> {
             Some(letters) => (&mut dashed, letters),
             None => (&mut bsd, word),
         };
-        let mut rest = letters.char_indices();
-        while let Some((at, letter)) = rest.next() {
+        for (at, letter) in letters.char_indices() {
             match letter {
                 'o' | 'O' => {
                     let list = match &letters[at + 1..] {

@@ -242,7 +242,7 @@ async fn hostile_links_in_the_image_lead_nowhere() {
         input.mounts.push(Mount::Bind {
             source: source.clone(),
             destination: to.into(),
-            read_only: false,
+            read_only: ReadOnly::No,
             recursive: true,
             propagation: String::new(),
         });
@@ -257,7 +257,7 @@ async fn hostile_links_in_the_image_lead_nowhere() {
     input.mounts.push(Mount::Bind {
         source,
         destination: "/proc/sys".into(),
-        read_only: false,
+        read_only: ReadOnly::No,
         recursive: true,
         propagation: String::new(),
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shoal_node_core_host::ocispec::Mount;
+use shoal_node_core_host::ocispec::{Mount, ReadOnly};
 use shoal_node_drivers_shim::{Error, read_exit};
 
 use crate::support::*;
@@ -121,7 +121,7 @@ async fn refusals_in_docker_s_words() {
     input.mounts.push(Mount::Bind {
         source: "/no/such/source".into(),
         destination: "/data".into(),
-        read_only: false,
+        read_only: ReadOnly::No,
         recursive: true,
         propagation: String::new(),
     });

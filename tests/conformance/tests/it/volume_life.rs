@@ -213,15 +213,16 @@ fn filters_users_and_prune() {
         list(&e, &format!(r#"{{"label":["group={}"]}}"#, e.prefix)),
         [free.clone(), used.clone()]
     );
-    assert_eq!(list(&e, r#"{"label":["x=2"]}"#), [free.clone()]);
+    let only = std::slice::from_ref;
+    assert_eq!(list(&e, r#"{"label":["x=2"]}"#), only(&free));
     assert_eq!(list(&e, r#"{"dangling":["true"]}"#), [bare.clone(), free.clone()]);
-    assert_eq!(list(&e, r#"{"dangling":["0"]}"#), [used.clone()]);
+    assert_eq!(list(&e, r#"{"dangling":["0"]}"#), only(&used));
     assert_eq!(
         list(
             &e,
             &format!(r#"{{"name":["{}"],"driver":["local"]}}"#, &free[3..])
         ),
-        [free.clone()]
+        only(&free)
     );
     assert!(list(&e, r#"{"driver":["other"]}"#).is_empty());
     for (path, filters, why) in [

@@ -122,14 +122,9 @@ fn a_file_that_changes_its_length_keeps_the_archive_whole() {
         for _ in 0..300 {
             let bytes = pack(root.as_fd(), &ClientPath::new("/f"), Vec::new()).expect("packed");
             let mut archive = tar::Archive::new(&bytes[..]);
-            assert_eq!(
-                archive
-                    .entries()
-                    .expect("entries")
-                    .map(|e| e.expect("sound").size())
-                    .count(),
-                1
-            );
+            let entries = archive.entries().expect("entries");
+            let sound: Vec<u64> = entries.map(|e| e.expect("sound").size()).collect();
+            assert_eq!(sound.len(), 1);
         }
         over.store(true, std::sync::atomic::Ordering::Relaxed);
     });
