@@ -4,6 +4,7 @@ use crate::containers::{LogStream, Logs};
 use crate::error::{Error, Result};
 use async_trait::async_trait;
 use shoal_api_types::Filters;
+use shoal_api_types::network::{Network, NetworkCreateRequest, NetworkCreateResponse};
 use shoal_api_types::swarm::*;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,6 +76,23 @@ pub trait Swarm: Send + Sync + 'static {
     async fn tasks(&self, filters: Filters) -> Result<Vec<Task>>;
     async fn task(&self, id: &str) -> Result<Task>;
     async fn task_logs(&self, id: &str, options: Logs) -> Result<LogStream>;
+
+    /// The cluster's networks; those of a daemon itself are `Networks`'.
+    async fn networks(&self, filters: Filters) -> Result<Vec<Network>> {
+        let _ = filters;
+        Ok(Vec::new())
+    }
+    async fn network(&self, id: &str, verbose: bool) -> Result<Network> {
+        let _ = verbose;
+        Err(Error::not_found(format!("network {id} not found")))
+    }
+    async fn create_network(&self, request: NetworkCreateRequest) -> Result<NetworkCreateResponse> {
+        let _ = request;
+        Err(Error::not_implemented("networks of a cluster"))
+    }
+    async fn remove_network(&self, id: &str) -> Result<()> {
+        Err(Error::not_found(format!("network {id} not found")))
+    }
 
     async fn secrets(&self, filters: Filters) -> Result<Vec<Secret>> {
         let _ = filters;

@@ -9,20 +9,76 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 use hyper::client::conn::http1;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use shoal_api_backend::{ApiVersion, Duplex};
+use shoal_api_backend::{ApiVersion, Duplex, Error};
+use std::time::Duration;
 
 /// Marks a request that was passed on; for people who read traces. What counts is the connection it came on.
 const FORWARDED: &str = "x-shoal-forwarded";
+
+/// What a manager has to answer to [`ask`].
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Whether a call is about the cluster rather than this daemon. The path has no version any more.
 pub(crate) fn is_cluster_call(method: &Method, path: &str) -> bool {
     let mut parts = path.split('/').skip(1);
     match (parts.next().unwrap_or_default(), parts.next()) {
         ("swarm", None) => method == Method::GET,
-        ("swarm", Some("update" | "unlockkey")) => true,
+        ("swarm", Some("update" | "unlockkey" | "networks")) => true,
         ("nodes" | "services" | "tasks" | "secrets" | "configs", _) => true,
         _ => false,
     }
+}
+
+/// Asks a manager over `duplex` for what this daemon itself has to know to answer its client. Answers the body; a refusal
+/// is an error in the manager's words.
+pub async fn ask(
+    duplex: Box<dyn Duplex>,
+    method: Method,
+    path: &str,
+    body: Option<&impl serde::Serialize>,
+) -> Result<bytes::Bytes, Error> {
+    let unreachable = |reason: String| {
+        Error::unavailable(format!(
+            "rpc error: code = Unavailable desc = could not reach a manager of the swarm: {reason}"
+        ))
+    };
+    let (mut sender, connection) = http1::Builder::new()
+        .handshake(TokioIo::new(duplex))
+        .await
+        .map_err(|e| unreachable(e.to_string()))?;
+    tokio::spawn(connection);
+    let content = match body {
+        Some(body) => serde_json::to_vec(body).map_err(|e| Error::system(e.to_string()))?,
+        None => Vec::new(),
+    };
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "docker")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(FORWARDED, "1")
+        .body(Body::from(content))
+        .map_err(|e| Error::system(e.to_string()))?;
+    let answer = async {
+        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
+        let status = response.status();
+        let body = http_body_util::Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+        let body = http_body_util::BodyExt::collect(body)
+            .await
+            .map_err(|e| e.to_string())?;
+        Ok::<_, String>((status, body.to_bytes()))
+    };
+    let (status, body) = tokio::time::timeout(ANSWER_PATIENCE, answer)
+        .await
+        .map_err(|_| unreachable("no answer in time".into()))?
+        .map_err(unreachable)?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    let message = said["message"].as_str().unwrap_or("refused without a word");
+    Err(Error::new(reply::class_of(status), message))
 }
 
 /// Replays the request over `duplex` and relays the answer.

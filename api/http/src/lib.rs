@@ -27,5 +27,6 @@ mod websocket;
 
 pub use backends::Backends;
 pub use connection::{Limits, Peer, serve_duplex};
+pub use forward::ask;
 pub use listen::{BindError, Listener, Serving, TlsFiles, plain_tcp_is_safe, serve};
 pub use router::{Router, router};

@@ -41,6 +41,20 @@ pub(crate) fn status_of(class: Class) -> StatusCode {
     }
 }
 
+/// The class that another daemon's refusal had.
+pub(crate) fn class_of(status: StatusCode) -> Class {
+    match status {
+        StatusCode::BAD_REQUEST => Class::InvalidParameter,
+        StatusCode::UNAUTHORIZED => Class::Unauthorized,
+        StatusCode::FORBIDDEN => Class::Forbidden,
+        StatusCode::NOT_FOUND => Class::NotFound,
+        StatusCode::CONFLICT => Class::Conflict,
+        StatusCode::NOT_IMPLEMENTED => Class::NotImplemented,
+        StatusCode::SERVICE_UNAVAILABLE => Class::Unavailable,
+        _ => Class::System,
+    }
+}
+
 /// `{"message": …}` with a status; 304 has no body.
 pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     if status == StatusCode::NOT_MODIFIED {

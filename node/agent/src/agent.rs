@@ -2,6 +2,7 @@
 
 use crate::book::Book;
 use crate::executor::Executor;
+use crate::ground::Ground;
 use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::orders::Orders;
 use crate::renewal::Renewal;
@@ -62,6 +63,7 @@ impl Agent {
             executor: config.executor,
             reporter: Reporter::default(),
             orders: Orders::new(),
+            ground: Ground::new(),
             hands: Semaphore::new(HANDS),
             changed: Notify::new(),
         });
@@ -81,6 +83,9 @@ impl Agent {
             stop: stop.clone(),
         };
         loops.spawn(renewal.keep());
+        let ground = shop.clone();
+        let (node, over) = (config.credentials.identity().node, stop.clone());
+        loops.spawn(async move { ground.ground.run(node, ground.executor.clone(), over).await });
         let session = Session {
             credentials: config.credentials,
             managers: managers.clone(),

@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use shoal_raft_objects::service::PortConfig;
 use shoal_raft_objects::task::ContainerStatus;
-use shoal_raft_objects::{Config, NodeDescription, Secret, Task, TaskId, Time};
+use shoal_raft_objects::{Config, NodeDescription, NodeId, Secret, Task, TaskId, Time, Track};
+use std::collections::BTreeMap;
 use tokio::sync::mpsc;
 
 /// Why an act did not succeed.
@@ -76,6 +77,14 @@ pub struct LogOptions {
 pub trait Executor: Send + Sync + 'static {
     /// This host, as the scheduler shall see it. Trust information is filled in by the agent.
     async fn describe(&self) -> NodeDescription;
+
+    /// Makes this host's part of the cluster's networks what these pieces say, and returns once its kernel has it. Called
+    /// with the whole of it whenever something changed. A network that cannot be had here makes the tasks on it fail, not
+    /// this call; an error means that it is tried again.
+    async fn lay(&self, node: &NodeId, tracks: &BTreeMap<String, Track>) -> Result<(), TaskError> {
+        let _ = (node, tracks);
+        Ok(())
+    }
 
     /// Fetches the image and creates the container.
     async fn prepare(&self, task: &Task, material: &Material) -> Result<(), TaskError>;

@@ -15,6 +15,7 @@
 mod agent;
 mod book;
 mod executor;
+mod ground;
 mod logs;
 mod managers;
 mod orders;

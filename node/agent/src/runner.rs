@@ -1,6 +1,7 @@
 //! One task from assignment to its end: asks `taskstep` what to do, has the executor do it, says what came of it.
 
 use crate::executor::{Executor, Material, TaskError};
+use crate::ground::Ground;
 use crate::orders::Orders;
 use crate::reporter::Reporter;
 use parking_lot::Mutex;
@@ -40,6 +41,7 @@ pub(crate) struct Shop {
     pub executor: Arc<dyn Executor>,
     pub reporter: Reporter,
     pub orders: Orders,
+    pub ground: Ground,
     /// Bounds what is being prepared, started, stopped and removed at a time.
     pub hands: Semaphore,
     /// Woken when some status changed, for the book.

@@ -1,5 +1,6 @@
 //! The conversation with a manager, and finding another one when it ends.
 
+use crate::ground::Piece;
 use crate::logs::Logs;
 use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::runner::Shop;
@@ -7,7 +8,8 @@ use crate::worker::{Change, Worker};
 use shoal_api_wire::channel::MESSAGE_BYTES_MAX;
 use shoal_api_wire::dispatcher::dispatcher_client::DispatcherClient;
 use shoal_api_wire::dispatcher::{
-    self, Describe, FromAgent, FromManager, Goodbye, Heartbeat, Hello, change, from_agent, from_manager,
+    self, Applied, Describe, FromAgent, FromManager, Goodbye, Heartbeat, Hello, change, from_agent,
+    from_manager,
 };
 use shoal_api_wire::removed;
 use shoal_node_drivers_certs::{Credentials, Root};
@@ -192,9 +194,11 @@ impl Session {
                 running: Default::default(),
             }),
             gathered: Vec::new(),
+            pieces: Vec::new(),
         };
         let mut beats = tokio::time::interval_at(Instant::now() + beat.mul_f64(rand::random()), beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut laid = self.shop.ground.laid();
         let mut looks = tokio::time::interval_at(Instant::now() + DESCRIBE_EVERY, DESCRIBE_EVERY);
         let gone = || SessionError::Ended {
             addr: addr.to_owned(),
@@ -208,6 +212,13 @@ impl Session {
                 statuses = self.shop.reporter.batch() => {
                     let message = from_agent::Message::Statuses(statuses);
                     self.say(&out, message, grace).await.ok_or_else(gone)?;
+                }
+                Ok(()) = laid.changed() => {
+                    let index = *laid.borrow_and_update();
+                    if index > 0 {
+                        let message = from_agent::Message::Applied(Applied { index });
+                        self.say(&out, message, grace).await.ok_or_else(gone)?;
+                    }
                 }
                 _ = beats.tick() => {
                     // Every heartbeat is answered. Leaving early leaves time to find another manager before
@@ -289,8 +300,9 @@ struct Conversation<'a> {
     session: &'a Session,
     addr: &'a str,
     logs: Arc<Logs>,
-    /// Parts of a complete set that is still arriving.
+    /// Parts of a complete set, or of a change, that is still arriving.
     gathered: Vec<Change>,
+    pieces: Vec<Piece>,
 }
 
 impl Conversation<'_> {
@@ -325,9 +337,24 @@ impl Conversation<'_> {
     async fn assignments(&mut self, message: dispatcher::Assignments) -> Result<(), SessionError> {
         let mut changes = Vec::with_capacity(message.changes.len());
         for change in message.changes {
-            changes.extend(self.read(change)?);
+            match change.change {
+                Some(change::Change::Track(bytes)) => {
+                    let track = codec::decode(&bytes).map_err(|source| SessionError::Unreadable {
+                        addr: self.addr.to_owned(),
+                        source,
+                    })?;
+                    self.pieces.push(Piece::Track(Box::new(track)));
+                }
+                Some(change::Change::RemoveTrack(key)) => self.pieces.push(Piece::Gone(key)),
+                _ => changes.extend(self.read(change)?),
+            }
         }
+        let ground = &self.session.shop.ground;
         if !message.complete {
+            if message.last {
+                // Before the tasks: what they need is asked for first.
+                ground.change(std::mem::take(&mut self.pieces), message.index);
+            }
             for change in changes {
                 self.session.worker.change(change);
             }
@@ -335,6 +362,12 @@ impl Conversation<'_> {
         }
         self.gathered.append(&mut changes);
         if message.last {
+            let pieces = std::mem::take(&mut self.pieces).into_iter();
+            let tracks = pieces.filter_map(|piece| match piece {
+                Piece::Track(track) => Some((track.key(), *track)),
+                Piece::Gone(_) => None,
+            });
+            ground.replace(tracks.collect(), message.index);
             let set = std::mem::take(&mut self.gathered);
             self.session.worker.complete(set).await;
             self.session.shop.orders.synced();
@@ -360,7 +393,7 @@ impl Conversation<'_> {
                 Some(Change::Config(codec::decode(&bytes).map_err(unreadable)?))
             }
             Some(change::Change::RemoveConfig(id)) => Some(Change::RemoveConfig(id)),
-            None => None,
+            Some(change::Change::Track(_) | change::Change::RemoveTrack(_)) | None => None,
         })
     }
 }

@@ -5,6 +5,7 @@ use crate::config::{Config, Loaded};
 use crate::executor::TaskRunner;
 use crate::host::{LocalAgents, NodeSystem, SwarmEvents, Troubles, TunnelledApi};
 use crate::listen::{self, Plan};
+use crate::networks::AllNetworks;
 use crate::seat::Seat;
 use crate::signals::{Signals, Wish};
 use crate::{metrics, ready};
@@ -52,7 +53,7 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         containers: Arc::new(engine.containers.clone()),
         execs: Arc::new(engine.execs.clone()),
         images: Arc::new(engine.images.clone()),
-        networks: Arc::new(engine.networks.clone()),
+        networks: Arc::new(AllNetworks::new(Arc::new(engine.networks.clone()), swarm.clone())),
         volumes: Arc::new(engine.volumes.clone()),
         system: Arc::new(NodeSystem::new(
             engine.system.clone(),

@@ -12,6 +12,7 @@ mod host;
 mod listen;
 mod logging;
 mod metrics;
+mod networks;
 mod options;
 mod pidfile;
 mod ready;

@@ -6,8 +6,8 @@ use parking_lot::RwLock;
 use shoal_api_backend::{
     Forwarding, LogStream, Logs, Result, Route, Swarm as Api, UpdateService, UpdateSwarm,
 };
-use shoal_api_types::Filters;
 use shoal_api_types::swarm::*;
+use shoal_api_types::{Filters, network};
 use shoal_node_manager::host::Http;
 use shoal_node_manager::{Config as SwarmConfig, Swarm};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -171,6 +171,25 @@ impl Api for Seat {
     async fn task_logs(&self, id: &str, options: Logs) -> Result<LogStream> {
         self.now().task_logs(id, options).await
     }
+    async fn networks(&self, filters: Filters) -> Result<Vec<network::Network>> {
+        self.now().networks(filters).await
+    }
+
+    async fn network(&self, id: &str, verbose: bool) -> Result<network::Network> {
+        self.now().network(id, verbose).await
+    }
+
+    async fn create_network(
+        &self,
+        request: network::NetworkCreateRequest,
+    ) -> Result<network::NetworkCreateResponse> {
+        self.now().create_network(request).await
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<()> {
+        self.now().remove_network(id).await
+    }
+
     async fn secrets(&self, filters: Filters) -> Result<Vec<Secret>> {
         self.now().secrets(filters).await
     }

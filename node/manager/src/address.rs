@@ -107,6 +107,18 @@ fn system() -> Result<IpAddr> {
     }
 }
 
+/// Networks that this host is in, as far as they have IPv4 addresses: a cluster network that is routed keeps clear of them.
+pub fn own_networks() -> Vec<ipnet::Ipv4Net> {
+    let interfaces = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let nets = interfaces.filter_map(|interface| {
+        let address = interface.address?.as_sockaddr_in()?.ip();
+        let mask = interface.netmask?.as_sockaddr_in()?.ip();
+        let net = ipnet::Ipv4Net::with_netmask(address, mask).ok()?;
+        (!address.is_loopback()).then(|| net.trunc())
+    });
+    nets.collect()
+}
+
 /// The first address of each interface comes first, IPv4 before IPv6; link-local ones are of no use to others.
 fn interfaces() -> Result<Vec<(String, IpAddr)>> {
     let all = nix::ifaddrs::getifaddrs()

@@ -21,19 +21,21 @@ pub mod proposal;
 pub mod secret;
 pub mod service;
 pub mod task;
+pub mod track;
 
 pub use cluster::{CaState, Cluster, ClusterSpec, JoinTokens, RootCa};
 pub use id::{
     ClusterId, ConfigId, IdSource, NetworkId, NodeId, RaftId, SecretId, ServiceId, TaskId, VolumeId,
 };
 pub use meta::{Annotations, Meta, Time};
-pub use network::{Network, NetworkSpec};
+pub use network::{Attachment, Network, NetworkSpec, Subnet};
 pub use node::{Availability, Membership, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role};
 pub use object::{Kind, Object};
 pub use proposal::{Event, Proposal, Refusal, Write};
 pub use secret::{Config, ConfigSpec, Secret, SecretSpec};
 pub use service::{
     ContainerSpec, Endpoint, EndpointSpec, PortConfig, RestartPolicy, Service, ServiceMode, ServiceSpec,
-    TaskSpec, UpdateConfig, UpdateStatus,
+    TaskSpec, UpdateConfig, UpdateStatus, VirtualIp,
 };
 pub use task::{Task, TaskState, TaskStatus};
+pub use track::Track;

@@ -1,10 +1,16 @@
-//! A cluster network. Allocation of addresses belongs to the networking work; the object keeps what it decides.
+//! A cluster network, and places on it.
 
 use crate::id::NetworkId;
 use crate::meta::{Annotations, Meta};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// The driver of networks that span nodes.
+pub const OVERLAY: &str = "overlay";
+/// What every node has of its own and services may name: no objects of the cluster.
+pub const PREDEFINED: [&str; 3] = ["bridge", "host", "none"];
 
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -20,6 +26,31 @@ pub struct NetworkSpec {
     pub ipam: Option<Value>,
 }
 
+impl NetworkSpec {
+    /// Asked for by the option's presence, as Docker has it; `encrypted=false` says no.
+    pub fn encrypted(&self) -> bool {
+        self.driver_options
+            .get("encrypted")
+            .is_some_and(|value| value != "false")
+    }
+
+    pub fn is_overlay(&self) -> bool {
+        self.driver == OVERLAY
+    }
+}
+
+/// A range of addresses of a network, as CIDR and plain addresses; empty is none.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Subnet {
+    pub subnet: String,
+    pub gateway: String,
+    /// Where addresses for tasks come from, if not from all of the subnet.
+    pub ip_range: String,
+    /// Kept free by the user's wish.
+    pub reserved: Vec<String>,
+}
+
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Network {
@@ -28,6 +59,32 @@ pub struct Network {
     pub spec: NetworkSpec,
     /// VXLAN network identifier, once allocated.
     pub vni: Option<u32>,
-    /// CIDRs in use, once allocated.
-    pub subnets: Vec<String>,
+    /// In use, once allocated.
+    pub subnets: Vec<Subnet>,
+}
+
+/// One place on a network: an address with its prefix length, and the hardware address that goes with it. The hardware
+/// address belongs to the one who holds the place, never to the IP address, so that whatever a node still remembers of
+/// the last holder leads nowhere.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Attachment {
+    pub network: NetworkId,
+    pub address: Ipv4Addr,
+    pub prefix_len: u8,
+    #[serde(default)]
+    pub mac: [u8; 6],
+    /// Names on that network besides the task's own.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+}
+
+/// A hardware address (locally administered, unicast) for `holder` on `network`.
+pub fn mac_of(holder: &str, network: &str) -> [u8; 6] {
+    // FNV-1a: nothing secret hangs on it, and every node comes to the same.
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in holder.bytes().chain([0]).chain(network.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let [a, b, c, d, e, ..] = (hash ^ (hash >> 24)).to_be_bytes();
+    [0x02, a ^ 0x42, b, c, d, e]
 }

@@ -2,6 +2,7 @@
 
 use crate::id::{NodeId, RaftId};
 use crate::meta::{Meta, Time};
+use crate::network::Attachment;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,6 +85,10 @@ pub struct NodeDescription {
     pub trust_root: String,
     pub issuer_subject: Vec<u8>,
     pub issuer_public_key: Vec<u8>,
+    /// Where other nodes send what travels on cluster networks; the address of its session if empty.
+    pub data_path_addr: String,
+    /// The public key of its encrypted data path (base64), where the kernel has one.
+    pub data_path_key: String,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -115,9 +120,19 @@ pub struct Node {
     /// Serial of the certificate that this node was issued last (hex); older ones of the same node are refused
     /// once a removal or demotion made them void.
     pub certificate_serial: String,
+    /// The node's own places on networks: one on the ingress network, over which published ports are answered.
+    pub attachments: Vec<Attachment>,
 }
 
 impl Node {
+    /// Where what travels on cluster networks is sent.
+    pub fn data_path(&self) -> &str {
+        match self.description.data_path_addr.as_str() {
+            "" => &self.status.addr,
+            given => given,
+        }
+    }
+
     /// May get new tasks as far as the user and its health are concerned.
     pub fn is_schedulable(&self) -> bool {
         self.status.state == NodeState::Ready

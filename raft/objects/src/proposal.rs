@@ -22,6 +22,8 @@ pub enum Write {
     /// What the managers want of a task. Merged forward only, like a status, so it needs no version: it never
     /// conflicts with a report that arrives meanwhile. Ignored for a task that is gone.
     Desired { task: TaskId, desired: TaskState },
+    /// No node sends anything new to the task any more. Ignored for a task that is gone.
+    Drained { task: TaskId },
     /// Refused if `touched` is given and differs; an object that is already gone is not an error.
     Delete {
         kind: Kind,

@@ -2,11 +2,12 @@
 //!
 //! The specs mirror Docker's JSON (API 1.55, `ServiceSpec`), field for field, in Docker's names.
 
-use crate::id::ServiceId;
+use crate::id::{NetworkId, ServiceId};
 use crate::meta::{Meta, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -306,6 +307,26 @@ fn is_zero_u16(n: &u16) -> bool {
 pub struct Endpoint {
     pub spec: EndpointSpec,
     pub ports: Vec<PortConfig>,
+    /// One address for all of its tasks, on each of its networks; none with `dnsrr`.
+    pub virtual_ips: Vec<VirtualIp>,
+    /// Why it does not have what it should: no address is free, a network is gone.
+    pub err: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VirtualIp {
+    pub network: NetworkId,
+    pub address: Ipv4Addr,
+    pub prefix_len: u8,
+}
+
+impl EndpointSpec {
+    /// Something of it is published on every node.
+    pub fn has_ingress(&self) -> bool {
+        self.ports
+            .iter()
+            .any(|port| matches!(port.publish_mode.as_str(), "" | "ingress"))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]

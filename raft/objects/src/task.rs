@@ -2,6 +2,7 @@
 
 use crate::id::{NodeId, ServiceId, TaskId};
 use crate::meta::{Annotations, Meta, Time};
+use crate::network::Attachment;
 use crate::service::{PortConfig, TaskSpec};
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +108,10 @@ pub struct Task {
     pub desired: TaskState,
     /// Published ports of the service as allocated when the task was made (host mode ones bind on the node).
     pub ports: Vec<PortConfig>,
+    /// Its places on cluster networks, allocated before it gets a node.
+    pub networks: Vec<Attachment>,
+    /// No node sends anything new to it any more, so it may be stopped. Only for tasks that have places on networks.
+    pub drained: bool,
     /// When a delayed restart may be promoted from desired `Ready` to `Running`.
     pub start_after: Option<Time>,
     /// How often this slot has been restarted within the policy's window; kept as a number, not as history.

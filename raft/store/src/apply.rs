@@ -1,6 +1,7 @@
 //! The one function that changes a state. See [`Write`] for what each write means.
 
 mod merge;
+mod network;
 mod service;
 mod task;
 
@@ -64,7 +65,10 @@ impl State {
                 Object::Node(o) => self.create_node(at, o).map(Some),
                 Object::Service(o) => create(self, at, &service::created(o, at)).map(Some),
                 Object::Task(o) => create::<Task>(self, at, o).map(Some),
-                Object::Network(o) => create::<Network>(self, at, o).map(Some),
+                Object::Network(o) => {
+                    network::check(self, o)?;
+                    create::<Network>(self, at, o).map(Some)
+                }
                 Object::Secret(o) => create::<Secret>(self, at, o).map(Some),
                 Object::Config(o) => create::<Config>(self, at, o).map(Some),
             },
@@ -76,7 +80,10 @@ impl State {
                     Ok(())
                 }),
                 Object::Task(o) => update::<Task>(self, at, o, *touched, task::check),
-                Object::Network(o) => update::<Network>(self, at, o, *touched, |_, _| Ok(())),
+                Object::Network(o) => {
+                    network::check(self, o)?;
+                    update::<Network>(self, at, o, *touched, |_, _| Ok(()))
+                }
                 Object::Secret(o) => update::<Secret>(self, at, o, *touched, |_, _| Ok(())),
                 Object::Config(o) => update::<Config>(self, at, o, *touched, |_, _| Ok(())),
             },
@@ -104,6 +111,7 @@ impl State {
             },
             Write::Status { task, status } => Ok(self.merge_status(at, task, status)),
             Write::Desired { task, desired } => Ok(self.merge_desired(at, task, *desired)),
+            Write::Drained { task } => Ok(self.merge_drained(at, task)),
             Write::Delete { kind, id, touched } => match kind {
                 Kind::Cluster => delete::<Cluster>(self, id, *touched),
                 Kind::Node => delete::<Node>(self, id, *touched),

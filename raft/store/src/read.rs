@@ -66,6 +66,11 @@ impl State {
             .filter_map(|id| self.tasks.get(id))
     }
 
+    /// Tasks that have or had a place on a network.
+    pub fn tasks_of_network(&self, id: &NetworkId) -> impl Iterator<Item = &Arc<Task>> {
+        self.task_index.of_network(id).filter_map(|id| self.tasks.get(id))
+    }
+
     /// Ids of all services that have tasks, including services that are gone.
     pub fn services_with_tasks(&self) -> impl Iterator<Item = &ServiceId> {
         self.task_index.services()

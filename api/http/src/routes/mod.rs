@@ -1,6 +1,7 @@
 //! The routes, one file per resource: each reads parameters, calls one action of a backend and renders its answer.
 
 mod build;
+mod cluster_networks;
 mod containers;
 mod execs;
 mod images;
@@ -32,6 +33,7 @@ pub(crate) fn all(backends: Arc<Backends>) -> Router {
         .merge(networks::routes())
         .merge(volumes::routes())
         .merge(swarm::routes())
+        .merge(cluster_networks::routes())
         .merge(nodes::routes())
         .merge(services::routes())
         .merge(secrets::routes())

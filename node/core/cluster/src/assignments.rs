@@ -1,11 +1,13 @@
-//! What one node shall have: its tasks, and exactly the secrets and configs that these name.
+//! What one node shall have: its tasks, exactly the secrets and configs that these name, and what it has to know of the
+//! networks that they are on.
 //!
 //! A session sends a whole [`Set`] when it begins (what is not in it, the node stops) and from then on the difference
 //! between the set that it sent last and the present one. Any manager can do that from its own replica.
 
 use crate::task::{is_assigned, is_over, is_wanted};
+use crate::{allocator, tracks};
 use serde_json::Value;
-use shoal_raft_objects::{Config, ConfigId, Meta, NodeId, Secret, SecretId, Task, TaskId, TaskState};
+use shoal_raft_objects::{Config, ConfigId, Meta, NodeId, Secret, SecretId, Task, TaskId, TaskState, Track};
 use shoal_raft_store::State;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,17 +19,21 @@ pub struct Set {
     pub tasks: BTreeMap<TaskId, Arc<Task>>,
     pub secrets: BTreeMap<SecretId, Arc<Secret>>,
     pub configs: BTreeMap<ConfigId, Arc<Config>>,
+    /// By [`Track::key`].
+    pub tracks: BTreeMap<String, Arc<Track>>,
 }
 
 /// In the order in which they are to be carried out: what a task needs comes before it and goes after it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
+    Track(Arc<Track>),
     Secret(Arc<Secret>),
     Config(Arc<Config>),
     Task(Arc<Task>),
     RemoveTask(TaskId),
     RemoveSecret(SecretId),
     RemoveConfig(ConfigId),
+    RemoveTrack(String),
 }
 
 /// What `node` shall have now. Ended tasks stay listed until they are forgotten, because the node keeps their
@@ -49,9 +55,20 @@ pub fn of_node(view: &State, node: &NodeId) -> Set {
                 set.configs.extend(view.config(&id).map(|c| (id, c.clone())));
             }
         }
-        set.tasks.insert(task.id.clone(), task.clone());
+        set.tasks.insert(task.id.clone(), held_back(task));
     }
+    set.tracks = tracks::of_node(view, node);
     set
+}
+
+/// A task that nodes may still send to is not stopped yet, whatever is desired of it.
+fn held_back(task: &Arc<Task>) -> Arc<Task> {
+    if !allocator::is_draining(task) {
+        return task.clone();
+    }
+    let mut held = Task::clone(task);
+    held.desired = TaskState::Running;
+    Arc::new(held)
 }
 
 impl Set {
@@ -64,6 +81,11 @@ impl Set {
     /// status that came from the node is not sent back to it.
     pub fn since(&self, before: &Set) -> Vec<Change> {
         let mut changes = Vec::new();
+        for (key, track) in &self.tracks {
+            if before.tracks.get(key).is_none_or(|old| old != track) {
+                changes.push(Change::Track(track.clone()));
+            }
+        }
         changes.extend(newer(&before.secrets, &self.secrets, |s| s.meta).map(Change::Secret));
         changes.extend(newer(&before.configs, &self.configs, |c| c.meta).map(Change::Config));
         for (id, task) in &self.tasks {
@@ -74,6 +96,7 @@ impl Set {
         changes.extend(gone(&before.tasks, &self.tasks).map(Change::RemoveTask));
         changes.extend(gone(&before.secrets, &self.secrets).map(Change::RemoveSecret));
         changes.extend(gone(&before.configs, &self.configs).map(Change::RemoveConfig));
+        changes.extend(gone(&before.tracks, &self.tracks).map(Change::RemoveTrack));
         changes
     }
 }

@@ -68,6 +68,15 @@ impl<'a> Draft<'a> {
         );
     }
 
+    pub fn drained(&mut self, task: &Task) {
+        self.write(
+            task_key(task),
+            Write::Drained {
+                task: task.id.clone(),
+            },
+        );
+    }
+
     pub fn delete_task(&mut self, task: &Task) {
         self.write(
             task_key(task),
@@ -176,6 +185,9 @@ impl<'a> Draft<'a> {
                     desired: new.desired,
                 })
             }
+            (Some(Object::Task(old)), Some(Object::Task(new))) if only_drained_differs(&old, &new) => {
+                Some(Write::Drained { task: new.id })
+            }
             (Some(old), Some(object)) => Some(Write::Update {
                 touched: old.meta().touched,
                 object,
@@ -201,6 +213,13 @@ fn task_key(task: &Task) -> (Group, Kind, String) {
 fn only_desired_differs(old: &Task, new: &Task) -> bool {
     let mut same = old.clone();
     same.desired = new.desired;
+    same.meta = new.meta;
+    same == *new
+}
+
+fn only_drained_differs(old: &Task, new: &Task) -> bool {
+    let mut same = old.clone();
+    same.drained = new.drained;
     same.meta = new.meta;
     same == *new
 }

@@ -25,6 +25,7 @@ pub mod roles;
 pub mod scheduler;
 mod step;
 mod task;
+mod tracks;
 pub mod validate;
 
 pub use decision::{Decision, PROPOSAL_BYTES_MAX, PROPOSAL_WRITES_MAX};

@@ -2,10 +2,16 @@
 //!
 //! Nothing here is needed for correctness: a new leader starts with [`Memory::new`] and comes to the same decisions.
 
+use crate::allocator::{Quarantine, is_draining};
 use crate::liveness;
 use crate::scheduler::{Failures, Fleet};
-use shoal_raft_objects::{Event, NodeId, Object, ServiceId, Task, TaskId, TaskState, Time};
+use shoal_raft_objects::{
+    Attachment, Event, NetworkId, NodeId, NodeState, Object, ServiceId, Task, TaskId, TaskState, Time,
+    VirtualIp,
+};
+use shoal_raft_store::State;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 #[derive(Clone, Debug)]
 pub struct Memory {
@@ -24,6 +30,14 @@ pub struct Memory {
     pub(crate) failures: Failures,
     /// When a rolling update's task was first seen running, by task.
     pub(crate) running: BTreeMap<TaskId, Time>,
+    /// Tasks that are to be stopped and still get new connections somewhere.
+    pub(crate) draining: BTreeSet<TaskId>,
+    /// Addresses that were given up and must not be given yet.
+    pub(crate) quarantine: Quarantine,
+    /// The same, since the last step.
+    released: Vec<(NetworkId, Ipv4Addr)>,
+    /// Up to which log index each node has laid its part of the networks.
+    laid: BTreeMap<NodeId, u64>,
     writes_max: usize,
 }
 
@@ -40,6 +54,10 @@ impl Memory {
             fleet: Fleet::default(),
             failures: Failures::default(),
             running: BTreeMap::new(),
+            draining: BTreeSet::new(),
+            quarantine: Quarantine::default(),
+            released: Vec::new(),
+            laid: BTreeMap::new(),
             writes_max: crate::PROPOSAL_WRITES_MAX,
         }
     }
@@ -51,14 +69,21 @@ impl Memory {
             Object::Task(task) => self.observe_task(task, event, now),
             Object::Service(service) => {
                 self.services.insert(service.id.clone());
+                self.observe_endpoint(event);
             }
             Object::Node(node) => {
                 self.nodes.insert(node.id.clone());
                 self.fleet.forget(&node.id);
+                if let Event::Deleted(Object::Node(node)) = event {
+                    self.laid.remove(&node.id);
+                    self.release(&node.attachments);
+                }
             }
             // The history limit, the grace: settings of the cluster concern everything.
             Object::Cluster(_) => self.rescan(),
-            Object::Network(_) | Object::Secret(_) | Object::Config(_) => {}
+            // Services may have waited for it, or lose what they had on it.
+            Object::Network(_) => self.rescan(),
+            Object::Secret(_) | Object::Config(_) => {}
         }
     }
 
@@ -81,6 +106,51 @@ impl Memory {
         self.writes_max
     }
 
+    /// `node` has laid its part of the networks as they are at log index `index`.
+    pub fn laid(&mut self, node: &NodeId, index: u64) {
+        let known = self.laid.entry(node.clone()).or_default();
+        *known = (*known).max(index);
+    }
+
+    /// The log index up to which every node that is up knows the networks. A node that is down is not waited for: when it
+    /// returns it is told everything before it does anything.
+    pub fn acknowledged(&self, state: &State) -> u64 {
+        let up = state
+            .nodes()
+            .iter()
+            .filter(|n| n.status.state == NodeState::Ready);
+        up.map(|n| self.laid.get(&n.id).copied().unwrap_or(0))
+            .min()
+            .unwrap_or(state.applied())
+    }
+
+    /// What was given up before this view rests until every node has seen the view.
+    pub(crate) fn settle_releases(&mut self, applied: u64) {
+        for (network, address) in std::mem::take(&mut self.released) {
+            self.quarantine.rest(&network, address, applied);
+        }
+    }
+
+    fn release(&mut self, places: &[Attachment]) {
+        self.released
+            .extend(places.iter().map(|p| (p.network.clone(), p.address)));
+    }
+
+    fn observe_endpoint(&mut self, event: &Event) {
+        let (old, new) = match event {
+            Event::Updated {
+                old: Object::Service(old),
+                new: Object::Service(new),
+            } => (old, Some(new)),
+            Event::Deleted(Object::Service(old)) => (old, None),
+            _ => return,
+        };
+        let kept = |vip: &&VirtualIp| new.is_some_and(|new| new.endpoint.virtual_ips.contains(vip));
+        let gone = old.endpoint.virtual_ips.iter().filter(|vip| !kept(vip));
+        self.released
+            .extend(gone.map(|vip| (vip.network.clone(), vip.address)));
+    }
+
     fn observe_task(&mut self, task: &Task, event: &Event, now: Time) {
         self.services.insert(task.service_id.clone());
         if !task.node_id.is_empty() {
@@ -94,6 +164,12 @@ impl Memory {
         }
         if gone {
             self.running.remove(&task.id);
+            self.release(&task.networks);
+        }
+        if !gone && is_draining(task) {
+            self.draining.insert(task.id.clone());
+        } else {
+            self.draining.remove(&task.id);
         }
         if let Event::Updated {
             old: Object::Task(old),

@@ -14,13 +14,18 @@ use std::collections::BTreeSet;
 pub fn step(view: &State, now: Time, memory: &mut Memory, ids: &mut dyn IdSource) -> Decision {
     let mut draft = Draft::new(view, now);
     let mut wake_at = liveness::judge(&mut draft, &mut memory.liveness);
+    memory.settle_releases(view.applied());
+    let acknowledged = memory.acknowledged(view);
+    let mut quarantine = std::mem::take(&mut memory.quarantine);
+    let mut pools = allocator::Pools::new(&mut quarantine, acknowledged);
+    allocator::nodes(&mut draft, &mut pools);
     for object in draft.changed_nodes() {
         memory.nodes.insert(object);
     }
     let full = std::mem::take(&mut memory.all);
     let services = due(&draft, memory, full);
     for id in &services {
-        allocator::allocate(&mut draft, id);
+        allocator::allocate(&mut draft, &mut pools, id);
         match orchestrator::reconcile(&mut draft, id, memory, ids) {
             Some(at) => memory.timers.insert(id.clone(), at),
             None => memory.timers.remove(id),
@@ -29,7 +34,16 @@ pub fn step(view: &State, now: Time, memory: &mut Memory, ids: &mut dyn IdSource
     if full {
         memory.fleet = scheduler::Fleet::default();
         memory.waiting = waiting(view);
+        memory.draining = view
+            .tasks()
+            .iter()
+            .filter(|task| allocator::is_draining(task))
+            .map(|task| task.id.clone())
+            .collect();
     }
+    allocator::attach(&mut draft, &memory.waiting_for_places(view), &mut pools);
+    memory.quarantine = quarantine;
+    wake_at = earliest(wake_at, allocator::drain(&mut draft, memory));
     scheduler::place(&mut draft, memory);
     wake_at = earliest(wake_at, memory.timers.values().min().copied());
     Decision {

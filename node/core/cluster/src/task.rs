@@ -57,9 +57,13 @@ pub(crate) fn new(service: &Service, slot: u64, node: NodeId, now: Time, ids: &m
         job_iteration: job.then_some(service.job_iteration),
         ..Default::default()
     };
-    task.status.state = TaskState::Pending;
     task.status.timestamp = now;
-    task.status.message = "pending task scheduling".into();
+    if allocator::needs_places(service) {
+        task.status.message = "created".into();
+    } else {
+        task.status.state = TaskState::Pending;
+        task.status.message = "pending task scheduling".into();
+    }
     task
 }
 

@@ -109,6 +109,11 @@ impl Executor for TaskRunner {
         if !material.secrets.is_empty() || !material.configs.is_empty() {
             return Err(fatal("secrets and configs are not available on this node"));
         }
+        if !task.networks.is_empty() {
+            return Err(fatal(
+                "overlay networks and published ports are not available on this node",
+            ));
+        }
         if self.containers.inspect(&task.name(), false).await.is_ok() {
             return Ok(());
         }

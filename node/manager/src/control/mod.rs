@@ -5,6 +5,7 @@ mod cluster;
 pub(crate) mod convert;
 mod logs;
 mod material;
+mod networks;
 mod node;
 mod service;
 mod task;

@@ -7,10 +7,10 @@ use crate::ids::Ids;
 use shoal_api_backend::{Error, Result, UpdateService};
 use shoal_api_types::swarm as api;
 use shoal_api_types::{Filters, Slice};
-use shoal_node_core_cluster::validate;
+use shoal_node_core_cluster::{allocator, validate};
 use shoal_raft_consensus::State;
 use shoal_raft_objects::service::{ModeKind, UpdateState};
-use shoal_raft_objects::{Kind, Service, ServiceId, ServiceSpec, TaskState, UpdateStatus, Write};
+use shoal_raft_objects::{Endpoint, Kind, Service, ServiceId, ServiceSpec, TaskState, UpdateStatus, Write};
 use std::sync::Arc;
 
 impl Control {
@@ -41,11 +41,15 @@ impl Control {
         if spec.name.is_empty() {
             spec.name = self.free_name().await?;
         }
+        let state = self.manager.ledger.current().await?;
+        super::networks::resolve(&state, &mut spec)?;
         check(&spec)?;
         let id = ServiceId::draw(&mut Ids);
+        let endpoint = endpoint(&state, &id, &spec, &Default::default())?;
         let service = Service {
             id: id.clone(),
             spec,
+            endpoint,
             ..Default::default()
         };
         self.manager
@@ -86,8 +90,10 @@ impl Control {
         match options.rollback.as_str() {
             "" | "none" => {
                 let auth = convert::pull_auth(options.registry_auth, &options.registry_auth_from, &service)?;
-                let spec = convert::spec_from(spec, auth)?;
+                let mut spec = convert::spec_from(spec, auth)?;
+                super::networks::resolve(&state, &mut spec)?;
                 check(&spec)?;
+                endpoint(&state, &service.id, &spec, &service.endpoint)?;
                 validate::change(&service, &spec).map_err(|e| match e.0.as_str() {
                     "renaming services is not supported" | "service mode change is not allowed" => {
                         error::rpc(shoal_api_backend::Class::NotImplemented, "Unimplemented", &e)
@@ -138,17 +144,13 @@ impl Control {
 }
 
 fn check(spec: &ServiceSpec) -> Result<()> {
-    validate::service(spec).map_err(|e| invalid_argument(&e.to_string()))?;
-    let ports = spec.endpoint_spec.iter().flat_map(|e| &e.ports);
-    for port in ports {
-        if port.publish_mode != "host" {
-            return Err(invalid_argument(
-                "published ports in ingress mode are not available in this version; use mode=host (--publish \
-                 mode=host,target=…,published=…)",
-            ));
-        }
-    }
-    Ok(())
+    validate::service(spec).map_err(|e| invalid_argument(&e.to_string()))
+}
+
+/// Somebody else's port is refused when it is asked for, not when a task would need it.
+fn endpoint(state: &State, id: &ServiceId, spec: &ServiceSpec, current: &Endpoint) -> Result<Endpoint> {
+    allocator::endpoint(state, id, spec.endpoint_spec.as_ref(), current)
+        .map_err(|e| invalid_argument(&e.to_string()))
 }
 
 /// By id, by name, or by an unambiguous prefix of the id.

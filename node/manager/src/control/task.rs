@@ -52,12 +52,12 @@ impl Control {
                 && (nodes.is_empty() || nodes.contains(task.node_id.as_str()))
                 && wanted(&state, task, &filters)
         });
-        listed.map(|task| convert(task)).collect()
+        listed.map(|task| convert(&state, task)).collect()
     }
 
     pub async fn task(&self, id: &str) -> Result<api::Task> {
         let state = self.manager.ledger.current().await?;
-        convert(find_task(&state, id)?.as_ref())
+        convert(&state, find_task(&state, id)?.as_ref())
     }
 }
 

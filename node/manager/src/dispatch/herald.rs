@@ -40,10 +40,20 @@ fn wake(sessions: &Sessions, event: &Event) {
         Event::Updated {
             old: Object::Node(old),
             new: Object::Node(new),
-        } if old.manager == new.manager => sessions.wake(&new.id),
+        } if old.manager == new.manager
+            && old.attachments == new.attachments
+            && old.data_path() == new.data_path()
+            && old.description.data_path_key == new.description.data_path_key =>
+        {
+            sessions.wake(&new.id);
+        }
         event => match event.object() {
+            // Every node that shares a network with it has to know.
+            Object::Task(task) if !task.networks.is_empty() => sessions.wake_all(),
             Object::Task(task) if !task.node_id.is_empty() => sessions.wake(&task.node_id),
-            Object::Task(_) | Object::Service(_) | Object::Network(_) => {}
+            Object::Task(_) => {}
+            Object::Service(service) if service.endpoint == Default::default() => {}
+            Object::Service(_) | Object::Network(_) => sessions.wake_all(),
             // The list of managers, settings, secrets in use: may concern anybody.
             Object::Node(_) | Object::Cluster(_) | Object::Secret(_) | Object::Config(_) => {
                 sessions.wake_all()
@@ -83,7 +93,12 @@ fn emit(events: &dyn Events, event: &Event) {
         (_, Object::Service(service)) => ("service", named(&service.spec.name)),
         (_, Object::Secret(secret)) => ("secret", named(&secret.spec.annotations.name)),
         (_, Object::Config(config)) => ("config", named(&config.spec.annotations.name)),
-        (_, Object::Task(_) | Object::Cluster(_) | Object::Network(_)) => return,
+        (_, Object::Network(network)) => {
+            let mut attributes = named(&network.spec.annotations.name);
+            attributes.insert("type".to_owned(), network.spec.driver.clone());
+            ("network", attributes)
+        }
+        (_, Object::Task(_) | Object::Cluster(_)) => return,
     };
     events.emit(kind, action, event.object().id(), attributes, now());
 }

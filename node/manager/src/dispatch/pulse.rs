@@ -28,6 +28,15 @@ const LOST: Duration = Duration::from_secs(3);
 struct Heard {
     alive: BTreeMap<NodeId, Time>,
     left: BTreeSet<NodeId>,
+    /// Up to which log index a node knows the networks; what was not told yet.
+    laid: BTreeMap<NodeId, u64>,
+}
+
+/// What one turn brings, to the leader's loop or to the leader.
+pub(crate) struct News {
+    pub alive: BTreeMap<NodeId, Time>,
+    pub left: BTreeSet<NodeId>,
+    pub laid: BTreeMap<NodeId, u64>,
 }
 
 pub(crate) struct Pulse {
@@ -112,10 +121,23 @@ impl Pulse {
         self.urgent.notify_one();
     }
 
+    /// The node knows the networks as they are at this log index. Tasks may wait to be stopped for it.
+    pub fn laid(&self, node: &NodeId, index: u64) {
+        let mut heard = self.heard.lock();
+        let known = heard.laid.entry(node.clone()).or_default();
+        *known = (*known).max(index);
+        drop(heard);
+        self.urgent.notify_one();
+    }
+
     /// For the leader's loop: whom this manager, and through it the others, have heard since the last call.
-    pub fn take(&self) -> (BTreeMap<NodeId, Time>, BTreeSet<NodeId>) {
+    pub fn take(&self) -> News {
         let heard = std::mem::take(&mut *self.heard.lock());
-        (heard.alive, heard.left)
+        News {
+            alive: heard.alive,
+            left: heard.left,
+            laid: heard.laid,
+        }
     }
 
     /// Whether this manager may speak for the cluster: it leads with a majority behind it, or the leader counts it in
@@ -168,8 +190,9 @@ impl Pulse {
         let Some(leader) = leadership.leader.filter(|l| l.id != me) else {
             return Told::Unreached;
         };
-        let (alive, left) = self.take();
+        let News { alive, left, laid } = self.take();
         let request = HeardRequest {
+            laid: laid.iter().map(|(id, index)| (id.to_string(), *index)).collect(),
             alive: alive.keys().map(ToString::to_string).collect(),
             left: left.iter().map(ToString::to_string).collect(),
             raft_id: me.0,
@@ -195,6 +218,10 @@ impl Pulse {
             heard.alive.entry(node).or_insert(at);
         }
         heard.left.extend(left);
+        for (node, index) in laid {
+            let known = heard.laid.entry(node).or_default();
+            *known = (*known).max(index);
+        }
         if refused { Told::Refused } else { Told::Unreached }
     }
 
@@ -203,6 +230,7 @@ impl Pulse {
         let state = ledger.state();
         let heard = self.heard.lock();
         !heard.left.is_empty()
+            || !heard.laid.is_empty()
             || heard
                 .alive
                 .keys()

@@ -50,6 +50,9 @@ pub(crate) async fn run(
         greeting: None,
         complete: false,
         renewing: false,
+        last_sent: 0,
+        laid: 0,
+        told: 0,
     };
     let ended = tokio::select! {
         () = manager.stop.cancelled() => Err(Status::unavailable("this manager stops")),
@@ -73,6 +76,11 @@ struct Session {
     greeting: Option<Welcome>,
     complete: bool,
     renewing: bool,
+    /// The index of the last assignments that were sent, and of the last that the node has acknowledged.
+    last_sent: u64,
+    laid: u64,
+    /// What the leader was told last.
+    told: u64,
 }
 
 impl Session {
@@ -133,6 +141,10 @@ impl Session {
                     .await?;
             }
             Some(from_agent::Message::Describe(describe)) => self.described(&describe.description, addr)?,
+            Some(from_agent::Message::Applied(applied)) => {
+                self.laid = self.laid.max(applied.index);
+                self.tell_laid();
+            }
             Some(from_agent::Message::Goodbye(_)) => self.manager.pulse.left(&node),
             Some(from_agent::Message::Hello(_)) | None => {}
         }
@@ -178,15 +190,32 @@ impl Session {
         if !self.complete {
             self.assign(set.complete(), set.index, true).await?;
             self.complete = true;
+            self.last_sent = set.index;
             self.sent = set;
             return Ok(grace);
         }
         let changes = set.since(&self.sent);
         if !changes.is_empty() {
             self.assign(changes, set.index, false).await?;
+            self.last_sent = set.index;
         }
         self.sent = set;
+        self.tell_laid();
         Ok(grace)
+    }
+
+    /// A node that has carried out all that was sent to it knows the networks as they are in the state that was looked at
+    /// last: nothing in between concerned it.
+    fn tell_laid(&mut self) {
+        let index = if self.laid >= self.last_sent {
+            self.sent.index
+        } else {
+            self.laid
+        };
+        if index > self.told {
+            self.told = index;
+            self.manager.pulse.laid(&self.caller.node, index);
+        }
     }
 
     async fn assign(
@@ -313,6 +342,8 @@ fn wire_change(change: assignments::Change) -> Result<(Change, usize), Status> {
             .map_err(|e| Status::internal(e.to_string()))
     }
     let change = match change {
+        assignments::Change::Track(track) => change::Change::Track(encoded(track.as_ref())?),
+        assignments::Change::RemoveTrack(key) => change::Change::RemoveTrack(key),
         assignments::Change::Task(task) => change::Change::Task(encoded(task.as_ref())?),
         assignments::Change::Secret(secret) => change::Change::Secret(encoded(secret.as_ref())?),
         assignments::Change::Config(config) => change::Change::Config(encoded(config.as_ref())?),
@@ -321,10 +352,12 @@ fn wire_change(change: assignments::Change) -> Result<(Change, usize), Status> {
         assignments::Change::RemoveConfig(id) => change::Change::RemoveConfig(id.to_string()),
     };
     let size = match &change {
-        change::Change::Task(bytes) | change::Change::Secret(bytes) | change::Change::Config(bytes) => {
-            bytes.len()
-        }
+        change::Change::Task(bytes)
+        | change::Change::Secret(bytes)
+        | change::Change::Config(bytes)
+        | change::Change::Track(bytes) => bytes.len(),
         change::Change::RemoveTask(id)
+        | change::Change::RemoveTrack(id)
         | change::Change::RemoveSecret(id)
         | change::Change::RemoveConfig(id) => id.len(),
     };

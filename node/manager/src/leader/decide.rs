@@ -96,12 +96,15 @@ fn soon() -> Time {
 
 /// A view, and a memory that was told of exactly what led to it.
 fn catch_up(manager: &Manager, watcher: &mut Watcher, memory: &mut Memory) -> State {
-    let (alive, left) = manager.pulse.take();
-    for (node, at) in alive {
+    let news = manager.pulse.take();
+    for (node, at) in news.alive {
         memory.liveness.heard(&node, at);
     }
-    for node in left {
+    for node in news.left {
         memory.liveness.left(&node);
+    }
+    for (node, index) in news.laid {
+        memory.laid(&node, index);
     }
     let consensus = manager.ledger.consensus();
     loop {

@@ -119,6 +119,9 @@ impl Membership for Service {
         for node in request.alive {
             manager.pulse.heard(&NodeId::from(node));
         }
+        for (node, index) in request.laid {
+            manager.pulse.laid(&NodeId::from(node), index);
+        }
         Ok(Response::new(HeardResponse {
             applied: manager.ledger.state().applied(),
             removed,

@@ -5,8 +5,8 @@ use crate::control::Control;
 use crate::error;
 use async_trait::async_trait;
 use shoal_api_backend::{Error, LogStream, Logs, Result, UpdateService, UpdateSwarm};
-use shoal_api_types::Filters;
 use shoal_api_types::swarm::*;
+use shoal_api_types::{Filters, network};
 
 impl Swarm {
     /// Calls are answered on managers only; who else is asked passes them on before it comes to this.
@@ -111,6 +111,25 @@ impl shoal_api_backend::Swarm for Swarm {
 
     async fn task_logs(&self, id: &str, options: Logs) -> Result<LogStream> {
         self.control()?.task_logs(id, options).await
+    }
+
+    async fn networks(&self, filters: Filters) -> Result<Vec<network::Network>> {
+        self.control()?.networks(filters).await
+    }
+
+    async fn network(&self, id: &str, verbose: bool) -> Result<network::Network> {
+        self.control()?.network(id, verbose).await
+    }
+
+    async fn create_network(
+        &self,
+        request: network::NetworkCreateRequest,
+    ) -> Result<network::NetworkCreateResponse> {
+        self.control()?.create_network(request).await
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<()> {
+        self.control()?.remove_network(id).await
     }
 
     async fn secrets(&self, filters: Filters) -> Result<Vec<Secret>> {

@@ -12,12 +12,14 @@ use crate::ids::{Ids, now};
 use crate::state_file::Saved;
 use shoal_api_backend::{Error, Result};
 use shoal_api_types::swarm::InitRequest;
+use shoal_node_core_cluster::allocator::networks;
 use shoal_node_drivers_certs::{Credentials, Files, Identity, Issued, Request, Root, Token};
-use shoal_raft_consensus::FIRST;
+use shoal_raft_consensus::{FIRST, State};
+use shoal_raft_objects::network::OVERLAY;
 use shoal_raft_objects::node::{ManagerStatus, NodeStatus};
 use shoal_raft_objects::{
-    CaState, Cluster, ClusterId, ClusterSpec, JoinTokens, Node, NodeId, NodeSpec, NodeState, Proposal, Role,
-    RootCa, Write,
+    Annotations, CaState, Cluster, ClusterId, ClusterSpec, JoinTokens, Network, NetworkId, NetworkSpec, Node,
+    NodeId, NodeSpec, NodeState, Proposal, Role, RootCa, Write,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -125,10 +127,15 @@ impl Swarm {
             certificate_serial: founding.identity.serial.clone(),
             ..Default::default()
         };
-        let proposal = Proposal {
+        let mut proposal = Proposal {
             at: now(),
             writes: vec![Write::Create(founding.cluster.into()), Write::Create(node.into())],
         };
+        // A pool with no room for it leaves the cluster without: publishing says so then.
+        match ingress(&proposal) {
+            Ok(network) => proposal.writes.push(Write::Create(network.into())),
+            Err(error) => tracing::warn!(%error, "the swarm has no ingress network"),
+        }
         consensus.bootstrap().await?;
         consensus
             .propose(&proposal)
@@ -205,6 +212,29 @@ impl Founding {
             identity,
         })
     }
+}
+
+/// The network on which every node answers for published ports, as Docker makes it, but beside the networks that this
+/// host is in: it is routed on every node.
+fn ingress(founding: &Proposal) -> std::result::Result<Network, networks::Error> {
+    let mut state = State::default();
+    state.apply(1, founding);
+    let spec = NetworkSpec {
+        annotations: Annotations {
+            name: networks::INGRESS.into(),
+            ..Default::default()
+        },
+        driver: OVERLAY.into(),
+        ingress: true,
+        ..Default::default()
+    };
+    networks::network(
+        &state,
+        NetworkId::draw(&mut Ids),
+        spec,
+        &[],
+        &address::own_networks(),
+    )
 }
 
 fn pool(request: &InitRequest) -> Result<(Vec<String>, u32)> {

@@ -6,6 +6,7 @@ mod fake;
 mod forwarding;
 mod harness;
 mod membership;
+mod networks;
 mod refusals;
 mod removal;
 mod services;

@@ -42,6 +42,7 @@ fn raft_id(node: &Node) -> u64 {
 
 async fn tell(from: &Node, to: &Node, raft_id: u64, alive: &[&str]) -> Result<HeardResponse, Status> {
     let request = HeardRequest {
+        laid: Default::default(),
         alive: alive.iter().map(ToString::to_string).collect(),
         left: Vec::new(),
         raft_id,

@@ -170,16 +170,32 @@ async fn bad_services_are_refused_in_words() {
             .await
             .unwrap_err()
     };
-    let ingress = serde_json::json!({"EndpointSpec": {"Ports": [{"TargetPort": 80, "PublishedPort": 80}]}});
-    let error = refused(ingress).await;
+    let ingress = serde_json::json!({"Ports": [{"TargetPort": 80, "PublishedPort": 80}]});
+    let mut first = spec("first", 0);
+    first.endpoint_spec = serde_json::from_value(ingress.clone()).unwrap();
+    create(&node, first).await;
+    let error = refused(serde_json::json!({"EndpointSpec": ingress})).await;
     assert_eq!(error.class, Class::InvalidParameter);
     assert!(
         error
             .message
-            .contains("published ports in ingress mode are not available"),
+            .contains("port '80' is already in use by service 'first'"),
         "{error}"
     );
-    assert!(error.message.contains("use mode=host"), "{error}");
+    let nowhere = serde_json::json!({"ContainerSpec": {"Image": "a"}, "Networks": [{"Target": "nowhere"}]});
+    let error = refused(serde_json::json!({"TaskTemplate": nowhere})).await;
+    assert_eq!(
+        (error.class, error.message.as_str()),
+        (Class::NotFound, "network nowhere not found")
+    );
+    let explicit = serde_json::json!({"ContainerSpec": {"Image": "a"}, "Networks": [{"Target": "ingress"}]});
+    let error = refused(serde_json::json!({"TaskTemplate": explicit})).await;
+    assert!(
+        error
+            .message
+            .contains("explicitly attached to the ingress network"),
+        "{error}"
+    );
     for change in [
         serde_json::json!({"Name": "not a name"}),
         serde_json::json!({"TaskTemplate": {"ContainerSpec": {}}}),

@@ -34,12 +34,21 @@ impl State {
 
     /// Takes what the managers want of a task, if that is further on than what they wanted before.
     pub(super) fn merge_desired(&mut self, at: At, id: &TaskId, desired: TaskState) -> Option<Event> {
+        self.merge(at, id, |task| task.desired = task.desired.max(desired))
+    }
+
+    /// Takes note that nobody sends anything new to the task.
+    pub(super) fn merge_drained(&mut self, at: At, id: &TaskId) -> Option<Event> {
+        self.merge(at, id, |task| task.drained = true)
+    }
+
+    fn merge(&mut self, at: At, id: &TaskId, change: impl FnOnce(&mut Task)) -> Option<Event> {
         let old = self.tasks.get(id)?.clone();
-        if desired <= old.desired {
+        let mut new = Task::clone(&old);
+        change(&mut new);
+        if new == *old {
             return None;
         }
-        let mut new = Task::clone(&old);
-        new.desired = desired;
         new.meta.touched = at.index;
         new.meta.updated_at = at.time;
         Holds::<Task>::put(self, Arc::new(new.clone()));

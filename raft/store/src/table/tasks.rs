@@ -1,7 +1,7 @@
-//! Where tasks are found: by service, by node, by slot.
+//! Where tasks are found: by service, by node, by slot, by network.
 
 use imbl::{OrdMap, OrdSet};
-use shoal_raft_objects::{NodeId, ServiceId, Task, TaskId};
+use shoal_raft_objects::{NetworkId, NodeId, ServiceId, Task, TaskId};
 
 /// Kept beside the task table and changed only together with it.
 #[derive(Clone, Debug, Default)]
@@ -9,6 +9,7 @@ pub struct TaskIndex {
     by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
     by_node: OrdMap<NodeId, OrdSet<TaskId>>,
     by_slot: OrdMap<(ServiceId, u64), OrdSet<TaskId>>,
+    by_network: OrdMap<NetworkId, OrdSet<TaskId>>,
 }
 
 impl TaskIndex {
@@ -27,13 +28,21 @@ impl TaskIndex {
             .flat_map(|ids| ids.iter())
     }
 
+    pub fn of_network(&self, id: &NetworkId) -> impl Iterator<Item = &TaskId> {
+        self.by_network.get(id).into_iter().flat_map(|ids| ids.iter())
+    }
+
     pub fn services(&self) -> impl Iterator<Item = &ServiceId> {
         self.by_service.keys()
     }
 
     pub fn put(&mut self, old: Option<&Task>, new: &Task) {
         if let Some(old) = old {
-            if old.service_id == new.service_id && old.node_id == new.node_id && old.slot == new.slot {
+            if old.service_id == new.service_id
+                && old.node_id == new.node_id
+                && old.slot == new.slot
+                && old.networks == new.networks
+            {
                 return;
             }
             self.take(old);
@@ -54,12 +63,21 @@ impl TaskIndex {
                 .or_default()
                 .insert(new.id.clone());
         }
+        for place in &new.networks {
+            self.by_network
+                .entry(place.network.clone())
+                .or_default()
+                .insert(new.id.clone());
+        }
     }
 
     pub fn take(&mut self, task: &Task) {
         forget(&mut self.by_service, &task.service_id, &task.id);
         forget(&mut self.by_node, &task.node_id, &task.id);
         forget(&mut self.by_slot, &(task.service_id.clone(), task.slot), &task.id);
+        for place in &task.networks {
+            forget(&mut self.by_network, &place.network, &task.id);
+        }
     }
 }
 

@@ -6,11 +6,14 @@
 use crate::plane::agents::Agent;
 use crate::plane::dice::Dice;
 use crate::plane::invariants;
+use shoal_node_core_cluster::allocator::{Wish, networks};
 use shoal_node_core_cluster::reports::Batch;
 use shoal_node_core_cluster::{Memory, assignments, step};
+use shoal_raft_objects::network::OVERLAY;
 use shoal_raft_objects::node::Role;
 use shoal_raft_objects::{
-    Cluster, Event, Node, NodeId, NodeState, Object, Proposal, Service, ServiceId, ServiceSpec, Time, Write,
+    Attachment, Cluster, Event, NetworkSpec, Node, NodeId, NodeState, Object, Proposal, Service, ServiceId,
+    ServiceSpec, Time, Track, Write,
 };
 use shoal_raft_store::{Outcome, State};
 use std::collections::BTreeMap;
@@ -107,6 +110,23 @@ impl World {
             next_beat: self.now,
         };
         self.hosts.insert(id, host);
+    }
+
+    /// A cluster network with this subnet; its id is its name.
+    pub fn network(&mut self, name: &str, subnet: &str, ingress: bool) {
+        let mut spec = NetworkSpec {
+            driver: OVERLAY.into(),
+            ingress,
+            ..Default::default()
+        };
+        spec.annotations.name = name.to_owned();
+        let wish = Wish {
+            subnet: subnet.to_owned(),
+            ..Default::default()
+        };
+        let network = networks::network(&self.state, name.into(), spec, &[wish], &[]);
+        let network = network.expect("a network that fits");
+        self.must(vec![Write::Create(Object::from(network))]);
     }
 
     pub fn service(&self, name: &str) -> Option<Service> {
@@ -305,6 +325,11 @@ impl World {
                         }
                         Some(before) => host.agent.take(false, &set.since(before), now),
                     }
+                    // A node that is slow to lay its part says so later, with the next change at the latest.
+                    if self.jumble == 0 || !self.dice.chance(self.jumble) {
+                        self.memory.laid(&host.agent.id, set.index);
+                        self.leader_wakes = Some(self.now);
+                    }
                     host.sent = Some(set);
                 }
             }
@@ -372,6 +397,34 @@ impl World {
         assert!(self.apply(&proposal), "a user's change was refused: {proposal:?}");
     }
 
+    /// An address is given only when no node that is up still knows it as somebody else's.
+    fn nobody_knows_another_holder(&self, events: &[Event]) {
+        for event in events {
+            let Event::Created(Object::Task(task)) = event else {
+                continue;
+            };
+            for host in self.hosts.values().filter(|h| h.alive && h.connected) {
+                let known = host.sent.iter().flat_map(|set| set.tracks.values());
+                for track in known {
+                    let Track::Endpoint(endpoint) = &**track else {
+                        continue;
+                    };
+                    let clash = |p: &Attachment| {
+                        let same = |q: &Attachment| q.network == p.network && q.address == p.address;
+                        endpoint.places.iter().any(same)
+                    };
+                    assert!(
+                        endpoint.task == task.id || !task.networks.iter().any(clash),
+                        "{} got an address that {} still knows as that of {}",
+                        task.id,
+                        host.agent.id,
+                        endpoint.task
+                    );
+                }
+            }
+        }
+    }
+
     /// Applies a proposal, tells the leader, and checks every invariant.
     fn apply(&mut self, proposal: &Proposal) -> bool {
         let before = self.state.clone();
@@ -391,6 +444,7 @@ impl World {
                     self.leader_wakes = Some(self.now);
                 }
                 invariants::check(&before, &self.state);
+                self.nobody_knows_another_holder(&events);
                 true
             }
         }

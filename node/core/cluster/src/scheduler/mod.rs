@@ -45,7 +45,7 @@ type Groups = BTreeMap<(ServiceId, u64), Vec<Arc<Task>>>;
 fn waiting(draft: &Draft<'_>, memory: &Memory) -> Groups {
     let mut groups = Groups::new();
     let mut add = |task: &Arc<Task>| {
-        if task.status.state < TaskState::Assigned && is_wanted(task) {
+        if task.status.state == TaskState::Pending && is_wanted(task) {
             let key = (task.service_id.clone(), task.spec_version);
             groups.entry(key).or_default().push(task.clone());
         }

@@ -2,9 +2,11 @@
 
 mod container;
 mod names;
+mod network;
 mod service;
 
 pub use names::{object_name, service_name};
+pub use network::network;
 pub use service::{change, service};
 
 /// The request is wrong (400). The text is the whole message.

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod material;
+pub mod network;
 pub mod node;
 pub mod service;
 pub mod task;

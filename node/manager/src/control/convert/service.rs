@@ -84,16 +84,23 @@ pub fn service(
 }
 
 fn endpoint(service: &Service) -> api::Endpoint {
-    let Some(spec) = &service.spec.endpoint_spec else {
-        return api::Endpoint::default();
-    };
+    let vips = service.endpoint.virtual_ips.iter().map(|vip| api::VirtualIp {
+        network_id: vip.network.to_string(),
+        addr: format!("{}/{}", vip.address, vip.prefix_len),
+    });
+    let vips: Vec<_> = vips.collect();
+    let spec = service.spec.endpoint_spec.clone().unwrap_or_default();
     api::Endpoint {
         spec: api::EndpointSpec {
             mode: spec.mode.clone(),
             ports: ports(&spec.ports),
         },
         ports: ports(&service.endpoint.ports),
-        virtual_ips: Default::default(),
+        virtual_ips: if vips.is_empty() {
+            Default::default()
+        } else {
+            shoal_api_types::Slice(Some(vips))
+        },
     }
 }
 

@@ -4,9 +4,10 @@ use super::service::{ports, task_spec};
 use super::{annotations, meta, timestamp};
 use shoal_api_backend::Result;
 use shoal_api_types::swarm as api;
+use shoal_raft_consensus::State;
 use shoal_raft_objects::{Task, TaskState};
 
-pub fn task(task: &Task) -> Result<api::Task> {
+pub fn task(state: &State, task: &Task) -> Result<api::Task> {
     // A task that nobody has taken up yet is shown with the word for what it waits for.
     let status = &task.status;
     Ok(api::Task {
@@ -36,9 +37,27 @@ pub fn task(task: &Task) -> Result<api::Task> {
             },
         },
         desired_state: task.desired.name().to_owned(),
-        networks_attachments: Default::default(),
+        networks_attachments: attachments(state, task),
         generic_resources: Default::default(),
         job_iteration: task.job_iteration.map(|index| api::Version { index }),
         volumes: Default::default(),
     })
+}
+
+fn attachments(state: &State, task: &Task) -> shoal_api_types::Slice<api::NetworkAttachment> {
+    let places: Vec<_> = task
+        .networks
+        .iter()
+        .map(|place| api::NetworkAttachment {
+            network: state
+                .network(&place.network)
+                .map(|network| super::network::attached(network))
+                .unwrap_or_default(),
+            addresses: shoal_api_types::Slice(Some(vec![format!("{}/{}", place.address, place.prefix_len)])),
+        })
+        .collect();
+    if places.is_empty() {
+        return Default::default();
+    }
+    shoal_api_types::Slice(Some(places))
 }

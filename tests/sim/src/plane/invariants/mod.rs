@@ -3,6 +3,7 @@
 pub mod bounded_history;
 pub mod forward_only;
 pub mod immutable_task;
+pub mod one_holder;
 pub mod one_per_slot;
 pub mod removed_after_stop;
 pub mod scheduler_obeys;
@@ -15,10 +16,11 @@ pub type Verdict = Result<(), String>;
 type Check = fn(&State, &State) -> Verdict;
 
 /// All of them, with their names.
-pub const ALL: [(&str, Check); 6] = [
+pub const ALL: [(&str, Check); 7] = [
     ("bounded_history", bounded_history::check),
     ("forward_only", forward_only::check),
     ("immutable_task", immutable_task::check),
+    ("one_holder", one_holder::check),
     ("one_per_slot", one_per_slot::check),
     ("removed_after_stop", removed_after_stop::check),
     ("scheduler_obeys", scheduler_obeys::check),

@@ -3,7 +3,6 @@
 //! A host-mode port binds on the node of each task and is only passed through. An ingress port belongs to one service
 //! in the whole cluster; without a wish it gets a free number of [`DYNAMIC`].
 
-use crate::draft::Draft;
 use shoal_raft_objects::{Endpoint, EndpointSpec, PortConfig, Service, ServiceId};
 use shoal_raft_store::State;
 use std::collections::BTreeSet;
@@ -73,7 +72,12 @@ pub fn endpoint(
         }
         ports.push(port);
     }
-    Ok(Endpoint { spec, ports })
+    Ok(Endpoint {
+        spec,
+        ports,
+        virtual_ips: current.virtual_ips.clone(),
+        err: String::new(),
+    })
 }
 
 /// The ports that a task made now would carry.
@@ -84,23 +88,6 @@ pub fn ports_of(service: &Service) -> Vec<PortConfig> {
     }
     let host = |port: &PortConfig| port.publish_mode == "host";
     wanted.ports.iter().map(normal).filter(host).collect()
-}
-
-/// Gives a service whose endpoint spec changed its endpoint. Impossible wishes were refused when they were made; if
-/// one got through in a race, the service keeps the ports that it had.
-pub(crate) fn allocate(draft: &mut Draft<'_>, id: &ServiceId) {
-    let Some(service) = draft.state().service(id).cloned() else {
-        return;
-    };
-    let wanted = service.spec.endpoint_spec.clone().unwrap_or_default();
-    if service.endpoint.spec == wanted {
-        return;
-    }
-    if let Ok(endpoint) = endpoint(draft.state(), id, Some(&wanted), &service.endpoint) {
-        let mut service = Service::clone(&service);
-        service.endpoint = endpoint;
-        draft.update_service(service);
-    }
 }
 
 fn normal(port: &PortConfig) -> PortConfig {
@@ -121,7 +108,9 @@ fn holder<'a>(state: &'a State, service: &ServiceId, protocol: &str, number: u16
         .iter()
         .filter(|other| other.id != *service)
         .find(|other| {
-            other.endpoint.ports.iter().any(|port| {
+            // What it asks for counts from the moment that it is asked for.
+            let asked = other.spec.endpoint_spec.iter().flat_map(|e| &e.ports).map(normal);
+            other.endpoint.ports.iter().cloned().chain(asked).any(|port| {
                 port.publish_mode == "ingress" && port.published_port == number && port.protocol == protocol
             })
         })

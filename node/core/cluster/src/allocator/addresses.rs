@@ -1,0 +1,208 @@
+//! Addresses of networks: which are in use, which rest, which is next.
+
+use crate::task::is_over;
+use ipnet::Ipv4Net;
+use shoal_raft_objects::{Attachment, Network, NetworkId, network};
+use shoal_raft_store::State;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// Addresses whose holder is gone from the state, with the log index at which it went: nodes may still know them.
+#[derive(Clone, Default, Debug)]
+pub struct Quarantine {
+    resting: BTreeMap<(NetworkId, Ipv4Addr), u64>,
+    /// The address that was given last, by network: the search goes on behind it.
+    last: BTreeMap<NetworkId, Ipv4Addr>,
+}
+
+impl Quarantine {
+    pub fn rest(&mut self, network: &NetworkId, address: Ipv4Addr, since: u64) {
+        let since_known = self.resting.entry((network.clone(), address)).or_default();
+        *since_known = (*since_known).max(since);
+    }
+
+    /// Every node knows what happened up to `acknowledged`.
+    pub fn wake(&mut self, acknowledged: u64) {
+        self.resting.retain(|_, since| *since > acknowledged);
+    }
+}
+
+/// The networks' addresses as one step sees them; made for a network when it is first asked for.
+pub(crate) struct Pools<'m> {
+    pools: BTreeMap<NetworkId, Pool>,
+    quarantine: &'m mut Quarantine,
+    acknowledged: u64,
+}
+
+struct Pool {
+    /// The subnets, each with the part of it that addresses are given from.
+    ranges: Vec<(Ipv4Net, Ipv4Net)>,
+    used: BTreeSet<Ipv4Addr>,
+    last: Option<Ipv4Addr>,
+}
+
+impl<'m> Pools<'m> {
+    pub fn new(quarantine: &'m mut Quarantine, acknowledged: u64) -> Self {
+        quarantine.wake(acknowledged);
+        Self {
+            pools: BTreeMap::new(),
+            quarantine,
+            acknowledged,
+        }
+    }
+
+    /// A free place on `network` for `holder`.
+    pub fn take(&mut self, state: &State, network: &Network, holder: &str) -> Result<Attachment, String> {
+        if !self.pools.contains_key(&network.id) {
+            let pool = self.survey(state, network);
+            self.pools.insert(network.id.clone(), pool);
+        }
+        let name = &network.spec.annotations.name;
+        let pool = self.pools.get_mut(&network.id);
+        let (address, prefix_len) = pool.and_then(Pool::take).ok_or_else(|| {
+            let subnets: Vec<&str> = network.subnets.iter().map(|s| s.subnet.as_str()).collect();
+            format!(
+                "could not find an available IP address on network {name} ({}): all are in use or not yet given up by every node",
+                subnets.join(", ")
+            )
+        })?;
+        self.quarantine.last.insert(network.id.clone(), address);
+        Ok(Attachment {
+            network: network.id.clone(),
+            address,
+            prefix_len,
+            mac: network::mac_of(holder, network.id.as_str()),
+            aliases: Vec::new(),
+        })
+    }
+
+    /// It was not needed after all.
+    pub fn give_back(&mut self, place: &Attachment) {
+        if let Some(pool) = self.pools.get_mut(&place.network) {
+            pool.used.remove(&place.address);
+        }
+    }
+
+    fn survey(&self, state: &State, network: &Network) -> Pool {
+        let mut used = BTreeSet::new();
+        let mut ranges = Vec::new();
+        for subnet in &network.subnets {
+            let Ok(net) = subnet.subnet.parse::<Ipv4Net>() else {
+                continue;
+            };
+            let range = subnet.ip_range.parse().unwrap_or(net);
+            ranges.push((net.trunc(), range.trunc()));
+            used.extend(subnet.gateway.parse::<Ipv4Addr>());
+            used.extend(subnet.reserved.iter().filter_map(|a| a.parse::<Ipv4Addr>().ok()));
+        }
+        for task in state.tasks_of_network(&network.id) {
+            if is_over(task) && task.meta.touched <= self.acknowledged {
+                continue;
+            }
+            used.extend(of(&network.id, &task.networks));
+        }
+        for service in state.services().iter() {
+            let vips = service.endpoint.virtual_ips.iter();
+            used.extend(vips.filter(|v| v.network == network.id).map(|v| v.address));
+        }
+        for node in state.nodes().iter() {
+            used.extend(of(&network.id, &node.attachments));
+        }
+        let resting = self.quarantine.resting.keys();
+        used.extend(resting.filter(|(id, _)| *id == network.id).map(|(_, a)| *a));
+        Pool {
+            // A new leader goes on behind whatever is in use.
+            last: self
+                .quarantine
+                .last
+                .get(&network.id)
+                .copied()
+                .or_else(|| used.last().copied()),
+            ranges,
+            used,
+        }
+    }
+}
+
+fn of<'a>(network: &'a NetworkId, places: &'a [Attachment]) -> impl Iterator<Item = Ipv4Addr> + 'a {
+    places
+        .iter()
+        .filter(move |p| p.network == *network)
+        .map(|p| p.address)
+}
+
+impl Pool {
+    /// The next free address behind the last one, round and round: one that was given up is the last to be given again.
+    fn take(&mut self) -> Option<(Ipv4Addr, u8)> {
+        let last = self.last.map_or(0, u32::from);
+        let behind = self.ranges.iter().filter_map(|(net, range)| {
+            let from = u32::from(range.network()).max(last.saturating_add(1));
+            self.free(net, range, from)
+        });
+        let found = behind
+            .chain(
+                self.ranges
+                    .iter()
+                    .filter_map(|(net, range)| self.free(net, range, u32::from(range.network()))),
+            )
+            .next()?;
+        self.used.insert(found.0);
+        self.last = Some(found.0);
+        Some(found)
+    }
+
+    fn free(&self, net: &Ipv4Net, range: &Ipv4Net, from: u32) -> Option<(Ipv4Addr, u8)> {
+        let (first, end) = (u32::from(net.network()), u32::from(net.broadcast()));
+        (from..=u32::from(range.broadcast()))
+            .filter(|n| *n != first && *n != end)
+            .map(Ipv4Addr::from)
+            .find(|address| !self.used.contains(address))
+            .map(|address| (address, net.prefix_len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(subnet: &str, used: &[&str]) -> Pool {
+        let net: Ipv4Net = subnet.parse().unwrap();
+        Pool {
+            ranges: vec![(net, net)],
+            used: used.iter().map(|a| a.parse().unwrap()).collect(),
+            last: None,
+        }
+    }
+
+    #[test]
+    fn addresses_are_given_round_and_round_and_never_twice() {
+        let mut pool = pool("10.0.1.0/29", &["10.0.1.1"]);
+        let mut take = || pool.take().map(|(a, _)| a.to_string());
+        let given: Vec<_> = std::iter::from_fn(&mut take).collect();
+        assert_eq!(
+            given,
+            ["10.0.1.2", "10.0.1.3", "10.0.1.4", "10.0.1.5", "10.0.1.6"]
+        );
+        pool.used.remove(&"10.0.1.3".parse().unwrap());
+        assert_eq!(pool.take().unwrap().0.to_string(), "10.0.1.3");
+        assert!(pool.take().is_none());
+    }
+
+    #[test]
+    fn an_address_given_back_is_the_last_to_be_given_again() {
+        let mut pool = pool("10.0.1.0/29", &["10.0.1.1"]);
+        let (first, _) = pool.take().unwrap();
+        pool.used.remove(&first);
+        assert_eq!(pool.take().unwrap().0.to_string(), "10.0.1.3");
+    }
+
+    #[test]
+    fn what_rests_wakes_when_every_node_has_acknowledged() {
+        let mut quarantine = Quarantine::default();
+        quarantine.rest(&"n".into(), Ipv4Addr::new(10, 0, 0, 5), 7);
+        quarantine.wake(6);
+        assert_eq!(quarantine.resting.len(), 1);
+        quarantine.wake(7);
+        assert!(quarantine.resting.is_empty());
+    }
+}
