@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod names;
 pub mod netplan;
 pub mod ocispec;
+pub mod overlay;
 pub mod ports;
 pub mod ps;
 pub mod resolvconf;

@@ -19,6 +19,7 @@ mod links;
 mod netlink;
 mod netns;
 mod nft;
+pub mod overlay;
 mod ports;
 mod spares;
 

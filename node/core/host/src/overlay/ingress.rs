@@ -1,0 +1,91 @@
+//! Published ports, answered on every node.
+//!
+//! The node that a client's packet comes to sends it on to a task, over the ingress network and through that task's
+//! node, with the client's address in it. The task's node notes which node it came from (a mark for each) and sends the
+//! answer back there, because only that node knows the connection.
+
+use super::balance::{Balance, Target, Vip};
+use super::plan::{Known, Segment};
+use ipnet::Ipv4Net;
+use shoal_raft_objects::{NetworkId, NodeId, ServiceId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// Marks and routing tables are this and the last two bytes of the peer's ingress address.
+const MARK_BASE: u32 = 0x5a00_0000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    pub bridge: String,
+    /// This node's own place.
+    pub address: Ipv4Net,
+    pub peers: BTreeMap<Ipv4Addr, Peer>,
+    /// Tasks on other nodes, each by the node's place.
+    pub routes: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    /// Who is where on this node's own bridge, so that nobody has to ask, and nobody is remembered wrongly.
+    pub neighbours: BTreeMap<Ipv4Addr, [u8; 6]>,
+    pub balance: Balance,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub mac: [u8; 6],
+    /// Connections that came in there; also the number of the table with the way back.
+    pub mark: u32,
+}
+
+pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Known<'_>) -> Option<Ingress> {
+    let place = |node: &NodeId| {
+        let peer = known.peers.get(node)?;
+        peer.places.iter().find(|p| p.network == *network)
+    };
+    let own = place(me)?;
+    let mut peers: BTreeMap<Ipv4Addr, Peer> = BTreeMap::new();
+    for node in known.peers.keys().filter(|node| **node != me) {
+        if let (Some(place), Some(_)) = (place(node), known.addr(node)) {
+            let mark = MARK_BASE | (u32::from(place.address) & 0xffff);
+            peers.insert(place.address, Peer { mac: place.mac, mark });
+        }
+    }
+    let mut routes = BTreeMap::new();
+    let mut neighbours: BTreeMap<Ipv4Addr, [u8; 6]> = peers.iter().map(|(a, p)| (*a, p.mac)).collect();
+    let mut live: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+    for endpoint in &known.endpoints {
+        for task in endpoint.places.iter().filter(|p| p.network == *network) {
+            match place(&endpoint.node) {
+                Some(gateway) if endpoint.node != *me && peers.contains_key(&gateway.address) => {
+                    routes.insert(task.address, gateway.address);
+                }
+                Some(_) if endpoint.node == *me => {
+                    neighbours.insert(task.address, task.mac);
+                }
+                // Its node cannot be reached over the ingress network yet.
+                _ => continue,
+            }
+            if endpoint.live {
+                live.entry(&endpoint.service).or_default().insert(task.address);
+            }
+        }
+    }
+    let mut balance = Balance::default();
+    for (id, service) in &known.services {
+        for port in &service.ports {
+            let Some(protocol) = crate::netplan::Protocol::parse(&port.protocol) else {
+                continue;
+            };
+            let targets = live.get(id).into_iter().flatten().map(|address| Target {
+                address: *address,
+                port: port.target_port,
+            });
+            balance.add(Vip::Port(protocol.number(), port.published_port), targets);
+        }
+    }
+    Some(Ingress {
+        bridge: segment.bridge.clone(),
+        address: Ipv4Net::new(own.address, own.prefix_len).ok()?,
+        peers,
+        routes,
+        neighbours,
+        balance,
+    })
+}

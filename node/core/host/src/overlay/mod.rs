@@ -1,0 +1,43 @@
+//! This host's part of the cluster's networks: what its kernel should have, from what managers say of them.
+//!
+//! ```text
+//! container ═ eth1 ── bridge ob… ── ov… (VXLAN) ──▶ other nodes
+//!                       └ of the ingress network only: the node's own address, routes, marks, published ports
+//! ```
+//! Nothing is learned from traffic: every hardware address of another node's task stands in the forwarding table, every
+//! IP address is answered by the VXLAN interface itself. The host has no address on an overlay, so an overlay may have
+//! addresses that the host uses; the ingress network alone is routed.
+//!
+//! Pure. `node/drivers/network` brings the kernel there; `node/engine` asks both.
+
+mod balance;
+mod ingress;
+mod names;
+mod plan;
+
+pub use balance::{Balance, Target, Vip};
+pub use ingress::{Ingress, Peer};
+pub use names::{Name, names};
+pub use plan::{Plan, Problem, Segment, plan};
+
+use crate::netplan::LINK_NAME_BYTES_MAX;
+
+/// What a packet costs on its way between nodes: outer Ethernet, IPv4, UDP and VXLAN headers.
+pub const VXLAN_BYTES: u32 = 50;
+const MTU: u32 = 1500 - VXLAN_BYTES;
+
+/// What the names of this daemon's overlay interfaces begin with.
+pub fn link_prefixes(sid: &str) -> [String; 2] {
+    let sid = sid.get(..6).unwrap_or(sid);
+    [format!("ob{sid}"), format!("ov{sid}")]
+}
+
+/// The bridge and the VXLAN interface of the network with this identifier.
+pub fn link_names(sid: &str, vni: u32) -> (String, String) {
+    let [bridge, vxlan] = link_prefixes(sid).map(|prefix| format!("{prefix}{vni:x}"));
+    debug_assert!(bridge.len() <= LINK_NAME_BYTES_MAX && vxlan.len() <= LINK_NAME_BYTES_MAX);
+    (bridge, vxlan)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What names mean on a network.
+
+use super::plan::Known;
+use shoal_raft_objects::{NetworkId, Track};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+/// Where a name leads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Name {
+    pub addresses: BTreeSet<Ipv4Addr>,
+}
+
+/// Every name of every network, in lower case, by network and name. A service is its virtual address (or, without one,
+/// its live tasks), `tasks.` before its name always its live tasks.
+pub fn names(tracks: &BTreeMap<String, Track>) -> BTreeMap<String, BTreeMap<String, Name>> {
+    let known = Known::of(tracks);
+    let mut all: BTreeMap<String, BTreeMap<String, Name>> = BTreeMap::new();
+    let mut add = |network: &NetworkId, name: &str, address: Ipv4Addr| {
+        if name.is_empty() {
+            return;
+        }
+        let names = all.entry(network.to_string()).or_default();
+        names
+            .entry(name.to_lowercase())
+            .or_default()
+            .addresses
+            .insert(address);
+    };
+    for service in known.services.values() {
+        for vip in &service.virtual_ips {
+            add(&vip.network, &service.name, vip.address);
+            let aliases = service.aliases.iter().filter(|(id, _)| *id == vip.network);
+            for alias in aliases.flat_map(|(_, aliases)| aliases) {
+                add(&vip.network, alias, vip.address);
+            }
+        }
+    }
+    for endpoint in known.endpoints.iter().filter(|e| e.live) {
+        let service = known.services.get(&endpoint.service);
+        for place in &endpoint.places {
+            add(&place.network, &endpoint.name, place.address);
+            if let Some(short) = endpoint.container.get(..12) {
+                add(&place.network, short, place.address);
+            }
+            let Some(service) = service else {
+                // A plain container: its aliases are its own.
+                for alias in &place.aliases {
+                    add(&place.network, alias, place.address);
+                }
+                continue;
+            };
+            add(&place.network, &format!("tasks.{}", service.name), place.address);
+            if !service.virtual_ips.iter().any(|v| v.network == place.network) {
+                add(&place.network, &service.name, place.address);
+                for alias in &place.aliases {
+                    add(&place.network, alias, place.address);
+                }
+            }
+        }
+    }
+    all
+}

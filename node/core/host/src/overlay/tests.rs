@@ -1,0 +1,174 @@
+use super::*;
+use shoal_raft_objects::network::{OVERLAY, mac_of};
+use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
+use shoal_raft_objects::{Attachment, Network, NodeId, PortConfig, Subnet, Track, VirtualIp};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+fn network(id: &str, vni: u32, subnet: &str, ingress: bool) -> Track {
+    let mut network = Network {
+        id: id.into(),
+        vni: Some(vni),
+        subnets: vec![Subnet {
+            subnet: format!("{subnet}.0/24"),
+            gateway: format!("{subnet}.1"),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    network.spec.annotations.name = id.into();
+    network.spec.driver = OVERLAY.into();
+    network.spec.ingress = ingress;
+    Track::Network(network)
+}
+
+fn place(holder: &str, network: &str, address: &str) -> Attachment {
+    Attachment {
+        network: network.into(),
+        address: address.parse().unwrap(),
+        prefix_len: 24,
+        mac: mac_of(holder, network),
+        aliases: vec!["alias".into()],
+    }
+}
+
+fn peer(node: &str, addr: &str, ingress: &str) -> Track {
+    Track::Peer(PeerTrack {
+        node: node.into(),
+        addr: addr.into(),
+        port: 4789,
+        places: vec![place(node, "ing", ingress)],
+        ..Default::default()
+    })
+}
+
+fn task(id: &str, node: &str, last: u8, live: bool) -> Track {
+    Track::Endpoint(EndpointTrack {
+        task: id.into(),
+        service: "s".into(),
+        node: node.into(),
+        name: format!("web.{last}.{id}"),
+        container: "0123456789abcdef".into(),
+        places: vec![
+            place(id, "mesh", &format!("10.0.1.{last}")),
+            place(id, "ing", &format!("10.0.0.{last}")),
+        ],
+        live,
+    })
+}
+
+/// Two nodes, a service of three tasks of which one does not run yet.
+fn tracks() -> BTreeMap<String, Track> {
+    let service = Track::Service(ServiceTrack {
+        service: "s".into(),
+        name: "Web".into(),
+        networks: vec!["mesh".into(), "ing".into()],
+        virtual_ips: vec![VirtualIp {
+            network: "mesh".into(),
+            address: Ipv4Addr::new(10, 0, 1, 2),
+            prefix_len: 24,
+        }],
+        aliases: vec![("mesh".into(), vec!["front".into()])],
+        ports: vec![PortConfig {
+            protocol: "tcp".into(),
+            target_port: 80,
+            published_port: 8080,
+            publish_mode: "ingress".into(),
+            ..Default::default()
+        }],
+    });
+    let all = [
+        network("ing", 4096, "10.0.0", true),
+        network("mesh", 4097, "10.0.1", false),
+        peer("n1", "192.0.2.1", "10.0.0.2"),
+        peer("n2", "192.0.2.2", "10.0.0.3"),
+        task("t1", "n1", 11, true),
+        task("t2", "n2", 12, true),
+        task("t3", "n2", 13, false),
+        service,
+    ];
+    all.into_iter().map(|t| (t.key(), t)).collect()
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn every_place_on_another_node_is_known_and_none_of_ones_own() {
+    let plan = plan("abcdef01", &NodeId::from("n1"), &tracks());
+    assert!(plan.problems.is_empty());
+    let mesh = &plan.segments["mesh"];
+    assert_eq!(
+        (mesh.bridge.as_str(), mesh.vxlan.as_str()),
+        ("obabcdef1001", "ovabcdef1001")
+    );
+    assert_eq!((mesh.local, mesh.port, mesh.mtu), (ip("192.0.2.1"), 4789, 1450));
+    let known: Vec<_> = mesh.neighbours.keys().copied().collect();
+    assert_eq!(
+        known,
+        [ip("10.0.1.12"), ip("10.0.1.13")],
+        "also what does not run yet"
+    );
+    assert_eq!(mesh.forwarding[&mac_of("t2", "mesh")], ip("192.0.2.2"));
+}
+
+#[test]
+fn a_virtual_address_leads_to_live_tasks_alone() {
+    let plan = plan("abcdef01", &NodeId::from("n1"), &tracks());
+    let table = &plan.segments["mesh"].balance.tables[&2];
+    let vip = Vip::Address(ip("10.0.1.2"));
+    let targets: Vec<_> = (0..2).map(|n| table[&(vip, n)].address).collect();
+    assert_eq!(targets, [ip("10.0.1.11"), ip("10.0.1.12")]);
+    let mut none = tracks();
+    none.retain(|key, _| !key.starts_with("e/"));
+    let plan = super::plan("abcdef01", &NodeId::from("n1"), &none);
+    assert!(plan.segments["mesh"].balance.idle.contains(&vip));
+}
+
+#[test]
+fn a_published_port_goes_through_the_tasks_node_and_comes_back_the_same_way() {
+    let plan = plan("abcdef01", &NodeId::from("n1"), &tracks());
+    let ingress = plan.ingress.unwrap();
+    assert_eq!(ingress.address.to_string(), "10.0.0.2/24");
+    assert_eq!(ingress.routes[&ip("10.0.0.12")], ip("10.0.0.3"));
+    assert!(
+        !ingress.routes.contains_key(&ip("10.0.0.11")),
+        "its own task is on its own bridge"
+    );
+    let table = &ingress.balance.tables[&2];
+    let target = table[&(Vip::Port(6, 8080), 1)];
+    assert_eq!((target.address, target.port), (ip("10.0.0.12"), 80));
+    assert_eq!(ingress.peers[&ip("10.0.0.3")].mac, mac_of("n2", "ing"));
+}
+
+#[test]
+fn names_lead_to_the_virtual_address_and_to_tasks() {
+    let names = names(&tracks());
+    let on = |name: &str| -> Vec<String> {
+        let found = names["mesh"]
+            .get(name)
+            .map(|n| n.addresses.clone())
+            .unwrap_or_default();
+        found.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(on("web"), ["10.0.1.2"]);
+    assert_eq!(on("front"), ["10.0.1.2"]);
+    assert_eq!(on("tasks.web"), ["10.0.1.11", "10.0.1.12"]);
+    assert_eq!(on("web.11.t1"), ["10.0.1.11"]);
+    assert!(on("web.13.t3").is_empty(), "it does not run yet");
+}
+
+#[test]
+fn an_encrypted_network_is_never_laid_plain() {
+    let mut tracks = tracks();
+    if let Some(Track::Network(network)) = tracks.get_mut("n/mesh") {
+        network
+            .spec
+            .driver_options
+            .insert("encrypted".into(), String::new());
+    }
+    let plan = plan("abcdef01", &NodeId::from("n1"), &tracks);
+    assert!(!plan.segments.contains_key("mesh"));
+    assert!(plan.problems["mesh"].why.contains("encrypted"));
+}

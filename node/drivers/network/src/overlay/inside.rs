@@ -1,0 +1,86 @@
+//! Cluster networks inside a container: where services' addresses lead, and the way back of what came by a published
+//! port.
+
+use std::net::Ipv4Addr;
+
+use parking_lot::Mutex;
+use shoal_node_core_host::overlay::Balance;
+
+use super::ruleset::{CONTAINER_TABLE, services};
+use super::table::Tables;
+use crate::error::{Error, Result};
+use crate::netlink::Request;
+use crate::netns::{Netns, away};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::os::fd::AsFd;
+
+const ROUTE_HEAD_BYTES: usize = 12;
+const RULE_HEAD_BYTES: usize = 12;
+const RULE_SRC: u16 = 2;
+const RULE_PRIORITY: u16 = 6;
+const PRIORITY: u32 = 20_000;
+/// The routing table with the way back.
+const TABLE: u8 = 90;
+const TO_TABLE: u8 = 1;
+
+/// One container's part, held as long as the container runs.
+#[derive(Debug)]
+pub struct Inside {
+    tables: Mutex<Tables>,
+}
+
+impl Inside {
+    pub fn of(netns: &Netns) -> Result<Inside> {
+        let tables = away(|| {
+            move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network))
+                .map_err(|e| Error::io("enter network namespace", e))?;
+            Tables::open(CONTAINER_TABLE.to_owned())
+        })?;
+        Ok(Inside {
+            tables: Mutex::new(tables),
+        })
+    }
+
+    /// Makes services' addresses lead where the plan says. Answers what differed.
+    pub fn balance(&self, balance: &Balance, recheck: bool, change: bool) -> Result<Vec<String>> {
+        let rules = services(balance);
+        let wanted = (!balance.is_empty()).then_some(&rules);
+        self.tables.lock().bring(wanted, recheck, change)
+    }
+}
+
+/// What is answered from `address` leaves by `link` over `gateway`, whatever the container's own way out is.
+pub fn answer_over(netns: &Netns, link: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {
+    let mut request = Request::new();
+    let mut head = [0; ROUTE_HEAD_BYTES];
+    head[0] = libc::AF_INET as u8;
+    head[4] = TABLE;
+    head[5] = libc::RTPROT_STATIC;
+    head[6] = libc::RT_SCOPE_UNIVERSE;
+    head[7] = libc::RTN_UNICAST;
+    let replace = libc::NLM_F_CREATE as u16 | libc::NLM_F_REPLACE as u16;
+    request.begin(libc::RTM_NEWROUTE, replace, &head);
+    request.put(libc::RTA_GATEWAY, &gateway.octets());
+    let mut head = [0; RULE_HEAD_BYTES];
+    head[0] = libc::AF_INET as u8;
+    head[2] = 32;
+    head[4] = TABLE;
+    head[7] = TO_TABLE;
+    request.begin(libc::RTM_NEWRULE, libc::NLM_F_CREATE as u16, &head);
+    request
+        .put(RULE_SRC, &address.octets())
+        .put_u32(RULE_PRIORITY, PRIORITY);
+    let what = |at: usize| match at {
+        0 => format!("route answers from {address} over {gateway}"),
+        _ => format!("add a rule for answers from {address}"),
+    };
+    match netns.socket().lock().exchange(&mut request, what) {
+        Err(e) if !e.is_exists() => return Err(e),
+        _ => {}
+    }
+    // Clients' addresses come in by it though the way to them is another.
+    let file = format!("/proc/sys/net/ipv4/conf/{link}/rp_filter");
+    netns
+        .run(|| std::fs::write(&file, "2"))?
+        .map_err(|e| Error::io(format!("write {file}"), e))
+}

@@ -1,0 +1,133 @@
+//! Cluster networks in the kernel: bridges with VXLAN interfaces, what they forward and answer, the way of published
+//! ports and back, and the tables by which one address leads to many targets.
+//!
+//! Each call reads what is there, compares it with the plan of `core/host::overlay` and changes the difference. What is
+//! not of this daemon's naming is never touched.
+
+mod expression;
+mod inside;
+mod links;
+mod neighbours;
+mod routes;
+mod ruleset;
+mod table;
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use shoal_node_core_host::overlay::{Plan, link_prefixes};
+
+use crate::error::{Error, Result};
+use crate::netlink::{Family, Socket};
+use table::Tables;
+
+pub use inside::Inside;
+
+/// The overlay half of the namespace that opened this (the daemon's).
+#[derive(Debug)]
+pub struct Overlays {
+    sid: String,
+    route: Mutex<Socket>,
+    tables: Mutex<Tables>,
+}
+
+/// What a comparison found, in words: empty when the kernel is as planned.
+pub type Differences = Vec<String>;
+
+impl Overlays {
+    pub fn open(sid: &str) -> Result<Overlays> {
+        Ok(Overlays {
+            sid: sid.to_owned(),
+            route: Mutex::new(Socket::open(Family::Route)?),
+            tables: Mutex::new(Tables::open(ruleset::host_table(sid))?),
+        })
+    }
+
+    /// Brings the kernel to the plan. Answers what was not as planned before. A network that cannot be had does not keep
+    /// the others from being laid; the first error is told in the end. `recheck` reads the packet rules, too.
+    pub fn converge(&self, plan: &Plan, recheck: bool) -> (Differences, Result<()>) {
+        self.walk(plan, recheck, true)
+    }
+
+    /// What differs from the plan, without changing anything.
+    pub fn compare(&self, plan: &Plan) -> Result<Differences> {
+        let (found, done) = self.walk(plan, true, false);
+        done.map(|()| found)
+    }
+
+    fn walk(&self, plan: &Plan, recheck: bool, change: bool) -> (Differences, Result<()>) {
+        let mut walk = Walk {
+            socket: &mut self.route.lock(),
+            change,
+            found: Vec::new(),
+            failed: None,
+        };
+        let prefixes = link_prefixes(&self.sid);
+        let known = walk.links(&prefixes, plan);
+        let Some(known) = known else {
+            return walk.finish();
+        };
+        for segment in plan.segments.values() {
+            let (Some(vxlan), Some(_)) = (known.get(&segment.vxlan), known.get(&segment.bridge)) else {
+                continue;
+            };
+            walk.forwarding(segment, *vxlan);
+            walk.neighbours(&segment.vxlan, *vxlan, &segment.neighbours);
+        }
+        let ingress = plan.ingress.as_ref();
+        if let Some((ingress, index)) = ingress.and_then(|i| Some((i, *known.get(&i.bridge)?))) {
+            walk.address(ingress, index);
+            walk.neighbours(&ingress.bridge, index, &ingress.neighbours);
+            walk.routes(ingress, index);
+        }
+        walk.rules(ingress);
+        let rules = ingress.map(ruleset::ingress);
+        let done = self.tables.lock().bring(rules.as_ref(), recheck, change);
+        match done {
+            Ok(differences) => walk.found.extend(differences),
+            Err(error) => walk.fail(error),
+        }
+        walk.finish()
+    }
+
+    /// Takes away everything that this daemon made of cluster networks.
+    pub fn clear(&self) -> Result<()> {
+        self.converge(&Plan::default(), true).1
+    }
+}
+
+/// One comparison under way.
+struct Walk<'s> {
+    socket: &'s mut Socket,
+    change: bool,
+    found: Differences,
+    failed: Option<Error>,
+}
+
+impl Walk<'_> {
+    fn fail(&mut self, error: Error) {
+        self.found.push(error.to_string());
+        self.failed.get_or_insert(error);
+    }
+
+    /// Notes a difference and sends the request that removes it.
+    fn differs(&mut self, what: String, request: &mut crate::netlink::Request) {
+        if !self.change {
+            self.found.push(what);
+            return;
+        }
+        match self.socket.exchange(request, |_| what.clone()) {
+            Ok(_) => self.found.push(what),
+            // What was to go is gone.
+            Err(e) if e.is_not_found() && what.starts_with("remove ") => {}
+            Err(e) => self.fail(e),
+        }
+    }
+
+    fn finish(self) -> (Differences, Result<()>) {
+        (self.found, self.failed.map_or(Ok(()), Err))
+    }
+}
+
+/// Interfaces by name, with their numbers.
+type Known = BTreeMap<String, u32>;
