@@ -100,7 +100,7 @@ impl Expressions {
     }
 
     /// 127.0.0.0/8
-    pub fn from_loopback(self) -> Self {
+    pub fn source_loopback(self) -> Self {
         self.ipv4()
             .payload(BASE_NETWORK, 12, 1, REGISTER)
             .compare(EQUAL, &[127])

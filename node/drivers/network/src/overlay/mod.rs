@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::netlink::{Family, Socket};
 use table::Tables;
 
-pub use inside::Inside;
+pub use inside::{Inside, answer_over};
 
 /// The overlay half of the namespace that opened this (the daemon's).
 #[derive(Debug)]

@@ -166,7 +166,7 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
             kind: "nat",
             hook: POSTROUTING,
             priority: SOURCE_NAT,
-            rules: vec![new().leaves_by(bridge).from_loopback().masquerade().finish()],
+            rules: vec![new().leaves_by(bridge).source_loopback().masquerade().finish()],
         },
     ];
     Ruleset { sets, chains }
