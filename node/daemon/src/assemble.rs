@@ -12,7 +12,9 @@ use crate::{metrics, ready};
 use anyhow::{Context, Result, anyhow};
 use shoal_api_http::{Backends, Serving, router, serve};
 use shoal_node_drivers_plugins::Plugins;
-use shoal_node_engine::{Bridge, Config as EngineConfig, Defaults, Engine, Live, Proxies, Runtime};
+use shoal_node_engine::{
+    Bridge, Config as EngineConfig, Defaults, Engine, Live, OWN_RUNTIMES, Proxies, Runtime,
+};
 use shoal_node_manager::Config as SwarmConfig;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -194,13 +196,19 @@ fn engine_config(config: &Config) -> Result<EngineConfig> {
 fn live(config: &Config) -> Result<Live> {
     let or = |value: i64, default: i64| if value == 0 { default } else { value };
     let runtimes = config.runtimes.iter().map(|(name, runtime)| {
+        // What containerd calls by its shim for runc is a program as well, where one is named.
+        let named = runtime.options.get("BinaryName").and_then(|name| name.as_str());
         let path = match runtime.path.as_str() {
-            "" => runtime.runtime_type.clone(),
+            "" => named.unwrap_or_default().to_owned(),
             path => path.to_owned(),
         };
-        let args = runtime.runtime_args.clone();
-        (name.clone(), Runtime { path, args })
+        let (args, kind) = (runtime.runtime_args.clone(), runtime.runtime_type.clone());
+        (name.clone(), Runtime { path, args, kind })
     });
+    let default = config.default_runtime.as_str();
+    if !OWN_RUNTIMES.contains(&default) && !config.runtimes.contains_key(default) {
+        return Err(anyhow!("specified default runtime '{default}' does not exist"));
+    }
     Ok(Live {
         debug: config.debug,
         labels: config.labels.clone(),

@@ -1,8 +1,10 @@
 //! How an engine is set up. The daemon fills it from its flags and its configuration file.
 
 use ipnet::Ipv4Net;
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -42,8 +44,32 @@ pub struct Live {
 /// An OCI runtime that containers may ask for by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Runtime {
+    /// Empty with a kind that is our own.
     pub path: String,
     pub args: Vec<String>,
+    /// How containerd would call it; empty for a program.
+    pub kind: String,
+}
+
+/// The names under which our own runtime goes: what Docker's clients call its default one, and our own.
+pub const OWN_RUNTIMES: [&str; 3] = ["runc", "io.containerd.runc.v2", "shoal"];
+
+/// The settings that may change, seen by everybody at once.
+#[derive(Clone)]
+pub struct Settings(Arc<RwLock<Arc<Live>>>);
+
+impl Settings {
+    pub fn new(live: Live) -> Self {
+        Settings(Arc::new(RwLock::new(Arc::new(live))))
+    }
+
+    pub fn get(&self) -> Arc<Live> {
+        self.0.read().clone()
+    }
+
+    pub fn set(&self, live: Live) {
+        *self.0.write() = Arc::new(live);
+    }
 }
 
 impl Default for Live {

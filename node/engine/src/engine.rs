@@ -1,6 +1,6 @@
 //! The whole of it: opened, handed out as small services, shut down. Starting is recovering; there is no other way up.
 
-use crate::config::{Config, Live};
+use crate::config::{Config, Live, Settings};
 use crate::containers::{Containers, Kit, Registry};
 use crate::error::{Result, io, system};
 use crate::events::Events;
@@ -154,6 +154,7 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         registry,
         hierarchy,
         host,
+        live: Settings::new(config.live.clone()),
         defaults: config.defaults.clone(),
         containers_root: home.containers(),
         run_root,

@@ -36,7 +36,7 @@ mod system;
 mod units;
 mod volumes;
 
-pub use config::{Bridge, Config, Defaults, Live, Proxies, Runtime};
+pub use config::{Bridge, Config, Defaults, Live, OWN_RUNTIMES, Proxies, Runtime};
 pub use containers::{Containers, Handle, View};
 pub use engine::Engine;
 pub use events::Events;

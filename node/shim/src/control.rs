@@ -5,11 +5,12 @@ use std::os::fd::OwnedFd;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::SocketFlags;
-use shoal_node_drivers_shim::{Attach, Message, Notice, Reply, Request, StartError, Status, Target, frame};
+use shoal_node_drivers_shim::{Attach, Message, Notice, Reply, Request, Status, Target, frame};
 
-use crate::event_loop::{CONTAINER, EventLoop};
+use crate::event_loop::{CONTAINER, EventLoop, Gate};
 use crate::poll::Token;
 use crate::queue::{Flow, Queue};
+use crate::start::not_started;
 
 pub struct Control {
     socket: OwnedFd,
@@ -100,6 +101,10 @@ impl EventLoop {
                 Reply::Status(Box::new(self.status()))
             }
             Request::Start => self.start(),
+            Request::Signal {
+                target: Target::Container,
+                signal,
+            } if self.container.external.is_some() => self.signal_external(signal),
             Request::Signal { target, signal } => self.with_process(&target, |process| {
                 process
                     .signal(signal)
@@ -144,7 +149,7 @@ impl EventLoop {
             .collect();
         Status {
             running: self.container.running.clone(),
-            gated: self.container.gated.is_some(),
+            gated: !matches!(self.container.gate, Gate::Open),
             execs,
             ended: self.container.ended.iter().cloned().collect(),
             log: self.log.state,
@@ -153,19 +158,41 @@ impl EventLoop {
     }
 
     fn start(&mut self) -> Reply {
-        let Some(child) = self.container.gated.take() else {
-            return Reply::Refused("the container has already been started".into());
+        let started = match std::mem::replace(&mut self.container.gate, Gate::Open) {
+            Gate::Open => return Reply::Refused("the container has already been started".into()),
+            Gate::Ours(child) => child.go().and_then(|()| child.wait_exec()).map_err(not_started),
+            Gate::Theirs => match &self.container.external {
+                Some(external) => external.start(),
+                None => Ok(()),
+            },
         };
-        match child.go().and_then(|()| child.wait_exec()) {
+        match started {
             Ok(()) => Reply::Done,
             Err(error) => {
-                // It is dead and reaped.
+                // Ours is dead and reaped; another's may still stand there.
+                if let Some(process) = self.processes.get(&CONTAINER)
+                    && self.container.external.is_some()
+                {
+                    process.end();
+                }
                 self.container_ended(error.code);
-                Reply::NotStarted(StartError {
-                    code: error.code,
-                    message: error.message,
-                })
+                Reply::NotStarted(error)
             }
+        }
+    }
+
+    /// Another runtime may have to pass a signal on; where it cannot, the kernel does.
+    fn signal_external(&mut self, signal: i32) -> Reply {
+        let Some(process) = self.processes.get(&CONTAINER) else {
+            return Reply::Refused("the process is not running".into());
+        };
+        let told = match &self.container.external {
+            Some(external) => external.kill(signal),
+            None => Ok(()),
+        };
+        match told.or_else(|_| process.signal(signal)) {
+            Ok(()) => Reply::Done,
+            Err(error) => Reply::Refused(format!("send signal {signal}: {error}")),
         }
     }
 

@@ -14,6 +14,7 @@ use shoal_node_drivers_shim::{Exit, LogState, Notice, Running};
 
 use crate::attach::{Client, STALL_MAX};
 use crate::control::Control;
+use crate::external::External;
 use crate::log::Log;
 use crate::poll::{Poll, Token};
 use crate::process::Process;
@@ -38,8 +39,9 @@ pub struct Container {
     pub run_dir: PathBuf,
     pub exit_file: PathBuf,
     pub running: Running,
-    /// The process at its gate, until it is started.
-    pub gated: Option<Child>,
+    pub gate: Gate,
+    /// The runtime that has made it, where that is not ours.
+    pub external: Option<External>,
     /// Its root and its mount namespace, kept open to the shim's own end: the last to let go of a mount namespace waits
     /// for an RCU grace period, of an overlay until the file system below is synced, and that must not be the process
     /// whose exit somebody waits for.
@@ -54,6 +56,13 @@ pub struct Container {
     pub ended: VecDeque<(String, Exit)>,
 }
 
+/// What holds the first process before its exec.
+pub enum Gate {
+    Ours(Child),
+    Theirs,
+    Open,
+}
+
 pub struct EventLoop {
     pub poll: Poll,
     pub listener: OwnedFd,
@@ -62,6 +71,8 @@ pub struct EventLoop {
     pub processes: BTreeMap<u32, Process>,
     pub container: Container,
     pub log: Log,
+    /// Tells of children that have ended, where some are not made here.
+    pub children: Option<OwnedFd>,
     /// For one read each; output may be on its way to clients while one of them is read.
     output_buffer: Vec<u8>,
     pub input_buffer: Vec<u8>,
@@ -81,6 +92,7 @@ impl EventLoop {
             processes: BTreeMap::new(),
             container,
             log,
+            children: None,
             output_buffer: vec![0; READ_MAX],
             input_buffer: vec![0; READ_MAX],
             over: None,
@@ -99,6 +111,9 @@ impl EventLoop {
         self.poll.add(&self.listener, Token::Listener, EventFlags::IN)?;
         if let Some(oom) = &self.container.oom {
             self.poll.add(oom, Token::OutOfMemory, EventFlags::IN)?;
+        }
+        if let Some(children) = &self.children {
+            self.poll.add(children, Token::Children, EventFlags::IN)?;
         }
         loop {
             let mut limit = self.drop_stalled();
@@ -134,6 +149,7 @@ impl EventLoop {
                         self.read_output(key, stream);
                     }
                     Token::Input(key) => self.input_ready(key),
+                    Token::Children => self.reap_orphans(),
                 }
             }
         }

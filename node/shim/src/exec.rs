@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use shoal_node_drivers_runtime::{Child, Error, Stdio, exec};
 use shoal_node_drivers_shim::{Attach, Exec, Reply, Running, StartError, start_ticks};
 
-use crate::event_loop::{CONTAINER, EventLoop};
+use crate::event_loop::{CONTAINER, EventLoop, Gate};
 use crate::process::{Ends, Process, streams};
 
 /// A process that has not come to its exec by then never will: its group is frozen.
@@ -33,7 +33,7 @@ impl EventLoop {
         let Some(container) = self
             .processes
             .get(&CONTAINER)
-            .filter(|_| self.container.gated.is_none())
+            .filter(|_| matches!(self.container.gate, Gate::Open))
         else {
             return Err(Reply::Refused("the container is not running".into()));
         };
@@ -51,6 +51,19 @@ impl EventLoop {
         } else {
             streams(exec.attach).map_err(|e| Reply::Refused(format!("make pipes: {e}")))?
         };
+        let input_once = exec.attach.stdin;
+        if let Some(external) = &self.container.external {
+            let made = external.exec(&exec.process, stdio).map_err(Reply::NotStarted)?;
+            let process = Process::over(
+                Some(exec.id),
+                (made.pid, made.pidfd),
+                made.console,
+                ends,
+                input_once,
+            );
+            let process = process.map_err(|e| Reply::Refused(format!("keep the exec's streams: {e}")))?;
+            return Ok(self.keep_exec(process));
+        }
         let group = self.container.cgroup.as_ref();
         let birth = group.and_then(|g| g.dir_fd());
         let join = group.map_or(Ok(Vec::new()), |g| g.join_files());
@@ -77,19 +90,22 @@ impl EventLoop {
             child.kill();
             return Err(not_started(error));
         }
-        let running = Running {
-            pid: child.pid,
-            start_ticks: start_ticks(child.pid).unwrap_or(0),
-            started_at: SystemTime::now(),
-        };
-        let input_once = exec.attach.stdin;
         let process = Process::new(Some(exec.id), &mut child, ends, input_once).map_err(|e| {
             child.kill();
             Reply::Refused(format!("keep the exec's streams: {e}"))
         })?;
+        Ok(self.keep_exec(process))
+    }
+
+    fn keep_exec(&mut self, process: Process) -> (u32, Running) {
+        let running = Running {
+            pid: process.pid,
+            start_ticks: start_ticks(process.pid).unwrap_or(0),
+            started_at: SystemTime::now(),
+        };
         let key = self.new_key();
         self.processes.insert(key, process);
-        Ok((key, running))
+        (key, running)
     }
 
     /// Which streams the container itself has pipes for.

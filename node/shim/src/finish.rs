@@ -78,8 +78,13 @@ impl EventLoop {
         if let Some(oom) = self.container.oom.take() {
             self.poll.remove(&oom);
         }
-        if let Some(group) = self.container.cgroup.take() {
-            exit.oom_killed = group.oom_kills().unwrap_or(0) > 0;
+        let group = self.container.cgroup.take();
+        let kills = group.as_ref().map_or(0, |group| group.oom_kills().unwrap_or(0));
+        if let Some(external) = self.container.external.take() {
+            external.delete();
+        }
+        if let Some(group) = group {
+            exit.oom_killed = kills > 0;
             if exit.oom_killed && self.container.oom_kills == 0 {
                 // The end came before the kernel's notice of its reason.
                 self.notify(&Notice::OutOfMemory);

@@ -12,9 +12,11 @@
 //! Called as `docker-init` it is instead the init of `--init` containers ([`init`]).
 
 mod attach;
+mod begin;
 mod control;
 mod event_loop;
 mod exec;
+mod external;
 mod finish;
 mod init;
 mod log;

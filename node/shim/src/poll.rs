@@ -23,6 +23,8 @@ pub enum Token {
     Output(u32, u8),
     /// Room in its input.
     Input(u32),
+    /// Some child has ended.
+    Children,
 }
 
 impl Token {
@@ -35,6 +37,7 @@ impl Token {
             Token::End(key) => (4, key, 0),
             Token::Output(key, stream) => (5, key, stream),
             Token::Input(key) => (6, key, 0),
+            Token::Children => (7, 0, 0),
         };
         kind << 40 | u64::from(extra) << 32 | u64::from(key)
     }
@@ -48,7 +51,8 @@ impl Token {
             3 => Token::Client(key),
             4 => Token::End(key),
             5 => Token::Output(key, (number >> 32) as u8),
-            _ => Token::Input(key),
+            6 => Token::Input(key),
+            _ => Token::Children,
         }
     }
 }
@@ -109,6 +113,7 @@ mod tests {
             Token::End(0),
             Token::Output(u32::MAX, 1),
             Token::Input(3),
+            Token::Children,
         ] {
             assert_eq!(Token::of(token.number()), token);
         }

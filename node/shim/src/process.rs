@@ -69,14 +69,21 @@ pub fn streams(wanted: Attach) -> Result<(Stdio, Ends), Errno> {
 
 impl Process {
     /// `child` is ready: if it has a terminal, it has reported it.
-    pub fn new(
+    pub fn new(exec: Option<String>, child: &mut Child, ends: Ends, input_once: bool) -> io::Result<Self> {
+        let (pidfd, console) = (child.pidfd.try_clone()?, child.console.take());
+        Self::over(exec, (child.pid, pidfd), console, ends, input_once)
+    }
+
+    /// A child of ours by pid and descriptor, whoever made it.
+    pub fn over(
         exec: Option<String>,
-        child: &mut Child,
+        (pid, pidfd): (u32, OwnedFd),
+        console: Option<OwnedFd>,
         mut ends: Ends,
         input_once: bool,
     ) -> io::Result<Self> {
-        let tty = child.console.is_some();
-        if let Some(master) = child.console.take() {
+        let tty = console.is_some();
+        if let Some(master) = console {
             // Two descriptors of one terminal, so that each direction is watched for itself.
             ends.input = Some(rustix::io::fcntl_dupfd_cloexec(&master, 0)?);
             ends.output[0] = Some(master);
@@ -86,8 +93,8 @@ impl Process {
         }
         Ok(Self {
             exec,
-            pid: child.pid,
-            pidfd: child.pidfd.try_clone()?,
+            pid,
+            pidfd,
             tty,
             output: ends.output,
             held: [false; 2],
@@ -160,6 +167,13 @@ impl Process {
         } else {
             Err(io::Error::last_os_error())
         }
+    }
+
+    /// Kill and reap it.
+    pub fn end(&self) {
+        use rustix::process::{WaitId, WaitIdOptions};
+        let _ = self.signal(libc::SIGKILL);
+        let _ = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 
     /// Reap it: its exit code as Docker counts. `None` if it has not ended.

@@ -19,6 +19,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::channel::{self, Report, Step};
 use crate::error::{Error, Result, doing, on};
+use crate::idmap::{self, Mapping};
 use crate::namespaces::{self, Netns};
 use crate::process::{self, Stdio};
 use crate::root::{self, Rootfs};
@@ -208,6 +209,7 @@ impl Child {
     }
 }
 
+/// The calling process must have one thread.
 fn prepare(config: Config<'_>) -> Result<Prepared> {
     let Config {
         spec,
@@ -236,7 +238,13 @@ fn prepare(config: Config<'_>) -> Result<Prepared> {
         .is_some_and(|first| first == INIT);
     let init = init.filter(|_| !named);
     let namespaces = namespaces::Plan::new(spec, &netns)?;
-    let mut mounts = mounts::plan(spec.mounts().as_deref().unwrap_or_default(), groups)?;
+    // SAFETY: one thread, by the promise to `spawn`.
+    let mapping = unsafe { Mapping::of(spec) }?;
+    let mapping = mapping.as_ref();
+    if let Some(map) = &namespaces.uid_map {
+        idmap::own(&stdio, map, process.user().uid());
+    }
+    let mut mounts = mounts::plan(spec.mounts().as_deref().unwrap_or_default(), groups, mapping)?;
     if let Some(init) = init {
         mounts.push(mounts::plan_file(init, INIT)?);
     }
@@ -253,10 +261,13 @@ fn prepare(config: Config<'_>) -> Result<Prepared> {
     let paths = |list: &Option<Vec<String>>| list.iter().flatten().map(PathBuf::from).collect();
     Ok(Prepared {
         slave: shared(&root_propagation) || mounts.iter().any(mounts::Planned::wants_propagation),
-        root: match rootfs.detached() {
-            Ok(root) => Some(root),
-            Err(error) if namespaces.user() || matches!(rootfs, Rootfs::Directory(_)) => return Err(error),
-            Err(_) => None,
+        root: match mapping {
+            Some(mapping) => Some(rootfs.mapped(mapping)?),
+            None => match rootfs.detached() {
+                Ok(root) => Some(root),
+                Err(error) if matches!(rootfs, Rootfs::Directory(_)) => return Err(error),
+                Err(_) => None,
+            },
         },
         rootfs: rootfs.clone(),
         nodes: if dev_is_bound {

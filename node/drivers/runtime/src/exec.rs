@@ -43,6 +43,10 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     } = config;
     let plan = process::Plan::new(process, seccomp, None, false)?;
     let namespaces = foreign_namespaces(target_pid)?;
+    if namespaces & libc::CLONE_NEWUSER != 0 {
+        let map = std::fs::read_to_string(format!("/proc/{target_pid}/uid_map")).unwrap_or_default();
+        crate::idmap::own(&stdio, &map, process.user().uid());
+    }
     let (ours, theirs) = channel::pair()?;
     // Concerns the children of this process only, and all of them are execs from now on.
     if namespaces & libc::CLONE_NEWPID != 0 {

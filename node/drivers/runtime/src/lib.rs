@@ -6,6 +6,7 @@
 //! nothing of containers' names, restarts or logs, and touches no control group: the caller puts the process there.
 //! No path inside a root file system is used other than through [`resolve`].
 
+pub mod bundle;
 mod caps;
 mod channel;
 mod console;
@@ -14,6 +15,7 @@ mod copy_up;
 mod devices;
 mod error;
 pub mod exec;
+mod idmap;
 mod lookup;
 mod mask;
 mod mount_options;

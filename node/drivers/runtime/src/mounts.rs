@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use crate::error::{Error, Result, doing, text};
+use crate::idmap::Mapping;
 use crate::mount_options::Options;
 use crate::{copy_up, resolve, root, sys};
 
@@ -42,21 +43,29 @@ enum Kind {
 /// Directories of the container's version 1 control groups by the name of their tree (`cpu,cpuacct`).
 pub type GroupDirs<'a> = &'a [(String, PathBuf)];
 
-/// Open everything that lies on the host. `groups` is empty on version 2.
-pub fn plan(mounts: &[Mount], groups: GroupDirs<'_>) -> Result<Vec<Planned>> {
-    mounts.iter().map(|mount| plan_one(mount, groups)).collect()
+/// Open everything that lies on the host. `groups` is empty on version 2. A mount with id mappings gets those of the
+/// container's user namespace.
+pub fn plan(mounts: &[Mount], groups: GroupDirs<'_>, mapping: Option<&Mapping>) -> Result<Vec<Planned>> {
+    mounts
+        .iter()
+        .map(|mount| plan_one(mount, groups, mapping))
+        .collect()
 }
 
-fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
+fn plan_one(mount: &Mount, groups: GroupDirs<'_>, mapping: Option<&Mapping>) -> Result<Planned> {
     let options = Options::of(mount);
     let destination = mount.destination().clone();
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        let text = format!(
-            "the mount at {} has id mappings, which are not supported",
-            destination.display()
-        );
-        return Err(Error::new(text));
-    }
+    let mapping = match (is_mapped(mount), mapping) {
+        (false, _) => None,
+        (true, Some(mapping)) => Some(mapping),
+        (true, None) => {
+            let text = format!(
+                "the mount at {} has id mappings, but there is no user namespace",
+                destination.display()
+            );
+            return Err(Error::new(text));
+        }
+    };
     let fs = mount.typ().clone().unwrap_or_default();
     let given = mount.source().as_deref();
     let source = given.map_or_else(|| fs.clone(), |s| s.display().to_string());
@@ -68,9 +77,16 @@ fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
             ))
         })?;
         let (tree, is_dir) = tree_of(from, recursive).map_err(|e| failed(&source, &destination, e))?;
+        if let Some(mapping) = mapping {
+            // File systems without such mounts are shown as they are: their files belong to nobody then.
+            match mapping.apply(tree.as_fd()) {
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(e) => return Err(failed(&source, &destination, e)),
+            }
+        }
         Kind::Tree { tree, is_dir }
     } else if fs == "overlay" {
-        overlay(&options).map_err(|e| failed(&source, &destination, e))?
+        overlay(&options, mapping).map_err(|e| failed(&source, &destination, e))?
     } else if fs == "cgroup" && !groups.is_empty() {
         let trees = groups
             .iter()
@@ -99,20 +115,29 @@ fn plan_one(mount: &Mount, groups: GroupDirs<'_>) -> Result<Planned> {
 }
 
 /// Layers, one `lowerdir+` each and top first, made into a file system on the host's side, where their paths mean something.
-fn overlay(options: &Options) -> Result<Kind, Errno> {
+fn overlay(options: &Options, mapping: Option<&Mapping>) -> Result<Kind, Errno> {
     let all = |key: &'static str| {
         let given = options.data.iter().filter(move |(k, _)| k == key);
         given.filter_map(|(_, value)| value.as_ref().map(PathBuf::from))
     };
     let one = |key| all(key).next().ok_or(Errno::INVAL);
     let lower: Vec<PathBuf> = all("lowerdir+").collect();
-    let tree = root::overlay(&lower, &one("upperdir")?, &one("workdir")?)?;
+    let (upper, work) = (one("upperdir")?, one("workdir")?);
+    let tree = match mapping {
+        Some(mapping) => root::mapped_overlay(&lower, &upper, &work, mapping)?,
+        None => root::overlay(&lower, &upper, &work)?,
+    };
     let subpath = all("subpath").next().unwrap_or_default();
     Ok(Kind::Overlay { tree, subpath })
 }
 
-/// A detached copy of what lies at `path` in a detached mount; no link leads out of it.
-fn below(tree: OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
+pub fn is_mapped(mount: &Mount) -> bool {
+    mount.uid_mappings().is_some() || mount.gid_mappings().is_some()
+}
+
+/// A detached copy of what lies at `path` in a detached mount; no link leads out of it. The mount namespace must be the
+/// container's own.
+pub fn below(tree: OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let inside = resolve::open(tree.as_fd(), path, OFlags::PATH)?;
@@ -127,6 +152,18 @@ fn below(tree: OwnedFd, path: &Path) -> Result<OwnedFd, Errno> {
     let copy = rustix::mount::open_tree(&inside, "", flags);
     rustix::mount::unmount(PLACE, rustix::mount::UnmountFlags::DETACH)?;
     copy
+}
+
+/// The file system of a mount that is layered or a bind, attached nowhere, and what of it is meant.
+pub fn detached(mount: &Mount, mapping: Option<&Mapping>) -> Result<(OwnedFd, PathBuf)> {
+    match plan_one(mount, &[], mapping)?.kind {
+        Kind::Tree { tree, .. } => Ok((tree, PathBuf::new())),
+        Kind::Overlay { tree, subpath } => Ok((tree, subpath)),
+        Kind::New { .. } | Kind::Groups { .. } => {
+            let destination = mount.destination();
+            Err(failed("", destination, Errno::INVAL))
+        }
+    }
 }
 
 /// A single read-only file of the host at `destination`.
@@ -272,15 +309,43 @@ pub fn attach(from: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno>
     rustix::mount::move_mount(from, "", target, "", flags)
 }
 
-/// A detached copy of the host's mount at `path`, and whether it is a directory.
+/// A detached copy of the host's mount at `path`, and whether it is a directory. `/proc/PID/root/…` is a place inside
+/// the container of that process.
 pub fn tree_of(path: &Path, recursive: bool) -> Result<(OwnedFd, bool), Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
+    if let Some((pid, inside)) = of_process(path) {
+        let tree = tree_inside(pid, inside, flags)?;
+        let is_dir = is_dir(&tree)?;
+        return Ok((tree, is_dir));
+    }
     let tree = rustix::mount::open_tree(CWD, path, flags)?;
     let is_dir = is_dir(&tree)?;
     Ok((tree, is_dir))
+}
+
+fn of_process(path: &Path) -> Option<(u32, &Path)> {
+    let (pid, inside) = path.strip_prefix("/proc").ok()?.to_str()?.split_once("/root/")?;
+    Some((pid.parse().ok()?, Path::new(inside)))
+}
+
+/// Mounts of another namespace can be copied from within it only: this process, which has one thread, goes there and
+/// returns.
+fn tree_inside(pid: u32, inside: &Path, flags: OpenTreeFlags) -> Result<OwnedFd, Errno> {
+    let namespace = |path: &str| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let home = namespace("/proc/self/ns/mnt")?;
+    let theirs = namespace(&format!("/proc/{pid}/ns/mnt"))?;
+    sys::setns(theirs.as_fd(), libc::CLONE_NEWNS)?;
+    let copy = || {
+        let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let found = resolve::open(root.as_fd(), inside, OFlags::PATH)?;
+        rustix::mount::open_tree(&found, "", flags | OpenTreeFlags::AT_EMPTY_PATH)
+    };
+    let tree = copy();
+    sys::setns(home.as_fd(), libc::CLONE_NEWNS)?;
+    tree
 }
 
 fn is_dir(tree: &OwnedFd) -> Result<bool, Errno> {

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags};
 
 use crate::error::{Error, Result, doing};
+use crate::idmap::Mapping;
 use crate::{mounts, sys};
 
 /// What becomes `/`.
@@ -51,6 +52,33 @@ impl Rootfs {
             Rootfs::Directory(_) => attach_detached(self.detached()?),
             Rootfs::Overlay { lower, upper, work } => {
                 overlay_by_mount(lower, upper, work).map_err(|e| self.failed(e))
+            }
+        }
+    }
+
+    /// [`Rootfs::detached`] with the ids of a user namespace. The calling process must have one thread.
+    pub(crate) fn mapped(&self, mapping: &Mapping) -> Result<OwnedFd> {
+        match self {
+            Rootfs::Directory(_) => {
+                let tree = self.detached()?;
+                mapping.apply(tree.as_fd()).map_err(no_ids(self))?;
+                Ok(tree)
+            }
+            Rootfs::Overlay { lower, upper, work } => {
+                mapped_overlay(lower, upper, work, mapping).map_err(no_ids(self))
+            }
+        }
+    }
+
+    /// The same at a place of the caller's.
+    pub(crate) fn mount_at(&self, place: &OwnedFd) -> Result<()> {
+        match self {
+            Rootfs::Directory(_) => {
+                mounts::attach(self.detached()?.as_fd(), place.as_fd()).map_err(doing("attach the root"))
+            }
+            Rootfs::Overlay { lower, upper, work } => {
+                let place = format!("/proc/self/fd/{}", place.as_raw_fd());
+                mount_overlay(lower, upper, work, &place).map_err(|e| self.failed(e))
             }
         }
     }
@@ -135,6 +163,15 @@ fn by_descriptor(path: &Path, kept: &mut Vec<OwnedFd>) -> Result<PathBuf, Errno>
 }
 
 fn overlay_by_mount(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd, Errno> {
+    mount_overlay(lower, upper, work, FOOTHOLD)?;
+    rustix::fs::open(
+        FOOTHOLD,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+}
+
+fn mount_overlay(lower: &[PathBuf], upper: &Path, work: &Path, place: &str) -> Result<(), Errno> {
     let mut kept = Vec::new();
     // By descriptor every layer takes at most 19 bytes, so two hundred fit into the one page that `mount` takes; and no
     // character of a path can be mistaken for a separator.
@@ -153,16 +190,86 @@ fn overlay_by_mount(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<Owne
     let data = std::ffi::CString::new(data).map_err(|_| Errno::INVAL)?;
     rustix::mount::mount(
         "overlay",
-        FOOTHOLD,
+        place,
         "overlay",
         MountFlags::empty(),
         Some(data.as_c_str()),
-    )?;
-    rustix::fs::open(
-        FOOTHOLD,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
     )
+}
+
+/// An overlay looks at its layers through their mounts: each is mounted with the mapping in a mount namespace that lasts
+/// for this call, at paths that are short enough for any number of layers.
+pub(crate) fn mapped_overlay(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    mapping: &Mapping,
+) -> Result<OwnedFd, Errno> {
+    let own = upper.parent().filter(|own| work.parent() == Some(*own));
+    let names = (upper.file_name(), work.file_name());
+    let (Some(own), (Some(upper), Some(work))) = (own, names) else {
+        return Err(Errno::INVAL);
+    };
+    let namespace = |path: &str| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let home = namespace("/proc/self/ns/mnt")?;
+    sys::unshare(libc::CLONE_NEWNS)?;
+    let make = || {
+        let slash = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        sys::mount_setattr(slash.as_fd(), true, 0, 0, libc::MS_PRIVATE)?;
+        let places = mounts::make("tmpfs", "tmpfs", &[], MountAttrFlags::empty())?;
+        let foothold = rustix::fs::open(FOOTHOLD, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        mounts::attach(places.as_fd(), foothold.as_fd())?;
+        let place = |name: &str| {
+            rustix::fs::mkdirat(&places, name, Mode::from_raw_mode(0o700))?;
+            rustix::fs::openat(&places, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        };
+        let mut names = Vec::with_capacity(lower.len());
+        for (index, layer) in lower.iter().map(PathBuf::as_path).chain([own]).enumerate() {
+            let (tree, _) = mounts::tree_of(layer, false)?;
+            mapping.apply(tree.as_fd())?;
+            let name = index.to_string();
+            mounts::attach(tree.as_fd(), place(&name)?.as_fd())?;
+            names.push(format!("{FOOTHOLD}/{name}"));
+        }
+        let own = names.pop().unwrap_or_default();
+        let data = format!(
+            "lowerdir={},upperdir={own}/{},workdir={own}/{},index=off",
+            names.join(":"),
+            upper.display(),
+            work.display()
+        );
+        let data = std::ffi::CString::new(data).map_err(|_| Errno::INVAL)?;
+        drop(place("merged")?);
+        let merged = format!("{FOOTHOLD}/merged");
+        rustix::mount::mount(
+            "overlay",
+            &merged,
+            "overlay",
+            MountFlags::empty(),
+            Some(data.as_c_str()),
+        )?;
+        mounts::tree_of(Path::new(&merged), false).map(|(tree, _)| tree)
+    };
+    let made = make();
+    sys::setns(home.as_fd(), libc::CLONE_NEWNS)?;
+    made
+}
+
+fn no_ids(root: &Rootfs) -> impl FnOnce(Errno) -> Error + '_ {
+    move |errno| {
+        let place = match root {
+            Rootfs::Directory(path) => path,
+            Rootfs::Overlay { upper, .. } => upper,
+        };
+        Error::os(
+            format_args!(
+                "mount the root at {} with the ids of a user namespace (its file system and the kernel must have \
+                 idmapped mounts)",
+                place.display()
+            ),
+            errno,
+        )
+    }
 }
 
 /// Make the attached `root` this process's `/` and drop everything that was mounted before.

@@ -92,6 +92,37 @@ pub fn mount_setattr(
     .map(drop)
 }
 
+/// Show the files of the detached mount behind `fd` by the ids of a user namespace.
+pub fn idmap(fd: BorrowedFd<'_>, userns: BorrowedFd<'_>) -> Result<(), Errno> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: userns.as_raw_fd() as u64,
+    };
+    // SAFETY: the path is nul-terminated, the structure has the size that is passed.
+    result(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+    .map(drop)
+}
+
+/// A child that does nothing until somebody kills it; it does not outlive its parent.
+pub fn wait_for_death() -> ! {
+    let _ = prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
+    loop {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
 pub fn pivot_root(new: &CStr, old: &CStr) -> Result<(), Errno> {
     // SAFETY: both are nul-terminated strings.
     result(unsafe { libc::syscall(libc::SYS_pivot_root, new.as_ptr(), old.as_ptr()) }).map(drop)

@@ -38,6 +38,17 @@ pub struct Launch {
     pub seccomp: Option<PathBuf>,
     /// Hold the process just before its exec until `Shim::start`.
     pub gate: bool,
+    /// Another OCI runtime that makes the container instead of ours. It finds the seccomp filter and an init in `spec`,
+    /// and is always held at its gate.
+    #[serde(default)]
+    pub runtime: Option<Runtime>,
+}
+
+/// An OCI runtime's program, with arguments that go before its verb.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    pub path: PathBuf,
+    pub args: Vec<String>,
 }
 
 /// The root filesystem.

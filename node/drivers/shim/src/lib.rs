@@ -22,7 +22,7 @@ mod message;
 #[cfg(feature = "client")]
 pub use client::{Error, ExecHandle, Found, Launcher, Shim};
 pub use exit::{Exit, read_exit, write_exit};
-pub use launch::{CgroupName, Launch, LogTarget, Netns, Rootfs};
+pub use launch::{CgroupName, Launch, LogTarget, Netns, Rootfs, Runtime};
 pub use message::{
     Attach, Exec, LogState, Message, Notice, Reply, Request, Running, SOCKET_NAME, STATE_NAME, StartError,
     Status, Target, start_ticks,

@@ -3,8 +3,8 @@
 
 use super::record::Record;
 use super::registry::Registry;
-use crate::config::Defaults;
-use crate::error::{Result, system};
+use crate::config::{Defaults, OWN_RUNTIMES, Settings};
+use crate::error::{Result, invalid, system};
 use crate::events::Events;
 use crate::execs::Table;
 use crate::host::Host;
@@ -16,7 +16,7 @@ use crate::volumes::VolumeTable;
 use shoal_node_core_host::ocispec::resources;
 use shoal_node_drivers_cgroup::{Cgroup, Hierarchy};
 use shoal_node_drivers_images::Images;
-use shoal_node_drivers_shim::{Launcher, Rootfs};
+use shoal_node_drivers_shim::{self as shim, Launcher, Rootfs};
 use std::path::PathBuf;
 
 pub struct Kit {
@@ -32,6 +32,7 @@ pub struct Kit {
     pub registry: Registry,
     pub hierarchy: Hierarchy,
     pub host: Host,
+    pub live: Settings,
     pub defaults: Defaults,
     /// Where each container's directory is.
     pub containers_root: PathBuf,
@@ -49,6 +50,27 @@ impl Kit {
             "" => self.cgroup_parent.clone(),
             parent if parent.starts_with('/') => parent.into(),
             parent => format!("/{parent}"),
+        }
+    }
+
+    /// The runtime of this name; `None` is our own.
+    pub fn runtime(&self, name: &str) -> Result<Option<shim::Runtime>> {
+        if name.is_empty() || OWN_RUNTIMES.contains(&name) {
+            return Ok(None);
+        }
+        let live = self.live.get();
+        let Some(known) = live.runtimes.get(name) else {
+            return Err(invalid(format!("unknown or invalid runtime name: {name}")));
+        };
+        match (known.path.as_str(), known.kind.as_str()) {
+            ("", kind) if OWN_RUNTIMES.contains(&kind) => Ok(None),
+            ("", kind) => Err(invalid(format!(
+                "unknown or invalid runtime name: {name}: {kind} is a shim of containerd's; a runtime here is the path of an OCI runtime's program"
+            ))),
+            (path, _) => Ok(Some(shim::Runtime {
+                path: path.into(),
+                args: known.args.clone(),
+            })),
         }
     }
 

@@ -99,12 +99,7 @@ pub fn check(kit: &Kit, config: &Config, host: &mut HostConfig) -> Result<Vec<St
     modes(config, host)?;
     sysctls(host)?;
     log(kit, host)?;
-    if !matches!(host.runtime.as_str(), "" | "runc" | "shoal") {
-        return Err(invalid(format!(
-            "unknown or invalid runtime name: {}",
-            host.runtime
-        )));
-    }
+    kit.runtime(&host.runtime)?;
     if host.network_mode == "host" && (host.publish_all_ports || !host.port_bindings.is_empty()) {
         warnings.push("Published ports are discarded when using host network mode".into());
     }
@@ -346,7 +341,7 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         host.restart_policy.name = "no".into();
     }
     if host.runtime.is_empty() {
-        host.runtime = "runc".into();
+        host.runtime.clone_from(&kit.live.get().default_runtime);
     }
     for (list, default) in [
         (&mut host.dns, &kit.defaults.dns),

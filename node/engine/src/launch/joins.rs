@@ -1,7 +1,7 @@
 //! Which namespaces a container has for itself, shares with the host, or shares with another container.
 
 use crate::containers::{Kit, Record};
-use crate::error::{Error, Result, conflict, invalid, system};
+use crate::error::{Error, Result, conflict, invalid};
 use shoal_api_backend::Class;
 use shoal_node_core_host::lifecycle::Phase;
 use shoal_node_core_host::ocispec::{Namespaces, Ns};
@@ -105,18 +105,7 @@ fn restarting(id: &str) -> Error {
     ))
 }
 
-/// Another container's /dev/shm, by descriptor: its own links lead nowhere but inside it.
-pub fn shm_of(pid: i32) -> Result<std::os::fd::OwnedFd> {
-    use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
-    let fail = |e: rustix::io::Errno| system(format!("open /dev/shm of process {pid}: {e}"));
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = open(format!("/proc/{pid}/root"), flags, Mode::empty()).map_err(fail)?;
-    openat2(
-        &root,
-        "dev/shm",
-        flags,
-        Mode::empty(),
-        ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-    )
-    .map_err(fail)
+/// Another container's /dev/shm, as the runtime finds it from inside.
+pub fn shm_of(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/root/dev/shm"))
 }

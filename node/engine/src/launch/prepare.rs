@@ -11,7 +11,7 @@ use shoal_node_core_host::{devices as device_words, env};
 use shoal_node_drivers_runtime::skeleton;
 use shoal_node_drivers_shim::{CgroupName, Launch, Netns, Rootfs};
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 pub struct Prepared {
@@ -40,14 +40,21 @@ pub fn prepare(
         .map_err(io("write the state of container", &record.id))?;
     let source = identity::Source::Layers(open_layers(&rootfs)?);
     let rights = identity::rights(kit, record, &source, &record.config.user, false)?;
-    let seccomp = kit.seccomp.program(record, &rights.caps)?;
+    let runtime = kit.runtime(&record.host.runtime)?;
+    let (seccomp, filter) = match runtime {
+        None => (kit.seccomp.program(record, &rights.caps)?, None),
+        Some(_) => (None, kit.seccomp.filter(record, &rights.caps)?),
+    };
     let mut held = Vec::new();
     let input = input(kit, record, dir, &network, noted, rights, places, &mut held)?;
-    let init = input.init.clone();
+    // Our own runtime puts the init in front itself; another finds it in the specification.
+    let (init, input) = match runtime {
+        None => (input.init.clone(), Input { init: None, ..input }),
+        Some(_) => (None, input),
+    };
     let mut spec = ocispec::build(&input).map_err(|e| invalid(e.to_string()))?;
-    // The shim puts its own init in front; what the specification would say about it is its business.
-    if init.is_some() {
-        spec = ocispec::build(&Input { init: None, ..input }).map_err(|e| invalid(e.to_string()))?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_seccomp(filter);
     }
     let (netns, fd) = match &network {
         Network::Host => (Netns::Host, None),
@@ -72,6 +79,7 @@ pub fn prepare(
         exit_file: dir.join(EXIT),
         seccomp,
         gate: true,
+        runtime,
     };
     Ok(Prepared {
         launch,
@@ -108,10 +116,9 @@ fn input(
         Ns::Host => Shm::Bind(PathBuf::from("/dev/shm")),
         Ns::Of(_) => {
             let reference = host.ipc_mode.trim_start_matches("container:");
-            let fd = joins::shm_of(joins::running(kit, record, reference, "IPC namespace")?.0)?;
-            let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), fd.as_raw_fd()));
-            held.push(fd);
-            Shm::Bind(path)
+            Shm::Bind(joins::shm_of(
+                joins::running(kit, record, reference, "IPC namespace")?.0,
+            ))
         }
         Ns::Own => Shm::Own { bytes: host.shm_size },
     };

@@ -2,7 +2,7 @@
 
 use crate::containers::Record;
 use crate::error::{Result, invalid, system};
-use oci_spec::runtime::Capability;
+use oci_spec::runtime::{Capability, LinuxSeccomp};
 use parking_lot::Mutex;
 use shoal_node_core_host::seccomp::{self, Host};
 use std::collections::HashMap;
@@ -26,20 +26,28 @@ impl Seccomp {
         }
     }
 
-    /// The compiled filter, or none when the container is unconfined.
-    pub fn program(&self, record: &Record, caps: &[Capability]) -> Result<Option<PathBuf>> {
-        if record.host.privileged {
+    /// The filter as another runtime compiles it itself.
+    pub fn filter(&self, record: &Record, caps: &[Capability]) -> Result<Option<LinuxSeccomp>> {
+        let Some(profile) = profile(record) else {
             return Ok(None);
-        }
-        let profile = match option(&record.host.security_opt, "seccomp") {
-            Some("unconfined") => return Ok(None),
-            Some("builtin") | None => seccomp::DEFAULT,
-            Some(profile) => profile,
         };
-        let host = Host {
+        let filter = seccomp::resolve(profile, self.host(caps));
+        Ok(Some(filter.map_err(|e| invalid(e.to_string()))?))
+    }
+
+    fn host<'a>(&self, caps: &'a [Capability]) -> Host<'a> {
+        Host {
             caps,
             kernel: self.kernel,
+        }
+    }
+
+    /// The compiled filter, or none when the container is unconfined.
+    pub fn program(&self, record: &Record, caps: &[Capability]) -> Result<Option<PathBuf>> {
+        let Some(profile) = profile(record) else {
+            return Ok(None);
         };
+        let host = self.host(caps);
         let key = seccomp::key(profile, host);
         if let Some(path) = self.known.lock().get(&key) {
             return Ok(Some(path.clone()));
@@ -53,6 +61,18 @@ impl Seccomp {
         }
         known.insert(key, path.clone());
         Ok(Some(path))
+    }
+}
+
+/// The text of the container's profile; none when it is unconfined.
+fn profile(record: &Record) -> Option<&str> {
+    if record.host.privileged {
+        return None;
+    }
+    match option(&record.host.security_opt, "seccomp") {
+        Some("unconfined") => None,
+        Some("builtin") | None => Some(seccomp::DEFAULT),
+        Some(profile) => Some(profile),
     }
 }
 

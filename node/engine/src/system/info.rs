@@ -2,7 +2,7 @@
 
 use super::{SERVER_VERSION, STORAGE_DRIVER, System};
 use crate::clock;
-use crate::config::Live;
+use crate::config::{Live, OWN_RUNTIMES};
 use shoal_api_types::Slice;
 use shoal_api_types::system::{
     AddressPool, Commit, FirewallInfo, IndexInfo, Info, PluginsInfo, RegistryServiceConfig, Runtime,
@@ -32,9 +32,12 @@ impl System {
             id: "N/A".into(),
             expected: String::new(),
         };
-        let ours = Runtime {
-            path: "runc".into(),
-            ..Runtime::default()
+        let ours = |name: &str| {
+            let shown = Runtime {
+                path: "runc".into(),
+                ..Runtime::default()
+            };
+            (name.to_owned(), shown)
         };
         let others = live.runtimes.iter().map(|(name, runtime)| {
             let args = runtime.args.clone();
@@ -121,7 +124,9 @@ impl System {
             labels: live.labels.clone().into(),
             experimental_build: false,
             server_version: SERVER_VERSION.into(),
-            runtimes: others.chain([("runc".to_owned(), ours)]).collect(),
+            runtimes: others
+                .chain(OWN_RUNTIMES[..2].iter().map(|name| ours(name)))
+                .collect(),
             default_runtime: live.default_runtime.clone(),
             default_address_pools: config
                 .bridge

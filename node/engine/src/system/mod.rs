@@ -13,7 +13,6 @@ use crate::host::Host;
 use crate::images::ImagesService;
 use crate::volumes::Volumes;
 use async_trait::async_trait;
-use parking_lot::RwLock;
 use shoal_api_backend as api;
 use shoal_api_backend::{BoxStream, MeasureUsage, Ping};
 use shoal_api_types::auth::{AuthConfig, AuthResponse};
@@ -43,7 +42,6 @@ const BUILD: (&str, &str, &str) = (
 pub struct System {
     kit: Arc<Kit>,
     config: Arc<Config>,
-    live: Arc<RwLock<Arc<Live>>>,
     engine_id: String,
     containers: Containers,
     images: ImagesService,
@@ -63,7 +61,6 @@ impl System {
         volumes: Volumes,
     ) -> Self {
         System {
-            live: Arc::new(RwLock::new(Arc::new(config.live.clone()))),
             version: Arc::new(version(&kit.host)),
             describing: Arc::default(),
             measuring: Arc::default(),
@@ -80,7 +77,7 @@ impl System {
 impl System {
     /// The settings that may change, as they are now.
     pub fn live(&self) -> Arc<Live> {
-        self.live.read().clone()
+        self.kit.live.get()
     }
 
     pub fn figures(&self) -> &Figures {
@@ -88,7 +85,7 @@ impl System {
     }
 
     pub(crate) fn set_live(&self, live: Live) {
-        *self.live.write() = Arc::new(live);
+        self.kit.live.set(live);
     }
 
     /// The oldest API that is served, for `version`.

@@ -152,6 +152,7 @@ impl World {
             run_dir: at("run"),
             exit_file: at("").join("exit.json"),
             seccomp: Some(self.seccomp(input)),
+            runtime: None,
             gate: true,
             spec,
             id,

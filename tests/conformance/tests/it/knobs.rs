@@ -414,3 +414,28 @@ fn words_of_the_verbs() {
             .starts_with("This experimental feature is disabled by default.")
     );
 }
+
+#[test]
+fn a_shared_ipc_namespace_comes_with_its_shared_memory() {
+    let e = Engine::start();
+    let name = e.name("ipc");
+    e.ok(&[
+        "run",
+        "-d",
+        "--name",
+        &name,
+        "--ipc",
+        "shareable",
+        "--shm-size",
+        "8m",
+        IMAGE,
+        "sh",
+        "-c",
+        "echo mine > /dev/shm/f; sleep 1000",
+    ]);
+    let mode = format!("container:{name}");
+    let script = "cat /dev/shm/f; echo theirs > /dev/shm/g; df -m /dev/shm | tail -1 | awk '{print $2}'";
+    assert_eq!(e.sh(&["--ipc", &mode], script), "mine\n8");
+    assert_eq!(e.ok(&["exec", &name, "cat", "/dev/shm/g"]), "theirs");
+    e.ok(&["rm", "-f", &name]);
+}

@@ -21,6 +21,7 @@ mod options;
 mod plugins;
 mod recovery;
 mod rootfs;
+mod runtimes;
 mod sdk;
 mod security;
 mod security_facts;

@@ -78,7 +78,12 @@ pub fn build(input: &Input) -> Result<Spec, Error> {
         let annotations: HashMap<_, _> = input.annotations.clone().into_iter().collect();
         spec = spec.annotations(annotations);
     }
-    Ok(spec.build()?)
+    let mut spec = spec.build()?;
+    if input.namespaces.uts != Ns::Own {
+        // The builder's own default would be a name for the host.
+        spec.set_hostname(None);
+    }
+    Ok(spec)
 }
 
 fn namespaces(wanted: &Namespaces) -> Result<Vec<LinuxNamespace>, Error> {

@@ -190,3 +190,11 @@ fn rlimits_have_dockers_names() {
     i.process.rights.rlimits[0].0 = "wat".into();
     assert!(build(&i).is_err());
 }
+
+#[test]
+fn the_hosts_name_is_not_changed() {
+    let mut i = input();
+    i.namespaces.uts = Ns::Host;
+    assert_eq!(build(&i).unwrap().hostname(), &None);
+    assert_eq!(build(&input()).unwrap().hostname().as_deref(), Some("h"));
+}
