@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use shoal_api_http::{Backends, Serving, router, serve};
 use shoal_node_drivers_plugins::Plugins;
 use shoal_node_engine::{
-    Bridge, Config as EngineConfig, Defaults, Engine, Live, OWN_RUNTIMES, Proxies, Runtime,
+    Bridge, Config as EngineConfig, Defaults, Engine, Live, OWN_RUNTIMES, Proxies, Runtime, SeccompDefault,
 };
 use shoal_node_manager::Config as SwarmConfig;
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// A seccomp profile is some ten kilobytes.
+const PROFILE_BYTES_MAX: u64 = 1 << 20;
 /// Replies under way may finish within this time when the daemon ends.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -170,6 +172,10 @@ fn engine_config(config: &Config) -> Result<EngineConfig> {
     };
     engine.init_bin.clone_from(&config.init_path);
     engine.cgroup_parent = config.cgroup_parent.clone().unwrap_or_default();
+    if !config.cdi_spec_dirs.is_empty() {
+        engine.cdi_dirs.clone_from(&config.cdi_spec_dirs);
+    }
+    engine.userns_remap.clone_from(&config.userns_remap);
     engine.live = live(config)?;
     engine.proxies = Proxies {
         http: config.http_proxy.clone(),
@@ -179,11 +185,9 @@ fn engine_config(config: &Config) -> Result<EngineConfig> {
     engine.defaults = Defaults {
         log_driver: config.log_driver.clone(),
         log_opts: config.log_opts.clone().into_iter().collect(),
-        shm_bytes: config.shm_bytes().map_err(said)?,
         init: config.init,
         no_new_privileges: config.no_new_privileges,
-        ipc_mode: config.default_ipc_mode.clone(),
-        cgroupns_mode: config.default_cgroupns_mode.clone(),
+        seccomp: seccomp(&config.seccomp_profile)?,
         ulimits: config.ulimits().map_err(said)?,
         dns: config.dns.clone(),
         dns_search: config.dns_search.clone(),
@@ -221,7 +225,29 @@ fn live(config: &Config) -> Result<Live> {
         authorization_plugins: config.authorization_plugins.clone(),
         runtimes: runtimes.collect(),
         default_runtime: config.default_runtime.clone(),
+        shm_bytes: config.shm_bytes().map_err(anyhow::Error::msg)?,
+        ipc_mode: config.default_ipc_mode.clone(),
+        cgroupns_mode: config.default_cgroupns_mode.clone(),
     })
+}
+
+/// The daemon's own seccomp profile: read once, as a start of a container must not depend on a file.
+fn seccomp(profile: &str) -> Result<SeccompDefault> {
+    let path = match profile {
+        "" | "builtin" => return Ok(SeccompDefault::Builtin),
+        "unconfined" => return Ok(SeccompDefault::Unconfined),
+        path => path,
+    };
+    let failed = || format!("opening seccomp profile ({path}) failed");
+    let size = std::fs::metadata(path).with_context(failed)?.len();
+    if size > PROFILE_BYTES_MAX {
+        return Err(anyhow!(
+            "opening seccomp profile ({path}) failed: it is larger than {PROFILE_BYTES_MAX} bytes"
+        ));
+    }
+    let text = std::fs::read_to_string(path).with_context(failed)?;
+    let path = path.to_owned();
+    Ok(SeccompDefault::Profile { path, text })
 }
 
 /// The shim stands beside the daemon, wherever that is installed.

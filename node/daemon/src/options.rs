@@ -383,7 +383,12 @@ pub const KNOWN: &[Known] = &[
     none("api-cors-header", "api-cors-header", Text),
     none("bip6", "bip6", Text),
     none("bridge-accept-fwmark", "bridge-accept-fwmark", Text),
-    none("cdi-spec-dir", "cdi-spec-dirs", List),
+    works(
+        "cdi-spec-dir",
+        "cdi-spec-dirs",
+        List,
+        "CDI specification directories to use (default /etc/cdi, /var/run/cdi)",
+    ),
     none("containerd", "containerd", Text),
     none("containerd-namespace", "containerd-namespace", Text),
     none(
@@ -424,13 +429,23 @@ pub const KNOWN: &[Known] = &[
         "Log without colours, even on a terminal",
     ),
     none("rootless", "rootless", Bool),
-    none("seccomp-profile", "seccomp-profile", Text),
+    works(
+        "seccomp-profile",
+        "seccomp-profile",
+        Text,
+        "Path to seccomp profile; \"unconfined\" for none (default builtin)",
+    ),
     none("selinux-enabled", "selinux-enabled", Bool),
     letter('s', none("storage-driver", "storage-driver", Text)),
     none("storage-opt", "storage-opts", List),
     none("userland-proxy", "userland-proxy", Bool),
     none("userland-proxy-path", "userland-proxy-path", Text),
-    none("userns-remap", "userns-remap", Text),
+    works(
+        "userns-remap",
+        "userns-remap",
+        Text,
+        "User and group whose subordinate ids containers get (default, user, user:group)",
+    ),
 ];
 
 pub fn by_key(key: &str) -> Option<&'static Known> {

@@ -19,7 +19,11 @@ pub struct Config {
     pub cgroup_parent: String,
     pub live: Live,
     pub defaults: Defaults,
+    /// Whose subordinate ids containers get: `default`, a user, a user and a group; empty for the host's own ids.
+    pub userns_remap: String,
     pub proxies: Proxies,
+    /// Where devices are described (CDI); what lies in the later one wins.
+    pub cdi_dirs: Vec<PathBuf>,
 }
 
 /// What may change while the daemon runs.
@@ -39,6 +43,12 @@ pub struct Live {
     /// Names and programs of OCI runtimes beside our own, which is `runc`.
     pub runtimes: BTreeMap<String, Runtime>,
     pub default_runtime: String,
+    /// Of /dev/shm where a container asks for no size.
+    pub shm_bytes: i64,
+    /// `private` or `shareable`.
+    pub ipc_mode: String,
+    /// `private` or `host`; empty is as the version of control groups has it.
+    pub cgroupns_mode: String,
 }
 
 /// An OCI runtime that containers may ask for by name.
@@ -86,6 +96,9 @@ impl Default for Live {
             authorization_plugins: Vec::new(),
             runtimes: BTreeMap::new(),
             default_runtime: "runc".into(),
+            shm_bytes: 64 << 20,
+            ipc_mode: "private".into(),
+            cgroupns_mode: String::new(),
         }
     }
 }
@@ -113,18 +126,26 @@ pub struct Bridge {
 pub struct Defaults {
     pub log_driver: String,
     pub log_opts: Vec<(String, String)>,
-    pub shm_bytes: i64,
     pub init: bool,
     pub no_new_privileges: bool,
-    /// `private` or `shareable`.
-    pub ipc_mode: String,
-    /// `private` or `host`; empty is as the version of control groups has it.
-    pub cgroupns_mode: String,
+    pub seccomp: SeccompDefault,
     /// (name, soft, hard)
     pub ulimits: Vec<(String, i64, i64)>,
     pub dns: Vec<String>,
     pub dns_search: Vec<String>,
     pub dns_options: Vec<String>,
+}
+
+/// The filter of containers that name none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SeccompDefault {
+    Builtin,
+    Unconfined,
+    /// A profile by the path that it came from, and its text.
+    Profile {
+        path: String,
+        text: String,
+    },
 }
 
 #[derive(Clone, Debug, Default)]
@@ -154,11 +175,9 @@ impl Default for Defaults {
         Defaults {
             log_driver: "json-file".into(),
             log_opts: Vec::new(),
-            shm_bytes: 64 << 20,
             init: false,
             no_new_privileges: false,
-            ipc_mode: "private".into(),
-            cgroupns_mode: String::new(),
+            seccomp: SeccompDefault::Builtin,
             ulimits: Vec::new(),
             dns: Vec::new(),
             dns_search: Vec::new(),
@@ -183,7 +202,9 @@ impl Config {
             cgroup_parent: String::new(),
             live: Live::default(),
             defaults: Defaults::default(),
+            userns_remap: String::new(),
             proxies: Proxies::default(),
+            cdi_dirs: ["/etc/cdi", "/var/run/cdi"].map(PathBuf::from).to_vec(),
         }
     }
 }

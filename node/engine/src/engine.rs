@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::images::ImagesService;
 use crate::launch::{Seccomp, blocking};
 use crate::networks::{self, Networks};
+use crate::subids::Subids;
 use crate::system::System;
 use crate::volumes::{Foreign, VolumeTable, Volumes};
 use crate::{execs, files};
@@ -147,7 +148,7 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         networks,
         execs: execs::Table::default(),
         views: Default::default(),
-        seccomp: Seccomp::new(seccomp_dir, host.kernel),
+        seccomp: Seccomp::new(seccomp_dir, host.kernel, config.defaults.seccomp.clone()),
         launcher,
         logs: crate::logging::Tender::new(events.clone()),
         events,
@@ -155,6 +156,8 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         hierarchy,
         host,
         live: Settings::new(config.live.clone()),
+        cdi_dirs: config.cdi_dirs.clone(),
+        subids: Subids::open(&config.userns_remap)?,
         defaults: config.defaults.clone(),
         containers_root: home.containers(),
         run_root,

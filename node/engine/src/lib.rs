@@ -32,11 +32,12 @@ mod layers;
 mod logging;
 mod networks;
 mod rootfs;
+mod subids;
 mod system;
 mod units;
 mod volumes;
 
-pub use config::{Bridge, Config, Defaults, Live, OWN_RUNTIMES, Proxies, Runtime};
+pub use config::{Bridge, Config, Defaults, Live, OWN_RUNTIMES, Proxies, Runtime, SeccompDefault};
 pub use containers::{Containers, Handle, View};
 pub use engine::Engine;
 pub use events::Events;

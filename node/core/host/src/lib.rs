@@ -1,5 +1,5 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
-//! `caps`, `seccomp`, `users`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
+//! `caps`, `seccomp`, `users`, `subids`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
 //! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `resolvconf`), what a cluster's task
 //! needs next (`taskstep`).
 //!
@@ -25,5 +25,6 @@ pub mod ps;
 pub mod resolvconf;
 pub mod seccomp;
 pub mod status;
+pub mod subids;
 pub mod taskstep;
 pub mod users;

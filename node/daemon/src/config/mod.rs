@@ -81,6 +81,9 @@ pub struct Config {
     pub default_cgroupns_mode: String,
     pub init_path: Option<PathBuf>,
     pub raw_logs: bool,
+    pub userns_remap: String,
+    pub seccomp_profile: String,
+    pub cdi_spec_dirs: Vec<PathBuf>,
 }
 
 /// An OCI runtime that containers may ask for by name.
@@ -152,6 +155,9 @@ impl Default for Config {
             default_cgroupns_mode: String::new(),
             init_path: None,
             raw_logs: false,
+            userns_remap: String::new(),
+            seccomp_profile: String::new(),
+            cdi_spec_dirs: Vec::new(),
         }
     }
 }

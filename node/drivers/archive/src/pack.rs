@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::inside::{self, DEPTH_MAX};
 use crate::path::ClientPath;
+use crate::shift::{Shift, Shifted};
 use crate::walk::Listing;
 use crate::write::{Entry, Type, Writer};
 use crate::xattrs;
@@ -19,7 +20,7 @@ const NAMES_MAX: usize = 32 << 20;
 
 /// Writes what is at `path` in `root`, named as `docker cp` expects it: by its last name, or by `.` and `/` where the
 /// path ends so.
-pub fn pack<W: Write>(root: BorrowedFd<'_>, path: &ClientPath, out: W) -> Result<W> {
+pub fn pack<W: Write>(root: BorrowedFd<'_>, path: &ClientPath, shift: &Shift, out: W) -> Result<W> {
     let fd = inside::open_itself(root, path.as_str().as_bytes());
     let fd = fd.map_err(Error::on("lstat", path.as_str().as_bytes()))?;
     let name = match path.base() {
@@ -27,13 +28,15 @@ pub fn pack<W: Write>(root: BorrowedFd<'_>, path: &ClientPath, out: W) -> Result
         name => name.as_bytes().to_vec(),
     };
     let mut packer = Packer::new(out);
+    packer.shift = Shifted::new(shift, root);
     packer.tree(fd, name, true)?;
     packer.finish()
 }
 
 /// Writes everything in `root`, with names that are relative to it.
-pub fn export<W: Write>(root: BorrowedFd<'_>, out: W) -> Result<W> {
+pub fn export<W: Write>(root: BorrowedFd<'_>, shift: &Shift, out: W) -> Result<W> {
     let mut packer = Packer::new(out);
+    packer.shift = Shifted::new(shift, root);
     let top = inside::directory(root).map_err(Error::on("open", b"/"))?;
     packer.below(top, Vec::new(), false)?;
     packer.finish()
@@ -44,6 +47,7 @@ pub(crate) struct Packer<W: Write> {
     /// Names in the archive of files with several names, by where they are.
     links: HashMap<(u64, u64), Vec<u8>>,
     bytes: usize,
+    shift: Shifted,
 }
 
 impl<W: Write> Packer<W> {
@@ -52,6 +56,7 @@ impl<W: Write> Packer<W> {
             out: Writer::new(out),
             links: HashMap::new(),
             bytes: 0,
+            shift: Shifted::default(),
         }
     }
 
@@ -117,13 +122,14 @@ impl<W: Write> Packer<W> {
             _ => return Ok(()),
         };
         let slashed;
+        let (uid, gid) = self.shift.inside(stat.st_dev, stat.st_uid, stat.st_gid);
         let mut entry = Entry {
             kind,
             name,
             link: b"",
             mode: stat.st_mode & 0o7777,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
+            uid,
+            gid,
             mtime: stat.st_mtime,
             device: (0, 0),
             size: 0,

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::inside::{self, Astray, DEPTH_MAX};
 use crate::path::ClientPath;
 use crate::read::{Kind, Member, Tar, decompress};
+use crate::shift::{Shift, Shifted};
 use crate::stat::followed;
 use crate::times::both;
 use crate::walk::Listing;
@@ -24,12 +25,14 @@ const COPY_BUFFER: usize = 256 * 1024;
 /// Bytes of names kept to set directories' times at the end.
 const LATER_MAX: usize = 16 << 20;
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// A directory is not replaced by something else, nor something else by a directory.
     pub no_overwrite_dir_non_dir: bool,
     /// Who owns everything, instead of whom the archive names.
     pub owner: Option<(u32, u32)>,
+    /// What the archive's owners are to us.
+    pub shift: Shift,
 }
 
 /// Unpacks `source`, plain or compressed, into the directory at `path` in `root`.
@@ -41,6 +44,7 @@ pub fn unpack(root: BorrowedFd<'_>, path: &ClientPath, source: impl Read, option
     let mut unpacker = Unpacker {
         top,
         destination: path.clean().to_owned(),
+        shift: Shifted::new(&options.shift, root),
         options,
         parent: None,
         later: Later::default(),
@@ -83,6 +87,7 @@ struct Unpacker {
     /// For messages.
     destination: String,
     options: Options,
+    shift: Shifted,
     /// The directory that the last entry was in: most entries follow their siblings.
     parent: Option<(Vec<u8>, OwnedFd)>,
     later: Later,
@@ -123,9 +128,10 @@ impl Unpacker {
         {
             return Ok(fd);
         }
-        let owned = |directory: &OwnedFd| match self.options.owner {
-            Some((uid, gid)) => fchown(directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))),
-            None => Ok(()),
+        let owned = |directory: &OwnedFd| {
+            let (uid, gid) = self.options.owner.unwrap_or((0, 0));
+            let (uid, gid) = self.shift.outside(fstat(directory)?.st_dev, uid, gid);
+            fchown(directory, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
         };
         inside::below_made(self.top.as_fd(), above, owned).map_err(|e| astray(e, above, path))
     }
@@ -141,6 +147,8 @@ impl Unpacker {
         let merge = self.make_room(member, parts, parent, name)?;
         let failed = Error::on("openat", &member.path);
         let (uid, gid) = self.options.owner.unwrap_or((member.uid, member.gid));
+        let device = fstat(parent).map_err(&failed)?.st_dev;
+        let (uid, gid) = self.shift.outside(device, uid, gid);
         let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
         let mode = Mode::from_raw_mode(member.mode);
         let times = both(member.mtime);

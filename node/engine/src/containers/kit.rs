@@ -12,8 +12,10 @@ use crate::launch::Seccomp;
 use crate::logging::Tender;
 use crate::networks::NetworkTable;
 use crate::rootfs::Views;
+use crate::subids::Subids;
 use crate::volumes::VolumeTable;
 use shoal_node_core_host::ocispec::resources;
+use shoal_node_core_host::subids::IdMap;
 use shoal_node_drivers_cgroup::{Cgroup, Hierarchy};
 use shoal_node_drivers_images::Images;
 use shoal_node_drivers_shim::{self as shim, Launcher, Rootfs};
@@ -33,6 +35,8 @@ pub struct Kit {
     pub hierarchy: Hierarchy,
     pub host: Host,
     pub live: Settings,
+    pub subids: Subids,
+    pub cdi_dirs: Vec<PathBuf>,
     pub defaults: Defaults,
     /// Where each container's directory is.
     pub containers_root: PathBuf,
@@ -72,6 +76,11 @@ impl Kit {
                 args: known.args.clone(),
             })),
         }
+    }
+
+    /// The ids of a container's user namespace, if it has one.
+    pub fn ids_of(&self, record: &Record) -> Result<Option<IdMap>> {
+        self.subids.of(record)
     }
 
     /// A container's root filesystem, for its shim.

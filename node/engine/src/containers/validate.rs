@@ -96,7 +96,7 @@ pub fn check(kit: &Kit, config: &Config, host: &mut HostConfig) -> Result<Vec<St
         }
     }
     security(host)?;
-    modes(config, host)?;
+    modes(kit, config, host)?;
     sysctls(host)?;
     log(kit, host)?;
     kit.runtime(&host.runtime)?;
@@ -178,7 +178,7 @@ fn security(host: &HostConfig) -> Result<()> {
     Ok(())
 }
 
-fn modes(config: &Config, host: &HostConfig) -> Result<()> {
+fn modes(kit: &Kit, config: &Config, host: &HostConfig) -> Result<()> {
     let joined = |mode: &str| mode.starts_with("container:");
     for (mode, what) in [
         (&host.ipc_mode, "IPC"),
@@ -208,8 +208,16 @@ fn modes(config: &Config, host: &HostConfig) -> Result<()> {
             host.cgroupns_mode
         )));
     }
-    if !matches!(host.userns_mode.as_str(), "" | "host") {
+    // Docker knows `host` only; `private` asks for a user namespace where the daemon gives none.
+    if !matches!(host.userns_mode.as_str(), "" | "host" | "private") {
         return Err(invalid("invalid user namespace mode"));
+    }
+    let remapped = match host.userns_mode.as_str() {
+        "host" => false,
+        mode => mode == "private" || kit.subids.remaps(),
+    };
+    if remapped {
+        remapping(host)?;
     }
     if host.uts_mode == "host" && !config.hostname.is_empty() {
         return Err(invalid("conflicting options: hostname and the UTS mode"));
@@ -245,6 +253,26 @@ fn modes(config: &Config, host: &HostConfig) -> Result<()> {
     if !host.links.is_empty() {
         return Err(invalid(
             "legacy links are not supported, use a user-defined network",
+        ));
+    }
+    Ok(())
+}
+
+/// What a user namespace excludes.
+fn remapping(host: &HostConfig) -> Result<()> {
+    if host.privileged {
+        return Err(invalid(
+            "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
+        ));
+    }
+    if host.network_mode == "host" {
+        return Err(invalid(
+            "cannot share the host's network namespace when user namespaces are enabled",
+        ));
+    }
+    if host.pid_mode == "host" {
+        return Err(invalid(
+            "cannot share the host PID namespace when user namespaces are enabled",
         ));
     }
     Ok(())
@@ -295,6 +323,7 @@ fn log(kit: &Kit, host: &HostConfig) -> Result<()> {
 
 /// Fills in what Docker shows for what was left out.
 pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
+    let live = kit.live.get();
     let empty_list = |list: &mut Slice<String>| {
         if list.is_nil() {
             *list = Vec::new().into();
@@ -304,10 +333,10 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         host.network_mode = "bridge".into();
     }
     if host.ipc_mode.is_empty() {
-        host.ipc_mode.clone_from(&kit.defaults.ipc_mode);
+        host.ipc_mode.clone_from(&live.ipc_mode);
     }
     if host.cgroupns_mode.is_empty() && !host.privileged {
-        host.cgroupns_mode.clone_from(&kit.defaults.cgroupns_mode);
+        host.cgroupns_mode.clone_from(&live.cgroupns_mode);
     }
     if host.cgroupns_mode.is_empty() {
         host.cgroupns_mode = if kit.host.cgroup_v2 && !host.privileged {
@@ -318,7 +347,7 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         .into();
     }
     if host.shm_size == 0 {
-        host.shm_size = kit.defaults.shm_bytes;
+        host.shm_size = live.shm_bytes;
     }
     if host.log_config.kind.is_empty() {
         host.log_config.kind = kit.defaults.log_driver.clone();
@@ -341,7 +370,7 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         host.restart_policy.name = "no".into();
     }
     if host.runtime.is_empty() {
-        host.runtime.clone_from(&kit.live.get().default_runtime);
+        host.runtime.clone_from(&live.default_runtime);
     }
     for (list, default) in [
         (&mut host.dns, &kit.defaults.dns),

@@ -27,6 +27,7 @@ pub fn network(kit: &Kit, record: &Record) -> Result<Network> {
         "none" => Ok(Network::None),
         _ if record.config.network_disabled => Ok(Network::None),
         mode => match mode.strip_prefix("container:") {
+            Some(_) if kit.ids_of(record)?.is_some() => Err(foreign("network namespace")),
             Some(reference) => {
                 let joining = |e: Error| match e.class {
                     Class::NotFound => {
@@ -50,10 +51,12 @@ pub fn namespaces(kit: &Kit, record: &Record, network: &Network) -> Result<Names
         Network::None | Network::Bridged => Ns::Own,
         Network::Of { pid, .. } => Ns::Of(namespace(*pid, "net")),
     };
+    let mapped = kit.ids_of(record)?.is_some();
     let of = |mode: &str, what: &'static str, file: &str| -> Result<Ns> {
         match mode {
             "host" => Ok(Ns::Host),
             mode => match mode.strip_prefix("container:") {
+                Some(_) if mapped => Err(foreign(what)),
                 Some(reference) => Ok(Ns::Of(namespace(running(kit, record, reference, what)?.0, file))),
                 None => Ok(Ns::Own),
             },
@@ -76,6 +79,13 @@ pub fn namespaces(kit: &Kit, record: &Record, network: &Network) -> Result<Names
         cgroup: if private_cgroup { Ns::Own } else { Ns::Host },
         network,
     })
+}
+
+/// Each container's user namespace is its own, and owns its other namespaces.
+fn foreign(what: &str) -> Error {
+    invalid(format!(
+        "cannot share another container's {what} when user namespaces are enabled: use --userns=host for both"
+    ))
 }
 
 fn namespace(pid: i32, file: &str) -> PathBuf {

@@ -83,8 +83,10 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     noted.state.phase = Phase::Running;
     noted.state.started_at = clock::now();
     let places = kit.volumes.mount_all(record).await?;
+    let mapped = kit.ids_of(record)?.is_some();
     let netns = async {
         let alone = match network {
+            joins::Network::Bridged | joins::Network::None if mapped => return Ok(None),
             joins::Network::Bridged => false,
             joins::Network::None => true,
             _ => return Ok(None),
@@ -109,9 +111,12 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
             .map_err(not_started)
     };
     let plugged = plug(kit, netns, &run.endpoints);
-    let (process, plugged) = tokio::join!(process, plugged);
+    let (process, mut plugged) = tokio::join!(process, plugged);
     drop(prepared.held);
     let (shim, running) = process?;
+    if mapped {
+        plugged = plug_into(kit, &running, network == joins::Network::None, &run.endpoints).await;
+    }
     if let Err(error) = plugged {
         abandon(&shim).await;
         return Err(error.into());
@@ -133,6 +138,21 @@ async fn plug(kit: &Arc<Kit>, netns: Option<Netns>, endpoints: &[Endpoint]) -> R
     let Some(netns) = netns else { return Ok(()) };
     let (networks, endpoints) = (kit.networks.clone(), endpoints.to_vec());
     blocking(move || networks.plug(&netns, &endpoints)).await
+}
+
+/// The namespace belongs to the process's user namespace and is there since its clone.
+async fn plug_into(
+    kit: &Arc<Kit>,
+    running: &Running,
+    alone: bool,
+    endpoints: &[Endpoint],
+) -> Result<(), Error> {
+    let (networks, endpoints, pid) = (kit.networks.clone(), endpoints.to_vec(), running.pid);
+    blocking(move || {
+        let netns = networks.netns_of(pid, alone)?;
+        networks.plug(&netns, &endpoints)
+    })
+    .await
 }
 
 /// The process was made but must not run; waits until it is gone, so that a new attempt finds nothing of it.

@@ -107,6 +107,7 @@ fn one(
         read_only,
         recursive: !mount.non_recursive,
         propagation: point.propagation.clone(),
+        mapped: point.kind == "volume",
     })
 }
 

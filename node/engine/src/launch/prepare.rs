@@ -40,6 +40,7 @@ pub fn prepare(
         .map_err(io("write the state of container", &record.id))?;
     let source = identity::Source::Layers(open_layers(&rootfs)?);
     let rights = identity::rights(kit, record, &source, &record.config.user, false)?;
+    let mapped = kit.ids_of(record)?.is_some();
     let runtime = kit.runtime(&record.host.runtime)?;
     let (seccomp, filter) = match runtime {
         None => (kit.seccomp.program(record, &rights.caps)?, None),
@@ -58,6 +59,8 @@ pub fn prepare(
     }
     let (netns, fd) = match &network {
         Network::Host => (Netns::Host, None),
+        // One that the user namespace owns: made with it, and plugged by the process's number.
+        Network::None | Network::Bridged if mapped => (Netns::New, None),
         Network::None | Network::Bridged => (Netns::Given, None),
         Network::Of { pid, .. } => (Netns::Given, Some(open_netns(*pid)?)),
     };
@@ -139,7 +142,7 @@ fn input(
     let mut args = vec![record.path.clone()];
     args.extend(record.args.iter().cloned());
     let home = rights.user.home.clone();
-    let granted = super::requests::grant(&host.resources.device_requests)?;
+    let granted = super::requests::grant(&host.resources.device_requests, &kit.cdi_dirs)?;
     let mut rights = rights;
     rights.user.groups.extend(granted.groups);
     devices.extend(granted.devices);
@@ -174,6 +177,7 @@ fn input(
         thermal_cpus: kit.host.thermal_cpus.clone(),
         cgroup_v2: kit.host.cgroup_v2,
         annotations: host.annotations.clone().into_map(),
+        ids: kit.ids_of(record)?,
         namespaces,
     })
 }

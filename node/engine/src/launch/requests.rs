@@ -6,10 +6,8 @@ use oci_spec::runtime::LinuxDevice;
 use shoal_api_types::container::{DeviceMapping, DeviceRequest};
 use shoal_node_core_host::cdi::{Devices, Node};
 use shoal_node_core_host::ocispec::{Device, Mount};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Where descriptions lie; what lies in the later one wins.
-const DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// The devices that `--gpus` means.
 const GPUS: &str = "nvidia.com/gpu";
@@ -23,11 +21,12 @@ pub struct Granted {
     pub groups: Vec<u32>,
 }
 
-pub fn grant(requests: &[DeviceRequest]) -> Result<Granted> {
+/// `dirs` are where descriptions lie; what lies in the later one wins.
+pub fn grant(requests: &[DeviceRequest], dirs: &[PathBuf]) -> Result<Granted> {
     if requests.is_empty() {
         return Ok(Granted::default());
     }
-    let described = read();
+    let described = read(dirs);
     let mut names = Vec::new();
     for request in requests {
         names.extend(named(request, &described)?);
@@ -119,9 +118,9 @@ fn device(node: &Node) -> Result<Vec<Device>> {
     Ok(found)
 }
 
-fn read() -> Devices {
+fn read(dirs: &[PathBuf]) -> Devices {
     let mut out = Devices::default();
-    for dir in DIRS {
+    for dir in dirs {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         let mut paths: Vec<_> = entries.map(|e| e.path()).collect();
         paths.sort();

@@ -1,5 +1,6 @@
 //! Which seccomp filter a container gets, compiled once and kept by content in the exec root.
 
+use crate::config::SeccompDefault;
 use crate::containers::Record;
 use crate::error::{Result, invalid, system};
 use oci_spec::runtime::{Capability, LinuxSeccomp};
@@ -14,25 +15,40 @@ const KNOWN_MAX: usize = 256;
 pub struct Seccomp {
     dir: PathBuf,
     kernel: (u32, u32),
+    default: SeccompDefault,
     known: Mutex<HashMap<String, PathBuf>>,
 }
 
 impl Seccomp {
-    pub fn new(dir: PathBuf, kernel: (u32, u32)) -> Self {
+    pub fn new(dir: PathBuf, kernel: (u32, u32), default: SeccompDefault) -> Self {
         Seccomp {
             dir,
             kernel,
+            default,
             known: Mutex::default(),
         }
     }
 
     /// The filter as another runtime compiles it itself.
     pub fn filter(&self, record: &Record, caps: &[Capability]) -> Result<Option<LinuxSeccomp>> {
-        let Some(profile) = profile(record) else {
+        let Some(profile) = self.profile(record) else {
             return Ok(None);
         };
         let filter = seccomp::resolve(profile, self.host(caps));
         Ok(Some(filter.map_err(|e| invalid(e.to_string()))?))
+    }
+
+    /// The text of the container's profile; none when it is unconfined.
+    fn profile<'a>(&'a self, record: &'a Record) -> Option<&'a str> {
+        if record.host.privileged {
+            return None;
+        }
+        match (option(&record.host.security_opt, "seccomp"), &self.default) {
+            (Some("unconfined"), _) | (None, SeccompDefault::Unconfined) => None,
+            (Some("builtin"), _) | (None, SeccompDefault::Builtin) => Some(seccomp::DEFAULT),
+            (Some(profile), _) => Some(profile),
+            (None, SeccompDefault::Profile { text, .. }) => Some(text),
+        }
     }
 
     fn host<'a>(&self, caps: &'a [Capability]) -> Host<'a> {
@@ -44,7 +60,7 @@ impl Seccomp {
 
     /// The compiled filter, or none when the container is unconfined.
     pub fn program(&self, record: &Record, caps: &[Capability]) -> Result<Option<PathBuf>> {
-        let Some(profile) = profile(record) else {
+        let Some(profile) = self.profile(record) else {
             return Ok(None);
         };
         let host = self.host(caps);
@@ -61,18 +77,6 @@ impl Seccomp {
         }
         known.insert(key, path.clone());
         Ok(Some(path))
-    }
-}
-
-/// The text of the container's profile; none when it is unconfined.
-fn profile(record: &Record) -> Option<&str> {
-    if record.host.privileged {
-        return None;
-    }
-    match option(&record.host.security_opt, "seccomp") {
-        Some("unconfined") => None,
-        Some("builtin") | None => Some(seccomp::DEFAULT),
-        Some(profile) => Some(profile),
     }
 }
 

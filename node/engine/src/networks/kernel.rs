@@ -16,6 +16,15 @@ impl NetworkTable {
         Ok(netns)
     }
 
+    /// The network namespace of a process at its gate.
+    pub fn netns_of(&self, pid: u32, alone: bool) -> Result<Netns> {
+        let netns = Netns::of_pid(i32::try_from(pid).unwrap_or(0)).map_err(driver)?;
+        if alone {
+            Links::loopback_up(&netns).map_err(driver)?;
+        }
+        Ok(netns)
+    }
+
     /// Lays the cables and opens the ports. Blocks for about a millisecond.
     pub fn plug(&self, netns: &Netns, endpoints: &[Endpoint]) -> Result<()> {
         for endpoint in endpoints {

@@ -37,7 +37,7 @@ impl Containers {
         let fail = writer.breaker();
         // Detached: whoever reads the stream learns how it ends.
         drop(pipe::thread(move || {
-            let done = driver::pack(place.root(), &cleaned, writer);
+            let done = driver::pack(place.root(), &cleaned, place.shift(), writer);
             drop(place);
             if let Err(e) = done {
                 fail(error(e, cleaned.as_str(), ""));
@@ -76,6 +76,7 @@ impl Containers {
             let wish = Options {
                 no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
                 owner,
+                shift: place.shift().clone(),
             };
             driver::unpack(place.root(), &path, reader, wish).map_err(fail)
         })?;

@@ -14,7 +14,7 @@ impl Containers {
         let (writer, stream) = pipe::writer(place.ending());
         let fail = writer.breaker();
         drop(pipe::thread(move || {
-            let done = driver::export(place.root(), writer);
+            let done = driver::export(place.root(), place.shift(), writer);
             drop(place);
             if let Err(e) = done {
                 fail(error(e, "/", ""));

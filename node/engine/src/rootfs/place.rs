@@ -7,7 +7,8 @@ use crate::launch;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use shoal_node_core_host::binds;
 use shoal_node_core_host::ocispec::{Mount, ReadOnly};
-use shoal_node_drivers_archive::{Base, Tree, View, within};
+use shoal_node_core_host::subids::{Extent, IdMap};
+use shoal_node_drivers_archive::{Base, Shift, Tree, View, within};
 use shoal_node_drivers_runtime as runtime;
 use shoal_node_drivers_shim::Rootfs;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -21,6 +22,7 @@ pub struct Place {
     view: Arc<View>,
     pass: Pass,
     pub record: Arc<Record>,
+    shift: Shift,
 }
 
 /// Whether the volumes are to be seen.
@@ -46,6 +48,8 @@ impl Place {
             };
             let read_only = record.host.readonly_rootfs;
             let fail = |e: shoal_node_drivers_archive::Error| system(e.to_string());
+            // Only through a process does a user namespace show: on the disk there is none.
+            let ids = process.as_ref().and(kit.ids_of(&record)?);
             let view = match process {
                 Some(process) => {
                     let trees = match show {
@@ -68,13 +72,23 @@ impl Place {
                     }
                 }
             };
-            Ok(Place { view, pass, record })
+            Ok(Place {
+                view,
+                pass,
+                record,
+                shift: ids.as_ref().map(shift).unwrap_or_default(),
+            })
         })
         .await
     }
 
     pub fn root(&self) -> BorrowedFd<'_> {
         self.view.root()
+    }
+
+    /// What the container's ids are in this view.
+    pub fn shift(&self) -> &Shift {
+        &self.shift
     }
 
     /// Fires when whoever looks has to end.
@@ -94,6 +108,14 @@ impl Place {
             None if self.record.host.readonly_rootfs => Err("container rootfs is marked read-only"),
             None => Ok(()),
         }
+    }
+}
+
+fn shift(ids: &IdMap) -> Shift {
+    let extents = |all: &[Extent]| all.iter().map(|e| (e.inside, e.outside, e.size)).collect();
+    Shift {
+        uids: extents(&ids.uids),
+        gids: extents(&ids.gids),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{SERVER_VERSION, STORAGE_DRIVER, System};
 use crate::clock;
-use crate::config::{Live, OWN_RUNTIMES};
+use crate::config::{Live, OWN_RUNTIMES, SeccompDefault};
 use shoal_api_types::Slice;
 use shoal_api_types::system::{
     AddressPool, Commit, FirewallInfo, IndexInfo, Info, PluginsInfo, RegistryServiceConfig, Runtime,
@@ -50,10 +50,18 @@ impl System {
         });
         let mut security: Vec<String> = Vec::new();
         if host.seccomp {
-            security.push("name=seccomp,profile=builtin".into());
+            let profile = match &config.defaults.seccomp {
+                SeccompDefault::Builtin => "builtin",
+                SeccompDefault::Unconfined => "unconfined",
+                SeccompDefault::Profile { path, .. } => path,
+            };
+            security.push(format!("name=seccomp,profile={profile}"));
         }
         if host.cgroup_v2 {
             security.push("name=cgroupns".into());
+        }
+        if kit.subids.remaps() {
+            security.push("name=userns".into());
         }
         if config.defaults.no_new_privileges {
             security.push("name=no-new-privileges".into());
@@ -147,7 +155,7 @@ impl System {
                 driver: "nftables".into(),
                 info: Slice::nil(),
             }),
-            cdi_spec_dirs: list(&["/etc/cdi", "/var/run/cdi"]),
+            cdi_spec_dirs: config.cdi_dirs.iter().map(|d| d.display().to_string()).collect(),
             warnings: self.warnings(),
             ..Info::default()
         }

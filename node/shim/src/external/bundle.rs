@@ -1,6 +1,9 @@
 //! The bundle: our specification as a runtime reads it, and the root file system where it looks.
 
+use std::fs::{OpenOptions, Permissions};
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
@@ -19,7 +22,30 @@ pub fn furnish(launch: &Launch, netns: Option<&OwnedFd>) -> Result<(), StartErro
     // SAFETY: the shim has one thread.
     unsafe { bundle::furnish(&launch.run_dir, &rootfs, &mut spec) }.map_err(because("furnish the bundle"))?;
     let text = serde_json::to_vec(&spec).map_err(because("describe the container"))?;
-    std::fs::write(launch.run_dir.join(CONFIG), text).map_err(because("describe the container"))
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(launch.run_dir.join(CONFIG))
+        .map_err(because("describe the container"))?;
+    file.write_all(&text).map_err(because("describe the container"))?;
+    if launch
+        .spec
+        .linux()
+        .as_ref()
+        .is_some_and(|linux| linux.uid_mappings().is_some())
+    {
+        // The runtime goes to the root as the container's own user: it must get through, and see nothing on the way.
+        for dir in [Some(launch.run_dir.as_path()), launch.run_dir.parent()]
+            .into_iter()
+            .flatten()
+        {
+            std::fs::set_permissions(dir, Permissions::from_mode(0o711))
+                .map_err(because("open the way to the root"))?;
+        }
+    }
+    Ok(())
 }
 
 /// What the launch says apart from the specification, said in it.

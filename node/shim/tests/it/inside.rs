@@ -197,6 +197,7 @@ async fn binds_volumes_tmpfs_and_a_read_only_root() {
         read_only,
         recursive: true,
         propagation: String::new(),
+        mapped: false,
     };
     input.mounts = vec![
         bind(source.clone(), "/data", ReadOnly::No),
@@ -245,6 +246,7 @@ async fn hostile_links_in_the_image_lead_nowhere() {
             read_only: ReadOnly::No,
             recursive: true,
             propagation: String::new(),
+            mapped: false,
         });
     }
     input.process.cwd = "/link/work".into();
@@ -260,6 +262,7 @@ async fn hostile_links_in_the_image_lead_nowhere() {
         read_only: ReadOnly::No,
         recursive: true,
         propagation: String::new(),
+        mapped: false,
     });
     let (_, text) = world.refused(&world.launch(&input)).await;
     assert!(text.ends_with("operation not permitted"), "{text}");

@@ -124,6 +124,7 @@ async fn refusals_in_docker_s_words() {
         read_only: ReadOnly::No,
         recursive: true,
         propagation: String::new(),
+        mapped: false,
     });
     let (_, text) = world.refused(&world.launch(&input)).await;
     assert_eq!(

@@ -320,3 +320,23 @@ fn a_runtime_that_nobody_knows_is_refused_and_the_default_can_be_another() {
         e.ok(&["rm", &id]);
     }
 }
+
+#[test]
+fn another_runtime_in_a_user_namespace() {
+    let (mut e, names) = engine();
+    if e.is_reference() {
+        return; // It has to be started with both options; see the cases of user namespaces.
+    }
+    let Some(name) = names.first() else { return };
+    let host = e.host().unwrap();
+    host.stop();
+    host.args.push("--userns-remap=default".into());
+    host.start();
+    let volume = e.name("mapped");
+    let out = e.sh(
+        &["--runtime", name, "-v", &format!("{volume}:/data")],
+        "awk '{print $1, $3}' /proc/self/uid_map; touch /data/f /g; stat -c %u /data/f /g /bin/busybox; ip -4 -o addr show eth0 | wc -l",
+    );
+    assert_eq!(out, "0 65536\n0\n0\n0\n1");
+    e.ok(&["volume", "rm", &volume]);
+}

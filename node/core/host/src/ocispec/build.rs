@@ -49,14 +49,24 @@ pub fn build(input: &Input) -> Result<Spec, Error> {
     if input.init.is_some() {
         first.args.splice(0..0, [INIT.to_string(), "--".to_string()]);
     }
+    let mut all = namespaces(&input.namespaces)?;
+    if input.ids.is_some() {
+        let user = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User);
+        all.push(user.build()?);
+    }
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(&input.namespaces)?)
+        .namespaces(all)
         .resources(resources(input))
         .devices(input.devices.iter().map(|d| d.node.clone()).collect::<Vec<_>>())
         .sysctl(sysctls(input))
         .rootfs_propagation("private".to_string());
     let (masked, readonly) = guarded(input);
     linux = linux.masked_paths(masked).readonly_paths(readonly);
+    if let Some(ids) = &input.ids {
+        linux = linux
+            .uid_mappings(mounts::mappings(&ids.uids)?)
+            .gid_mappings(mounts::mappings(&ids.gids)?);
+    }
     let mut spec = SpecBuilder::default()
         .version("1.0.2")
         .root(
@@ -142,11 +152,13 @@ fn resources(input: &Input) -> LinuxResources {
 fn sysctls(input: &Input) -> HashMap<String, String> {
     let mut out: HashMap<String, String> = input.sysctls.clone().into_iter().collect();
     if input.namespaces.network == Ns::Own {
-        for (key, value) in [
-            ("net.ipv4.ip_unprivileged_port_start", "0"),
-            ("net.ipv4.ping_group_range", "0 2147483647"),
-        ] {
+        let mut set = |key: &str, value: &str| {
             out.entry(key.into()).or_insert_with(|| value.into());
+        };
+        set("net.ipv4.ip_unprivileged_port_start", "0");
+        // The last group of that range is nobody's in a user namespace.
+        if input.ids.is_none() {
+            set("net.ipv4.ping_group_range", "0 2147483647");
         }
     }
     out

@@ -11,6 +11,7 @@ mod tests;
 pub use build::{build, masked_paths, readonly_paths};
 pub use process::{Process, process};
 
+use crate::subids::IdMap;
 use crate::users::User;
 use oci_spec::runtime::{Capability, LinuxDevice, LinuxDeviceCgroup, LinuxResources};
 use std::collections::BTreeMap;
@@ -45,6 +46,8 @@ pub struct Input {
     pub thermal_cpus: Vec<u32>,
     pub cgroup_v2: bool,
     pub annotations: BTreeMap<String, String>,
+    /// Of a user namespace of its own.
+    pub ids: Option<IdMap>,
 }
 
 /// One namespace: its own, the host's, or another container's.
@@ -92,6 +95,8 @@ pub enum Mount {
         read_only: ReadOnly,
         recursive: bool,
         propagation: String,
+        /// Ours: its files belong inside to whom they belong on the disk, whatever the user namespace.
+        mapped: bool,
     },
     /// The layers of an image, top first, below a layer of the container's own; of it, what lies at `subpath`.
     Image {

@@ -1,7 +1,8 @@
 //! What every container has mounted, and what was asked for, in the order in which it is to be mounted.
 
 use super::{Error, Input, Mount, ReadOnly, Shm};
-use oci_spec::runtime::{Mount as OciMount, MountBuilder};
+use crate::subids::Extent;
+use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Mount as OciMount, MountBuilder};
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Result<OciMount, Error> {
     let options: Vec<String> = options.iter().map(|o| o.to_string()).collect();
@@ -56,8 +57,15 @@ pub(super) fn all(input: &Input) -> Result<Vec<OciMount>, Error> {
         "cgroup",
         &[writable("ro"), "nosuid", "noexec", "nodev"],
     )?;
-    // Of whichever IPC namespace the container is in, the host's too.
-    add("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"])?;
+    // Of whichever IPC namespace the container is in, the host's too; from a user namespace that one cannot be mounted.
+    let mqueue = ["nosuid", "noexec", "nodev"];
+    match (&input.namespaces.ipc, &input.ids) {
+        (super::Ns::Host, Some(_)) => {
+            let bind = ["rbind", "rprivate", mqueue[0], mqueue[1], mqueue[2]];
+            add("/dev/mqueue", "bind", "/dev/mqueue", &bind)?;
+        }
+        _ => add("/dev/mqueue", "mqueue", "mqueue", &mqueue)?,
+    }
     match &input.shm {
         Shm::Own { bytes } => {
             shm_options = format!("size={}", if *bytes > 0 { *bytes } else { super::SHM_BYTES });
@@ -88,15 +96,37 @@ pub(super) fn all(input: &Input) -> Result<Vec<OciMount>, Error> {
         add(super::build::INIT, "bind", &init, &["bind", "ro"])?;
     }
     for (source, destination) in &input.files {
-        let source = source.to_string_lossy();
-        add(destination, "bind", &source, &["rbind", "rprivate"])?;
+        if !taken(destination) {
+            let source = source.to_string_lossy();
+            let file = mount(destination, "bind", &source, &["rbind", "rprivate"])?;
+            out.push(mapped(file, input)?);
+        }
     }
     let mut wanted: Vec<&Mount> = input.mounts.iter().collect();
     wanted.sort_by_key(|m| m.destination().split('/').filter(|p| !p.is_empty()).count());
     for m in wanted {
-        out.push(asked(m)?);
+        let asked = asked(m)?;
+        let ours = matches!(m, Mount::Bind { mapped: true, .. } | Mount::Image { .. });
+        out.push(if ours { mapped(asked, input)? } else { asked });
     }
     Ok(out)
+}
+
+/// Shown by the ids of the container's user namespace, if it has one.
+fn mapped(mut mount: OciMount, input: &Input) -> Result<OciMount, Error> {
+    if let Some(ids) = &input.ids {
+        mount.set_uid_mappings(Some(mappings(&ids.uids)?));
+        mount.set_gid_mappings(Some(mappings(&ids.gids)?));
+    }
+    Ok(mount)
+}
+
+pub(super) fn mappings(extents: &[Extent]) -> Result<Vec<LinuxIdMapping>, Error> {
+    let one = |e: &Extent| {
+        let builder = LinuxIdMappingBuilder::default().container_id(e.inside);
+        Ok(builder.host_id(e.outside).size(e.size).build()?)
+    };
+    extents.iter().map(one).collect()
 }
 
 fn asked(m: &Mount) -> Result<OciMount, Error> {
@@ -107,6 +137,7 @@ fn asked(m: &Mount) -> Result<OciMount, Error> {
             read_only,
             recursive,
             propagation,
+            mapped: _,
         } => {
             let mut options = vec![if *recursive { "rbind" } else { "bind" }];
             match read_only {

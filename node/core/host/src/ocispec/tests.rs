@@ -198,3 +198,48 @@ fn the_hosts_name_is_not_changed() {
     assert_eq!(build(&i).unwrap().hostname(), &None);
     assert_eq!(build(&input()).unwrap().hostname().as_deref(), Some("h"));
 }
+
+#[test]
+fn a_user_namespace_maps_what_is_ours() {
+    use crate::subids::{Extent, IdMap};
+    use oci_spec::runtime::LinuxNamespaceType as Kind;
+    let mut i = input();
+    let extent = Extent {
+        inside: 0,
+        outside: 100_000,
+        size: 65536,
+    };
+    i.ids = Some(IdMap {
+        uids: vec![extent],
+        gids: vec![extent],
+    });
+    i.files = vec![("/x/hosts".into(), "/etc/hosts")];
+    for (destination, mapped) in [("/volume", true), ("/bind", false)] {
+        i.mounts.push(Mount::Bind {
+            source: "/s".into(),
+            destination: destination.into(),
+            read_only: ReadOnly::No,
+            recursive: true,
+            propagation: String::new(),
+            mapped,
+        });
+    }
+    let spec = build(&i).unwrap();
+    let mapped: Vec<_> = spec
+        .mounts()
+        .iter()
+        .flatten()
+        .filter(|m| m.uid_mappings().is_some() && m.gid_mappings().is_some())
+        .map(|m| m.destination().display().to_string())
+        .collect();
+    assert_eq!(mapped, ["/etc/hosts", "/volume"]);
+    let linux = spec.linux().as_ref().unwrap();
+    assert_eq!(linux.uid_mappings().as_ref().unwrap()[0].host_id(), 100_000);
+    let kinds: Vec<Kind> = linux.namespaces().iter().flatten().map(|n| n.typ()).collect();
+    assert!(kinds.contains(&Kind::User));
+    let sysctl = linux.sysctl().clone().unwrap();
+    assert!(
+        !sysctl.contains_key("net.ipv4.ping_group_range"),
+        "its last group is not mapped"
+    );
+}

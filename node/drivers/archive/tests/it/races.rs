@@ -2,7 +2,7 @@
 
 use crate::{entry, open};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use shoal_node_drivers_archive::{ClientPath, Options, pack, stat, unpack};
+use shoal_node_drivers_archive::{ClientPath, Options, Shift, pack, stat, unpack};
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -60,16 +60,16 @@ fn a_directory_swapped_for_a_link_leads_nowhere() {
     tar.extend(entry(b'0', "d/sub", "", b"a file"));
     let options = Options::default();
     racing(&root.join("t/d"), &root.join("t/away"), || {
-        let _ = unpack(top.as_fd(), &ClientPath::new("/t"), &tar[..], options);
+        let _ = unpack(top.as_fd(), &ClientPath::new("/t"), &tar[..], options.clone());
         let _ = unpack(
             top.as_fd(),
             &ClientPath::new("/t/d"),
             &entry(b'0', "secret", "", b"in")[..],
-            options,
+            options.clone(),
         );
         let _ = stat(top.as_fd(), &ClientPath::new("/t/d/secret"));
         for path in ["/t", "/t/d", "/t/d/", "/t/d/sub/."] {
-            if let Ok(bytes) = pack(top.as_fd(), &ClientPath::new(path), Vec::new()) {
+            if let Ok(bytes) = pack(top.as_fd(), &ClientPath::new(path), &Shift::default(), Vec::new()) {
                 assert!(!bytes.windows(4).any(|w| w == b"hush"), "{path}");
             }
         }
@@ -105,10 +105,15 @@ fn a_file_swapped_for_a_link_changes_nothing_elsewhere() {
         ..Options::default()
     };
     racing(&root.join("t/p"), &root.join("t/away"), || {
-        let _ = unpack(top.as_fd(), &ClientPath::new("/t"), &tar[..], options);
+        let _ = unpack(top.as_fd(), &ClientPath::new("/t"), &tar[..], options.clone());
         let _ = fs::remove_file(root.join("t/away"));
         let _ = symlink(&outside, root.join("t/away"));
-        if let Ok(bytes) = pack(top.as_fd(), &ClientPath::new("/t/p"), Vec::new()) {
+        if let Ok(bytes) = pack(
+            top.as_fd(),
+            &ClientPath::new("/t/p"),
+            &Shift::default(),
+            Vec::new(),
+        ) {
             assert!(!bytes.windows(4).any(|w| w == b"mine"));
         }
     });

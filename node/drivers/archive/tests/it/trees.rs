@@ -1,7 +1,7 @@
 //! What comes out goes in again.
 
 use crate::open;
-use shoal_node_drivers_archive::{ClientPath, Options, pack, unpack};
+use shoal_node_drivers_archive::{ClientPath, Options, Shift, pack, unpack};
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -79,7 +79,13 @@ fn a_tree_is_the_same_after_the_way_out_and_in() {
         rustix::fs::makedev(1, 3),
     );
     let source = open(&from);
-    let bytes = pack(source.as_fd(), &ClientPath::new("/t"), Vec::new()).expect("packed");
+    let bytes = pack(
+        source.as_fd(),
+        &ClientPath::new("/t"),
+        &Shift::default(),
+        Vec::new(),
+    )
+    .expect("packed");
     let target = open(&to);
     unpack(
         target.as_fd(),
@@ -91,7 +97,13 @@ fn a_tree_is_the_same_after_the_way_out_and_in() {
     assert_eq!(described(&to.join("t")), described(&top));
     // A second time over what is there, and a socket in between, for which there is no word.
     let _socket = UnixListener::bind(top.join("socket")).expect("bound");
-    let again = pack(source.as_fd(), &ClientPath::new("/t/."), Vec::new()).expect("packed");
+    let again = pack(
+        source.as_fd(),
+        &ClientPath::new("/t/."),
+        &Shift::default(),
+        Vec::new(),
+    )
+    .expect("packed");
     unpack(
         target.as_fd(),
         &ClientPath::new("/t"),
@@ -120,7 +132,13 @@ fn a_file_that_changes_its_length_keeps_the_archive_whole() {
             }
         });
         for _ in 0..300 {
-            let bytes = pack(root.as_fd(), &ClientPath::new("/f"), Vec::new()).expect("packed");
+            let bytes = pack(
+                root.as_fd(),
+                &ClientPath::new("/f"),
+                &Shift::default(),
+                Vec::new(),
+            )
+            .expect("packed");
             let mut archive = tar::Archive::new(&bytes[..]);
             let entries = archive.entries().expect("entries");
             let sound: Vec<u64> = entries.map(|e| e.expect("sound").size()).collect();

@@ -3,7 +3,7 @@
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use shoal_node_drivers_archive::{Base, ClientPath, Options, Tree, View, export, pack, stat, unpack};
+use shoal_node_drivers_archive::{Base, ClientPath, Options, Shift, Tree, View, export, pack, stat, unpack};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
@@ -89,10 +89,18 @@ fn volumes_are_seen_and_the_host_sees_nothing() {
     put(&view, "/etc", "new").expect("written");
     assert!(at("vol2/deep").exists() && at("up/etc/new").exists());
     assert!(put(&view, "/made/on/the/way", "x").is_err(), "read-only");
-    let inside = names(&pack(view.root(), &ClientPath::new("/vol/"), Vec::new()).expect("packed"));
+    let inside = names(
+        &pack(
+            view.root(),
+            &ClientPath::new("/vol/"),
+            &Shift::default(),
+            Vec::new(),
+        )
+        .expect("packed"),
+    );
     assert_eq!(inside, ["vol/", "vol/sub/", "vol/sub/deep", "vol/v"]);
     let bare = View::open(Base::Bare(view.clone()), true, Vec::new()).expect("made");
-    let exported = names(&export(bare.root(), Vec::new()).expect("exported"));
+    let exported = names(&export(bare.root(), &Shift::default(), Vec::new()).expect("exported"));
     assert!(
         exported.contains(&"data/real/".into()) && exported.contains(&"etc/new".into()),
         "{exported:?}"
