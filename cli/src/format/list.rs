@@ -70,8 +70,11 @@ impl Listing<'_> {
             Some(template) => self.table(template.trim()),
             None => {
                 let format = format.replace("\\t", "\t").replace("\\n", "\n");
+                // A row as a whole is JSON that may stand in a page, as Go writes it.
+                let whole = matches!(format.as_str(), "json" | "{{json .}}");
                 for row in &self.rows {
-                    println!("{}", render(&format, &sorted(row))?);
+                    let text = render(&format, &sorted(row))?;
+                    println!("{}", if whole { escaped(&text) } else { text });
                 }
                 Ok(())
             }
@@ -123,6 +126,12 @@ fn sorted(row: &Json) -> Json {
     Json::Object(members.into_iter().map(|(k, v)| (k.clone(), v.clone())).collect())
 }
 
+fn escaped(json: &str) -> String {
+    json.replace('&', "\\u0026")
+        .replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+}
+
 /// `CreatedAt` → `CREATED AT`.
 fn spaced_upper(field: &str) -> String {
     let mut out = String::new();
@@ -137,14 +146,20 @@ fn spaced_upper(field: &str) -> String {
     out
 }
 
-/// Tab-separated cells, each column as wide as its widest cell plus three spaces, as docker aligns them.
+/// Tab-separated cells, each column as wide as its widest cell plus three spaces and no narrower than ten, as docker
+/// aligns them.
 fn align(lines: &[String]) -> String {
+    align_to(10, lines)
+}
+
+/// The same with another least width.
+pub fn align_to(least: usize, lines: &[String]) -> String {
     let cells: Vec<Vec<&str>> = lines.iter().map(|l| l.split('\t').collect()).collect();
     let mut widths = Vec::new();
     for row in &cells {
         for (i, cell) in row.iter().enumerate() {
             if widths.len() <= i {
-                widths.push(0);
+                widths.push(least);
             }
             widths[i] = widths[i].max(cell.chars().count() + 3);
         }
@@ -170,6 +185,8 @@ mod tests {
     fn columns_align_with_three_spaces() {
         let lines = ["NAME\tX".to_owned(), "long name\ty".to_owned()];
         assert_eq!(align(&lines), "NAME        X\nlong name   y\n");
+        assert_eq!(align(&["A\tB".to_owned()]), "A         B\n");
+        assert_eq!(escaped("{\"a\":\"<b>&\"}"), "{\"a\":\"\\u003cb\\u003e\\u0026\"}");
         assert_eq!(spaced_upper("CreatedAt"), "CREATED AT");
         assert_eq!(spaced_upper("ID"), "ID");
     }

@@ -4,7 +4,7 @@ mod list;
 mod template;
 mod units;
 
-pub use list::{Column, Listing};
+pub use list::{Column, Listing, align_to};
 pub use template::render;
 pub use units::{
     ago, binary_size, bytes_of, created_at, duration_of, human_size, human_size_short, lower_title,

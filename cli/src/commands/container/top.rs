@@ -2,6 +2,7 @@
 
 use crate::app::Leaf;
 use crate::commands::parse::*;
+use crate::format::align_to;
 use clap::Arg;
 use serde_json::Value as Json;
 use shoal_api_client::query;
@@ -26,30 +27,16 @@ pub fn leaf() -> Leaf {
                     .client
                     .get(&query(&path, &[("ps_args", &list(m, "options").join(" "))]))
                     .await?;
-                let row = |r: &Json| -> Vec<String> {
-                    r.as_array()
-                        .into_iter()
-                        .flatten()
-                        .map(|c| c.as_str().unwrap_or_default().to_owned())
-                        .collect()
+                let row = |r: &Json| -> String {
+                    let cells = r.as_array().into_iter().flatten();
+                    cells
+                        .map(|c| c.as_str().unwrap_or_default())
+                        .collect::<Vec<_>>()
+                        .join("\t")
                 };
                 let mut rows = vec![row(&top["Titles"])];
                 rows.extend(top["Processes"].as_array().into_iter().flatten().map(row));
-                let width = |i: usize| {
-                    rows.iter()
-                        .map(|r| r.get(i).map_or(0, |c| c.chars().count()))
-                        .max()
-                        .unwrap_or(0)
-                };
-                let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-                for row in &rows {
-                    let cells: Vec<String> = row
-                        .iter()
-                        .enumerate()
-                        .map(|(i, c)| format!("{c:<w$}", w = widths.get(i).copied().unwrap_or(0) + 12))
-                        .collect();
-                    println!("{}", cells.concat().trim_end());
-                }
+                print!("{}", align_to(20, &rows));
                 Ok(0)
             })
         },

@@ -30,7 +30,7 @@ pub fn leaves() -> Vec<Leaf> {
                             let id = n["Id"].as_str().unwrap_or_default();
                             json!({
                                 "ID": if whole { id.to_owned() } else { short_id(id) }, "Name": n["Name"], "Driver": n["Driver"],
-                                "Scope": n["Scope"], "Internal": n["Internal"].to_string(), "IPv4": n["EnableIPv4"].to_string(), "IPv6": n["EnableIPv6"].to_string(), "CreatedAt": n["Created"],
+                                "Scope": n["Scope"], "Internal": n["Internal"].to_string(), "IPv4": n["EnableIPv4"].to_string(), "IPv6": n["EnableIPv6"].to_string(), "CreatedAt": n["Created"].as_str().unwrap_or_default().replace('T', " ").replace('Z', " +0000 UTC"),
                                 "Labels": crate::commands::container_shared::ls::labels(&n["Labels"]),
                             })
                         })
