@@ -210,7 +210,9 @@ fn counts(state: &State, service: &Service) -> api::ServiceStatus {
         ModeKind::Replicated { replicas } => replicas,
         ModeKind::ReplicatedJob { max_concurrent, .. } => max_concurrent,
         // One for each node that may run it: exactly those that the orchestrator wants.
-        ModeKind::Global | ModeKind::GlobalJob => wanted,
+        ModeKind::Global => wanted,
+        // What is done is not wanted any more: clients add the two up.
+        ModeKind::GlobalJob => wanted.saturating_sub(counts.completed_tasks),
     };
     counts
 }

@@ -3,6 +3,7 @@
 mod acked;
 mod chaos;
 mod form;
+mod jobs;
 mod leader;
 mod lost;
 mod remote;
