@@ -5,6 +5,7 @@
 
 mod app;
 mod commands;
+mod credentials;
 mod format;
 mod terminal;
 

@@ -22,8 +22,10 @@ pub struct ListImages {
 pub struct PullImage {
     /// `fromImage`: name with or without tag or digest.
     pub name: String,
-    /// `tag`: a tag or a digest; empty with no tag in the name pulls every tag in old clients, `latest` here.
+    /// `tag`: a tag or a digest.
     pub tag: String,
+    /// With neither tag nor digest: every tag rather than `latest`.
+    pub all_tags: bool,
     pub platform: Option<OciPlatform>,
     pub auth: Option<AuthConfig>,
 }

@@ -3,6 +3,7 @@
 mod container;
 use container as container_shared;
 mod image;
+mod login;
 mod network;
 mod node;
 mod options;
@@ -21,6 +22,7 @@ pub fn all() -> &'static [Leaf] {
         let mut all = Vec::new();
         all.extend(container::leaves());
         all.extend(image::leaves());
+        all.extend(login::leaves());
         all.extend(network::leaves());
         all.extend(volume::leaves());
         all.extend(system::leaves());

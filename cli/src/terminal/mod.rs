@@ -4,4 +4,4 @@ mod join;
 mod raw;
 
 pub use join::{demultiplex, join};
-pub use raw::{Raw, is_terminal, size};
+pub use raw::{Raw, hidden_line, is_terminal, size};

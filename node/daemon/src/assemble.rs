@@ -219,6 +219,7 @@ fn live(config: &Config) -> Result<Live> {
         insecure_registries: config.insecure_registries.clone(),
         registry_mirrors: config.registry_mirrors.clone(),
         downloads_max: usize::try_from(or(config.max_concurrent_downloads, 3))?,
+        uploads_max: usize::try_from(or(config.max_concurrent_uploads, 5))?,
         download_attempts_max: u32::try_from(or(config.max_download_attempts, 5))?,
         live_restore: config.live_restore,
         shutdown_timeout: config.shutdown_timeout,

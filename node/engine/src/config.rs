@@ -35,6 +35,7 @@ pub struct Live {
     pub registry_mirrors: Vec<String>,
     /// Layers downloaded at a time; the number that the daemon began with counts.
     pub downloads_max: usize,
+    pub uploads_max: usize,
     pub download_attempts_max: u32,
     pub live_restore: bool,
     /// Seconds that a stopping daemon waits for containers; -1 waits for ever.
@@ -90,6 +91,7 @@ impl Default for Live {
             insecure_registries: Vec::new(),
             registry_mirrors: Vec::new(),
             downloads_max: 3,
+            uploads_max: 5,
             download_attempts_max: 5,
             live_restore: true,
             shutdown_timeout: 15,

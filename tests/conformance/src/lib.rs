@@ -4,7 +4,7 @@
 //! proved on the reference engine: `SHOAL_CONFORMANCE_HOST=unix:///path cargo test -p shoal-tests-conformance` runs the
 //! same cases against whatever listens there. Without it each case gets a shoald of its own on a host of its own.
 
-use shoal_tests_harness::{Answer, Host, World, busybox_tar, docker, request, run, run_ok};
+use shoal_tests_harness::{Answer, Guests, Host, Registry, World, busybox_tar, docker, request, run, run_ok};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -19,6 +19,19 @@ pub struct Engine {
     url: String,
     /// Prefix for names, so that cases share the reference engine without meeting.
     pub prefix: String,
+}
+
+/// A small web server; gone when dropped.
+pub struct Web {
+    process: std::process::Child,
+    pub port: u16,
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 impl Engine {
@@ -75,12 +88,54 @@ impl Engine {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = match &self.host {
-            Some(host) => host.command(docker()),
-            None => Command::new(docker()),
-        };
+        let mut command = self.command_of(&docker());
         command.args(["-H", &self.url]).args(args);
         command
+    }
+
+    /// A program that runs on the engine's network. The reference engine's has a name, if it is not the test's own:
+    /// `SHOAL_CONFORMANCE_NETNS`.
+    pub fn command_of(&self, program: &str) -> Command {
+        match (&self.host, std::env::var("SHOAL_CONFORMANCE_NETNS")) {
+            (Some(host), _) => host.command(program),
+            (None, Ok(netns)) => {
+                let mut command = Command::new("nsenter");
+                command
+                    .arg(format!("--net=/run/netns/{netns}"))
+                    .arg("--")
+                    .arg(program);
+                command
+            }
+            (None, Err(_)) => Command::new(program),
+        }
+    }
+
+    /// A registry on the engine's loopback; `None` where there is none to run.
+    pub fn registry(&self, guests: Guests) -> Option<Registry> {
+        Registry::start(guests, |program| self.command_of(program))
+    }
+
+    /// Something that answers every GET with this JSON, on the engine's loopback: its port.
+    pub fn web(&self, body: &str) -> Web {
+        let script = "import http.server,sys\n\
+            class H(http.server.BaseHTTPRequestHandler):\n \
+            def do_GET(s):\n  s.send_response(200);s.send_header('Content-Type','application/json');s.end_headers();s.wfile.write(sys.argv[1].encode())\n \
+            def log_message(s,*a): pass\n\
+            w=http.server.HTTPServer(('127.0.0.1',0),H)\nprint(w.server_port,flush=True)\nw.serve_forever()\n";
+        let python = std::env::var("SHOAL_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+        let mut process = self
+            .command_of(&python)
+            .args(["-c", script, body])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("python starts");
+        let mut line = String::new();
+        let out = process.stdout.take().expect("a pipe");
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).expect("a port");
+        Web {
+            process,
+            port: line.trim().parse().expect("a port"),
+        }
     }
 
     pub fn docker(&self, args: &[&str]) -> Output {

@@ -8,12 +8,14 @@ mod api;
 mod host;
 mod image;
 mod process;
+mod registry;
 mod world;
 
 pub use api::{Answer, request, request_raw};
 pub use host::Host;
 pub use image::{busybox_tar, tar_of};
 pub use process::{family, kill_family, run, run_ok};
+pub use registry::{Guests, Registry};
 pub use world::World;
 
 use std::path::PathBuf;

@@ -82,7 +82,9 @@ async fn create(
         api.images.import(request).await?
     } else {
         let request = PullImage {
-            name: params.get("fromImage").to_owned(),
+            // `pull -a` may send a name with a colon at its end.
+            name: params.get("fromImage").trim_end_matches(':').to_owned(),
+            all_tags: true,
             tag: params.get("tag").to_owned(),
             platform,
             auth: body::registry_auth(&headers)?,

@@ -80,6 +80,7 @@ impl Images {
                 id: id.clone(),
                 manifest,
                 index: None,
+                beside: Vec::new(),
                 layers: chains,
                 added: config::now(),
             };

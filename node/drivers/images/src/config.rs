@@ -6,6 +6,7 @@ use shoal_api_types::image::ImageConfig;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::platform::Platform;
 
 /// The parts of the configuration that the engine uses, OCI's and Docker's (Healthcheck, Shell, OnBuild).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -77,6 +78,14 @@ impl ConfigFile {
             return Err(invalid(format!("unknown rootfs type {:?}", config.rootfs.kind)));
         }
         Ok(config)
+    }
+
+    pub fn platform(&self) -> Platform {
+        Platform {
+            os: self.os.clone(),
+            architecture: self.architecture.clone(),
+            variant: self.variant.clone(),
+        }
     }
 
     /// Unix seconds of `created`; 0 if it has none.

@@ -23,6 +23,9 @@ pub enum Error {
     /// The registry could not be reached or gave up half way (500).
     #[error("{0}")]
     Unreachable(String),
+    /// The registry understood and said no; asking again would not help (500).
+    #[error("{0}")]
+    Refused(String),
     /// What a registry, an archive or the disk gave is not what its digest, size or format promises (500).
     #[error("{0}")]
     Corrupt(String),

@@ -22,6 +22,9 @@ pub struct Images {
     /// Blobs being downloaded, by digest.
     pub(crate) fetches: Arc<Flights>,
     pub(crate) downloads: Arc<Semaphore>,
+    pub(crate) uploads: Arc<Semaphore>,
+    /// Packing a layer keeps all processors busy: one at a time.
+    pub(crate) packs: Arc<Semaphore>,
 }
 
 impl Images {
@@ -40,6 +43,8 @@ impl Images {
         Ok(Images {
             store: Store::open(data_root, fault)?,
             downloads: Arc::new(Semaphore::new(registries.downloads_max.max(1))),
+            uploads: Arc::new(Semaphore::new(registries.uploads_max.max(1))),
+            packs: Arc::new(Semaphore::new(1)),
             registries: Arc::new(RwLock::new(Arc::new(registries))),
             flights: Arc::default(),
             fetches: Arc::default(),

@@ -81,6 +81,7 @@ impl Images {
                 id: id.clone(),
                 manifest,
                 index: None,
+                beside: Vec::new(),
                 layers: vec![chain],
                 added: config::now(),
             };

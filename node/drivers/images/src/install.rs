@@ -29,6 +29,8 @@ pub(crate) struct Incoming {
     /// Already in the store and pinned.
     pub manifest: Descriptor,
     pub index: Option<Descriptor>,
+    /// Other blobs to be kept with it, in the store and pinned.
+    pub beside: Vec<Digest>,
 }
 
 /// Gets a layer's blob into the store, if it is not there.
@@ -119,6 +121,7 @@ impl Images {
             id: image.id,
             manifest: image.manifest,
             index: image.index,
+            beside: image.beside,
             layers: chains,
             added: config::now(),
         };

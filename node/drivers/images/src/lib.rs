@@ -11,13 +11,14 @@
 //! recovering. It never mounts anything, never decides what to pull or when to remove, and never resolves a path
 //! inside a layer other than by descriptor. Blocking work runs off the async threads.
 //!
-//! Called by `node/engine`. Pushing is to come beside `pull`, over the same `registry` client.
+//! Called by `node/engine`.
 
 mod archive;
 mod bridge;
 mod commit;
 mod config;
 mod digest;
+mod distribution;
 mod error;
 mod flights;
 mod history;
@@ -32,10 +33,12 @@ mod manifest;
 mod platform;
 mod progress;
 mod pull;
+mod push;
 mod reference;
 mod registry;
 mod remove;
 mod save;
+mod search;
 mod snapshot;
 mod store;
 mod tag;
@@ -44,6 +47,7 @@ mod unpack;
 pub use commit::Child;
 pub use config::{ConfigFile, History, RootFs};
 pub use digest::{Digest, chain_ids};
+pub use distribution::Distribution;
 pub use error::{Error, Result};
 pub use history::Step;
 pub use image::{Deleted, Image, InUse, Rootfs};
@@ -52,7 +56,7 @@ pub use manifest::{Descriptor, Index, Manifest};
 pub use platform::Platform;
 pub use progress::{Progress, Sink};
 pub use reference::Reference;
-pub use registry::RegistryConfig;
+pub use registry::{Hit, RegistryConfig};
 pub use shoal_api_types::auth::AuthConfig;
 pub use shoal_api_types::image::ImageConfig;
 pub use store::FaultHook;

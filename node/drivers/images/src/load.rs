@@ -179,6 +179,7 @@ fn docker(
             layers,
             manifest,
             index: None,
+            beside: Vec::new(),
         },
         names,
     })
@@ -218,6 +219,7 @@ fn oci(store: &Arc<Store>, archive: &mut Archive, lease: &mut Lease, entry: &Des
                     layers: manifest.layers,
                     manifest: plain(&descriptor),
                     index,
+                    beside: Vec::new(),
                 };
                 return Ok(Found {
                     image,

@@ -135,6 +135,31 @@ impl Document {
     }
 }
 
+/// The same image in Docker's own words, for registries that know no others.
+pub(crate) fn docker_manifest_of(
+    id: &Digest,
+    config: &[u8],
+    layers: &[Descriptor],
+) -> Result<(Descriptor, Vec<u8>)> {
+    let translated = layers.iter().map(|layer| {
+        let packed = layer.media_type.strip_prefix(OCI_LAYER).unwrap_or_default();
+        let kind = format!("{DOCKER_LAYER}{}", packed.replace('+', "."));
+        Descriptor::new(&kind, layer.digest.clone(), layer.size)
+    });
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: DOCKER_MANIFEST.to_owned(),
+        config: Descriptor::new(DOCKER_CONFIG, id.clone(), config.len() as u64),
+        layers: translated.collect(),
+    };
+    let text =
+        serde_json::to_vec(&manifest).map_err(|e| Error::Corrupt(format!("cannot encode manifest: {e}")))?;
+    Ok((
+        Descriptor::new(DOCKER_MANIFEST, Digest::of(&text), text.len() as u64),
+        text,
+    ))
+}
+
 impl Index {
     /// The manifest for a platform. Attestations and the like carry the platform `unknown/unknown`.
     pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {

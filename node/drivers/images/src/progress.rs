@@ -48,6 +48,14 @@ impl Sink {
         .await;
     }
 
+    pub(crate) async fn aux(&self, value: serde_json::Value) {
+        self.send(Progress {
+            aux: Some(value),
+            ..Progress::default()
+        })
+        .await;
+    }
+
     async fn send(&self, progress: Progress) {
         if let Some(to) = &self.0 {
             let _ = to.send(progress).await;

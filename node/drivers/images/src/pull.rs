@@ -17,7 +17,7 @@ use crate::manifest::{CONFIG_MAX, Descriptor, Document};
 use crate::platform::Platform;
 use crate::progress::Sink;
 use crate::reference::Reference;
-use crate::registry::{Part, Session};
+use crate::registry::{Access, Part, Session};
 use crate::store::{BlobWriter, Lease};
 
 /// Chunks on their way to the disk.
@@ -36,15 +36,53 @@ impl Images {
         sink: &Sink,
     ) -> Result<()> {
         let name = name.clone().or_latest();
+        let new = self.pull_one(&name, platform, auth, sink).await?;
+        said(&name, new, sink).await;
+        Ok(())
+    }
+
+    /// Pulls every tag of a repository. Returns their names.
+    pub async fn pull_all(
+        &self,
+        name: &Reference,
+        platform: Option<Platform>,
+        auth: Option<AuthConfig>,
+        sink: &Sink,
+    ) -> Result<Vec<Reference>> {
+        let session = Session::open(name, Access::Pull, auth.clone(), &self.registries()).await?;
+        let mut pulled = Vec::new();
+        let mut new = false;
+        for tag in session.tags().await? {
+            let tagged = name.with_tag(&tag)?;
+            new |= self
+                .pull_one(&tagged, platform.clone(), auth.clone(), sink)
+                .await?;
+            pulled.push(tagged);
+        }
+        said(name, new, sink).await;
+        Ok(pulled)
+    }
+
+    /// Whether it was not there before.
+    async fn pull_one(
+        &self,
+        name: &Reference,
+        platform: Option<Platform>,
+        auth: Option<AuthConfig>,
+        sink: &Sink,
+    ) -> Result<bool> {
         let which = name
             .digest()
             .map_or(name.tag().unwrap_or_default(), Digest::as_str)
             .to_owned();
         let mut lease = Lease::building(&self.store);
-        let (session, image, digest) = self.source(&name, &which, platform, auth, &mut lease).await?;
+        let (session, image, digest) = self.source(name, &which, platform, auth, &mut lease).await?;
         sink.status(&which, format!("Pulling from {}", name.path())).await;
 
         let id = image.id.clone();
+        for layer in &image.layers {
+            self.store.known.set_place(&layer.digest, &name.repository());
+        }
         let present = self.store.state.lock().images.contains_key(&id);
         if !present {
             let fetch = Arc::new(Download {
@@ -59,17 +97,14 @@ impl Images {
         if let (None, Some(tag)) = (name.digest(), name.tag()) {
             names.push(name.with_tag(tag)?);
         }
-        self.blocking(move |store| store.name(&id, &names)).await?;
+        self.blocking(move |store| {
+            store.known.save();
+            store.name(&id, &names)
+        })
+        .await?;
         lease.done();
         sink.status("", format!("Digest: {digest}")).await;
-        let what = if present {
-            "Image is up to date"
-        } else {
-            "Downloaded newer image"
-        };
-        sink.status("", format!("Status: {what} for {}", name.familiar()))
-            .await;
-        Ok(())
+        Ok(!present)
     }
 
     /// The first of mirrors and registry that has it.
@@ -99,7 +134,7 @@ impl Images {
                 Err(error) => tracing::warn!(mirror, %error, "a mirror does not give an image"),
             }
         }
-        let session = Session::open(name, auth, &registries).await?;
+        let session = Session::open(name, Access::Pull, auth, &registries).await?;
         let (image, digest) = self.resolve(&session, name, which, platform, lease).await?;
         Ok((session, image, digest))
     }
@@ -182,6 +217,7 @@ impl Images {
             layers: manifest.layers,
             manifest: descriptor,
             index,
+            beside: Vec::new(),
         };
         Ok((image, digest))
     }
@@ -194,6 +230,16 @@ impl Images {
             false => self.blocking(move |store| store.put_blob(&text).map(drop)).await,
         }
     }
+}
+
+async fn said(name: &Reference, new: bool, sink: &Sink) {
+    let what = if new {
+        "Downloaded newer image"
+    } else {
+        "Image is up to date"
+    };
+    sink.status("", format!("Status: {what} for {}", name.familiar()))
+        .await;
 }
 
 /// Brings layers from a registry.
@@ -302,7 +348,7 @@ fn write(mut writer: BlobWriter, from: u64, mut chunks: mpsc::Receiver<Bytes>) -
     Ok(writer)
 }
 
-fn seconds(delay: Duration) -> String {
+pub(crate) fn seconds(delay: Duration) -> String {
     match delay.as_secs() {
         1 => "1 second".to_owned(),
         n => format!("{n} seconds"),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::install::manifest_of;
 use crate::lookup::{find, is_name};
-use crate::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_INDEX, OCI_MANIFEST};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::{Lease, Store};
@@ -31,11 +31,7 @@ impl Images {
         let mut lease = Lease::reading(&self.store);
         let wanted = wanted(&self.store, names)?;
         for image in &wanted {
-            let entry = self.store.state.lock().images.get(&image.id).cloned();
-            let entry = entry.ok_or_else(|| Error::no_such_image(&image.id))?;
-            lease.pin(&image.id);
-            lease.pin(&entry.record.manifest.digest);
-            entry.record.layers.iter().for_each(|chain| lease.pin(chain));
+            lease.pin_image(&image.id)?;
         }
         let (writer, reader) = bridge::writer();
         let store = self.store.clone();
@@ -171,6 +167,11 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
+    /// As its manifest names it.
+    pub fn config_descriptor(&self, id: &Digest) -> Descriptor {
+        Descriptor::new(OCI_CONFIG, id.clone(), self.config.len() as u64)
+    }
+
     /// With its own manifest if all the layers that it names are here; with one made for those that are, if
     /// another image brought a layer packed differently.
     pub fn gather(store: &Store, id: &Digest) -> Result<Whole> {

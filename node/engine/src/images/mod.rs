@@ -1,6 +1,7 @@
 //! Images of this node: the driver's store, in the API's words.
 
 pub(crate) mod changes;
+mod registries;
 mod streams;
 mod verbs;
 
@@ -90,12 +91,32 @@ pub fn error(e: driver::Error) -> Error {
     Error::new(class, e.to_string())
 }
 
+/// In the driver's words.
+fn platform(asked: OciPlatform) -> driver::Platform {
+    driver::Platform {
+        os: asked.os,
+        architecture: asked.architecture,
+        variant: asked.variant,
+    }
+}
+
+/// In the API's words.
+fn oci_platform(platform: &driver::Platform) -> OciPlatform {
+    OciPlatform {
+        os: platform.os.clone(),
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone(),
+        ..OciPlatform::default()
+    }
+}
+
 /// How registries are spoken to, from the daemon's configuration.
 pub fn registries(live: &crate::config::Live) -> driver::RegistryConfig {
     driver::RegistryConfig {
         insecure: live.insecure_registries.clone(),
         mirrors: live.registry_mirrors.clone(),
         downloads_max: live.downloads_max,
+        uploads_max: live.uploads_max,
         attempts_max: live.download_attempts_max,
         ..driver::RegistryConfig::default()
     }

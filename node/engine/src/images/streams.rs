@@ -1,11 +1,13 @@
 //! Pulling, loading, saving, importing: work that says how it goes while it goes. Dropping the stream ends the work.
 
-use super::{ImagesService, changes, error};
+use super::{ImagesService, changes, error, platform};
 use crate::error::{Result, invalid, not_implemented};
 use futures_util::StreamExt;
 use shoal_api_backend::{BoxStream, Bytes, ImportImage, PullImage};
+use shoal_api_types::auth::AuthConfig;
+use shoal_api_types::image::OciPlatform;
 use shoal_api_types::message::{JsonMessage, ProgressDetail};
-use shoal_node_drivers_images::{self as driver, Platform, Progress, Reference, Sink};
+use shoal_node_drivers_images::{self as driver, Progress, Reference, Sink};
 use std::future::Future;
 use std::io;
 use tokio::io::AsyncRead;
@@ -28,11 +30,7 @@ impl ImagesService {
         };
         // What is wrong with the changes is said before anything is read.
         changes::apply(&mut Default::default(), &request.changes)?;
-        let platform = request.platform.map(|p| Platform {
-            os: p.os,
-            architecture: p.architecture,
-            variant: p.variant,
-        });
+        let platform = request.platform.map(platform);
         let platform = platform.filter(|p| !p.os.is_empty() || !p.architecture.is_empty());
         let source = reader(request.body);
         let this = self.clone();
@@ -95,16 +93,43 @@ impl ImagesService {
             digest if digest.contains(':') => name.with_digest(driver::Digest::parse(digest).map_err(error)?),
             tag => name.with_tag(tag).map_err(error)?,
         };
-        let platform = request.platform.map(|p| Platform {
-            os: p.os,
-            architecture: p.architecture,
-            variant: p.variant,
-        });
+        let platform = request.platform.map(platform);
+        let all = request.all_tags && name.tag().is_none() && name.digest().is_none();
         let (this, auth) = (self.clone(), request.auth);
         Ok(progress(move |sink| async move {
-            this.store.pull(&name, platform, auth, &sink).await?;
-            let familiar = name.or_latest().familiar();
-            this.emit("pull", &familiar, &familiar);
+            let names = if all {
+                this.store.pull_all(&name, platform, auth, &sink).await?
+            } else {
+                this.store.pull(&name, platform, auth, &sink).await?;
+                vec![name.or_latest()]
+            };
+            for name in names {
+                let familiar = name.familiar();
+                this.emit("pull", &familiar, &familiar);
+            }
+            Ok(())
+        }))
+    }
+}
+
+impl ImagesService {
+    pub(super) async fn push_stream(
+        &self,
+        name: &str,
+        tag: &str,
+        wanted: Option<OciPlatform>,
+        auth: Option<AuthConfig>,
+    ) -> Result<BoxStream<Result<JsonMessage>>> {
+        let name = Reference::parse(name).map_err(error)?;
+        let name = match tag {
+            "" => name,
+            tag => name.with_tag(tag).map_err(error)?,
+        };
+        let (this, wanted) = (self.clone(), wanted.map(platform));
+        Ok(progress(move |sink| async move {
+            for pushed in this.store.push(&name, wanted, auth, &sink).await? {
+                this.emit("push", &pushed, &pushed);
+            }
             Ok(())
         }))
     }
@@ -125,14 +150,14 @@ where
     let mut ended = None;
     Box::pin(futures_util::stream::poll_fn(move |cx| {
         use std::task::Poll;
+        let Some(lines) = receiver.as_mut() else {
+            return Poll::Ready(None);
+        };
         if ended.is_none()
             && let Poll::Ready(result) = work.as_mut().poll(cx)
         {
             ended = Some(result);
         }
-        let Some(lines) = receiver.as_mut() else {
-            return Poll::Ready(None);
-        };
         match lines.poll_recv(cx) {
             Poll::Ready(Some(line)) => return Poll::Ready(Some(Ok(message(line)))),
             Poll::Ready(None) => {}

@@ -7,6 +7,7 @@ use crate::error::{Result, invalid, not_implemented};
 use async_trait::async_trait;
 use shoal_api_backend as api;
 use shoal_api_backend::{BoxStream, Bytes, ImportImage, ListImages, PullImage, RemoveImage};
+use shoal_api_types::auth::AuthConfig;
 use shoal_api_types::container::DriverData;
 use shoal_api_types::image::*;
 use shoal_api_types::message::JsonMessage;
@@ -249,6 +250,30 @@ impl api::Images for ImagesService {
         _platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<Bytes>>> {
         self.save_stream(names).await
+    }
+
+    async fn push(
+        &self,
+        name: &str,
+        tag: &str,
+        platform: Option<OciPlatform>,
+        auth: Option<AuthConfig>,
+    ) -> Result<BoxStream<Result<JsonMessage>>> {
+        self.push_stream(name, tag, platform, auth).await
+    }
+
+    async fn search(
+        &self,
+        term: &str,
+        limit: usize,
+        filters: Filters,
+        auth: Option<AuthConfig>,
+    ) -> Result<Vec<SearchResult>> {
+        self.look_for(term, limit, filters, auth).await
+    }
+
+    async fn distribution(&self, name: &str, auth: Option<AuthConfig>) -> Result<DistributionInspect> {
+        self.ask_registry(name, auth).await
     }
 
     async fn tag(&self, name: &str, repo: &str, tag: &str) -> Result<()> {

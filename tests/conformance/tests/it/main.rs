@@ -22,6 +22,7 @@ mod network;
 mod options;
 mod plugins;
 mod recovery;
+mod registry;
 mod rootfs;
 mod runtimes;
 mod sdk;

@@ -7,14 +7,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use shoal_api_types::auth::AuthConfig;
 
 use super::body;
-use super::http::Http;
+use super::http::{Http, full};
 use crate::error::{Error, Result};
 
 /// A token server's answer.
@@ -145,20 +144,19 @@ impl Authorizer {
                 "the registry at {from} names a token server without TLS: {realm}"
             )));
         }
-        let scope = if challenge.scope.is_empty() {
-            &self.scope
-        } else {
-            &challenge.scope
-        };
-        let mut fields = vec![("service", challenge.service.as_str()), ("scope", scope.as_str())];
+        let scope = wanted(&self.scope, &challenge.scope);
+        let mut fields = vec![("service", challenge.service.as_str())];
+        let scopes = scope.split_whitespace();
         let request = match &self.credentials {
             Credentials::Identity(identity) => {
+                // This form takes all scopes in one field, the other a field each.
                 fields.extend([
+                    ("scope", scope.as_str()),
                     ("grant_type", "refresh_token"),
                     ("client_id", "shoal"),
                     ("refresh_token", identity.as_str()),
                 ]);
-                let form = Full::new(Bytes::from(encode(&fields)));
+                let form = full(encode(&fields));
                 let request = Request::builder().method(Method::POST).uri(realm.clone());
                 request
                     .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -166,6 +164,7 @@ impl Authorizer {
             }
             credentials => {
                 let mut request = Request::builder();
+                fields.extend(scopes.map(|scope| ("scope", scope)));
                 if let Credentials::Password(user, password) = credentials {
                     fields.push(("account", user));
                     if self.identity.is_some() {
@@ -176,7 +175,7 @@ impl Authorizer {
                 let joint = if realm.query().is_some() { '&' } else { '?' };
                 request
                     .uri(format!("{realm}{joint}{}", encode(&fields)))
-                    .body(Full::default())
+                    .body(full(Bytes::new()))
             }
         };
         let request =
@@ -220,7 +219,20 @@ pub(super) fn challenges(response: &Response<Incoming>) -> Vec<String> {
         .collect()
 }
 
-/// Relative to where we are; never from TLS to plain.
+/// What a challenge asks for, with all that we are going to need of our own repository: a registry that is looked at
+/// first asks for less than one that is then written to.
+fn wanted(own: &str, asked: &str) -> String {
+    let repository = |scope: &str| scope.rsplit_once(':').map(|(name, _)| name.to_owned());
+    let scopes = asked.split_whitespace().map(|scope| {
+        let same = repository(scope).is_some() && repository(scope) == repository(own);
+        if same { own } else { scope }
+    });
+    match asked.trim().is_empty() {
+        true => own.to_owned(),
+        false => scopes.collect::<Vec<_>>().join(" "),
+    }
+}
+
 fn credentials(auth: AuthConfig) -> Credentials {
     if !auth.registrytoken.is_empty() {
         return Credentials::Registry(auth.registrytoken);
@@ -238,6 +250,14 @@ fn credentials(auth: AuthConfig) -> Credentials {
     match decoded.as_deref().and_then(|text| text.split_once(':')) {
         Some((user, password)) => Credentials::Password(user.to_owned(), password.to_owned()),
         None => Credentials::None,
+    }
+}
+
+/// The header of who signs in by name, if the credentials are for this registry.
+pub(super) fn basic_of(auth: AuthConfig, domain: &str) -> Option<String> {
+    match is_for(&auth.serveraddress, domain).then(|| credentials(auth))? {
+        Credentials::Password(user, password) => Some(basic(&user, &password)),
+        _ => None,
     }
 }
 
@@ -321,6 +341,16 @@ mod tests {
         assert_eq!(parse(text), Some(want));
         assert!(parse("basic realm=x").is_some_and(|challenge| challenge.basic && challenge.realm == "x"));
         assert_eq!(parse("Negotiate"), None);
+    }
+
+    #[test]
+    fn asks_once_for_all_it_needs() {
+        let own = "repository:a/b:pull,push";
+        assert_eq!(wanted(own, ""), own);
+        assert_eq!(wanted(own, "repository:a/b:pull"), own);
+        let mount = "repository:c:pull repository:a/b:push";
+        assert_eq!(wanted(own, mount), format!("repository:c:pull {own}"));
+        assert_eq!(wanted("", "registry:catalog:*"), "registry:catalog:*");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 /// The daemon's settings about registries (`insecure-registries`, `max-concurrent-downloads`,
-/// `max-download-attempts`).
+/// `max-concurrent-uploads`, `max-download-attempts`).
 #[derive(Debug, Clone)]
 pub struct RegistryConfig {
     /// `host[:port]` or networks (`10.0.0.0/8`) where certificates are not checked and plain HTTP will do.
@@ -16,7 +16,9 @@ pub struct RegistryConfig {
     pub mirrors: Vec<String>,
     /// Layers downloaded at a time, over all pulls.
     pub downloads_max: usize,
-    /// Tries for one layer before the pull fails.
+    /// Blobs uploaded at a time, over all pushes.
+    pub uploads_max: usize,
+    /// Tries for one layer before the pull or push fails.
     pub attempts_max: u32,
     /// Wait before the second try; grows with each.
     pub retry_delay: Duration,
@@ -30,6 +32,7 @@ impl Default for RegistryConfig {
             insecure: Vec::new(),
             mirrors: Vec::new(),
             downloads_max: 3,
+            uploads_max: 5,
             attempts_max: 5,
             retry_delay: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(60),

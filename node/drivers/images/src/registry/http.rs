@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -21,10 +22,20 @@ use crate::error::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// What a request carries.
+pub(super) type Outgoing = UnsyncBoxBody<Bytes, std::io::Error>;
+
+/// A body that is there already.
+pub(super) fn full(bytes: impl Into<Bytes>) -> Outgoing {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
 /// Connections of one session.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Outgoing>,
     answer_timeout: Duration,
 }
 
@@ -56,13 +67,19 @@ impl Http {
     }
 
     /// One request, up to the answer's head.
-    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
+    pub async fn send(&self, request: Request<Outgoing>) -> Result<Response<Incoming>> {
         let uri = request.uri().clone();
-        match tokio::time::timeout(self.answer_timeout, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(trouble::unreachable(&uri, &error)),
+        match tokio::time::timeout(self.answer_timeout, self.upload(request)).await {
+            Ok(answer) => answer,
             Err(_) => Err(trouble::timed_out(&uri)),
         }
+    }
+
+    /// The same for a body that takes as long as it takes: who feeds it watches over it.
+    pub async fn upload(&self, request: Request<Outgoing>) -> Result<Response<Incoming>> {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let answer = self.client.request(request).await;
+        answer.map_err(|error| trouble::unreachable(&method, &uri, &error))
     }
 }
 

@@ -1,12 +1,11 @@
 //! `docker login`: whether a registry takes these credentials, and the token that it gives to use instead of them.
 
 use http::{HeaderMap, Request, StatusCode, Uri, header};
-use http_body_util::Full;
 use shoal_api_types::auth::AuthConfig;
 
 use super::auth::{Authorizer, challenges};
 use super::config::RegistryConfig;
-use super::http::Http;
+use super::http::{Http, full};
 use crate::error::{Error, Result};
 
 /// Asks the registry that `auth` names, the Hub by default. Returns the identity token, or nothing where the registry
@@ -50,7 +49,7 @@ async fn check(
         if let Some(value) = header.and_then(|text| text.parse().ok()) {
             headers.insert(header::AUTHORIZATION, value);
         }
-        let mut request = Request::new(Full::default());
+        let mut request = Request::new(full(bytes::Bytes::new()));
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = headers;
         http.send(request)

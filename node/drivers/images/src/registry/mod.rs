@@ -7,9 +7,14 @@ mod body;
 mod config;
 mod http;
 mod login;
+mod search;
 mod session;
 mod trouble;
+mod upload;
 
 pub use config::RegistryConfig;
 pub(crate) use login::login;
-pub(crate) use session::{Part, Session};
+pub use search::Hit;
+pub(crate) use search::search;
+pub(crate) use session::{Access, Part, Session};
+pub(crate) use upload::Mounted;

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, Uri, header};
-use http_body_util::Full;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header};
 use hyper::body::Incoming;
 use shoal_api_types::auth::AuthConfig;
 
 use super::auth::{Authorizer, challenges};
 use super::config::RegistryConfig;
-use super::http::Http;
+use super::http::{Http, Outgoing, full};
 use super::{body, trouble};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -18,18 +17,51 @@ use crate::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, MANIFEST_MAX, O
 use crate::reference::Reference;
 
 const REDIRECTS_MAX: usize = 5;
+/// Pages of tags; a page has a hundred or more.
+const TAG_PAGES_MAX: usize = 200;
+/// The longest wait that a busy registry may ask for.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// Of an answer that is an error.
 const TROUBLE_MAX: u64 = 64 * 1024;
+
+/// What is to be done with the repository: a token is asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    Pull,
+    Push,
+}
 
 /// A connection to a repository.
 #[derive(Debug)]
 pub(crate) struct Session {
-    http: Http,
+    pub(super) http: Http,
     authorizer: Authorizer,
     /// `https://registry-1.docker.io`.
     base: String,
-    name: Reference,
-    idle: Duration,
+    pub(super) name: Reference,
+    pub(super) idle: Duration,
+    access: Access,
+    attempts_max: u32,
+    retry_delay: Duration,
+}
+
+/// A request that can be made again.
+pub(super) struct Ask {
+    pub method: Method,
+    pub uri: Uri,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Ask {
+    pub fn new(method: Method, uri: Uri) -> Ask {
+        Ask {
+            method,
+            uri,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        }
+    }
 }
 
 /// A blob that is coming in.
@@ -51,6 +83,7 @@ impl Session {
     /// Finds out how the registry is reached. The first request only asks whether it is one.
     pub async fn open(
         name: &Reference,
+        access: Access,
         auth: Option<AuthConfig>,
         config: &RegistryConfig,
     ) -> Result<Session> {
@@ -65,13 +98,19 @@ impl Session {
         // Reading the system's certificates takes a while.
         let http = tokio::task::spawn_blocking(move || Http::new(!insecure, idle)).await;
         let http = http.map_err(|e| Error::Unreachable(e.to_string()))??;
-        let scope = format!("repository:{}:pull", name.path());
+        let scope = match access {
+            Access::Pull => format!("repository:{}:pull", name.path()),
+            Access::Push => format!("repository:{}:pull,push", name.path()),
+        };
         let mut session = Session {
             http,
             authorizer: Authorizer::new(domain, scope, auth),
             base: String::new(),
             name: name.clone(),
             idle,
+            access,
+            attempts_max: config.attempts_max.max(1),
+            retry_delay: config.retry_delay,
         };
         let schemes: &[&str] = if insecure { &["https", "http"] } else { &["https"] };
         let mut failed = Error::Unreachable(format!("no way to reach {host}"));
@@ -101,6 +140,9 @@ impl Session {
             base,
             name: name.clone(),
             idle,
+            access: Access::Pull,
+            attempts_max: config.attempts_max.max(1),
+            retry_delay: config.retry_delay,
         };
         session.ping().await?;
         Ok(session)
@@ -108,10 +150,8 @@ impl Session {
 
     async fn ping(&self) -> Result<()> {
         let uri = self.uri("/v2/")?;
-        let response = self
-            .http
-            .send(self.request(&uri, &HeaderMap::new(), false)?)
-            .await?;
+        let request = self.request(&Method::GET, &uri, &HeaderMap::new(), full(Bytes::new()), false)?;
+        let response = self.http.send(request).await?;
         match response.status() {
             StatusCode::UNAUTHORIZED => {
                 let challenges = challenges(&response);
@@ -144,6 +184,41 @@ impl Session {
         Ok((
             body::small(response.into_body(), MANIFEST_MAX, self.idle).await?,
             kind,
+        ))
+    }
+
+    /// Every tag, however many pages they fill, up to a bound.
+    pub async fn tags(&self) -> Result<Vec<String>> {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let mut uri = self.uri(&format!("/v2/{}/tags/list", self.name.path()))?;
+        let mut all = Vec::new();
+        for _ in 0..TAG_PAGES_MAX {
+            let response = self.get(uri.clone(), HeaderMap::new()).await?;
+            let next = response
+                .headers()
+                .get(header::LINK)
+                .and_then(|v| v.to_str().ok())
+                .filter(|link| link.contains("rel=\"next\"") || link.contains("rel=next"))
+                .and_then(|link| link.split_once('<')?.1.split_once('>'))
+                .map(|(next, _)| next.to_owned());
+            let text = body::small(response.into_body(), MANIFEST_MAX, self.idle).await?;
+            let page: Page = serde_json::from_slice(&text)
+                .map_err(|e| Error::Corrupt(format!("the registry's list of tags cannot be read: {e}")))?;
+            all.extend(page.tags.unwrap_or_default());
+            let Some(next) = next else {
+                return Ok(all);
+            };
+            let following = redirected(&uri, &next)?;
+            if (following.scheme(), following.authority()) != (uri.scheme(), uri.authority()) {
+                break;
+            }
+            uri = following;
+        }
+        Err(Error::Corrupt(
+            "the registry's list of tags has no end".to_owned(),
         ))
     }
 
@@ -188,53 +263,106 @@ impl Session {
         })
     }
 
-    fn blob_uri(&self, digest: &Digest) -> Result<Uri> {
+    pub(super) fn blob_uri(&self, digest: &Digest) -> Result<Uri> {
         self.uri(&format!("/v2/{}/blobs/{digest}", self.name.path()))
     }
 
-    /// A GET with authorization, once renewed, and redirects, which get none elsewhere.
-    async fn get(&self, uri: Uri, headers: HeaderMap) -> Result<Response<Incoming>> {
-        let mut target = uri.clone();
+    pub(super) async fn get(&self, uri: Uri, headers: HeaderMap) -> Result<Response<Incoming>> {
+        let ask = Ask {
+            headers,
+            ..Ask::new(Method::GET, uri)
+        };
+        let response = self.exchange(ask).await?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(self.refused(response).await),
+        }
+    }
+
+    /// Asks until there is an answer: with authorization, once renewed; through redirects of what only reads, which
+    /// get none elsewhere; and a few times more where the registry is too busy.
+    pub(super) async fn exchange(&self, ask: Ask) -> Result<Response<Incoming>> {
+        let mut target = ask.uri.clone();
         let mut renewed = false;
-        for _ in 0..REDIRECTS_MAX {
-            let home = (target.scheme(), target.authority()) == (uri.scheme(), uri.authority());
-            let response = self.http.send(self.request(&target, &headers, home)?).await?;
+        let (mut hops, mut tries) = (0, 1);
+        let reads = matches!(ask.method, Method::GET | Method::HEAD);
+        loop {
+            let home = (target.scheme(), target.authority()) == (ask.uri.scheme(), ask.uri.authority());
+            let body = full(ask.body.clone());
+            let request = self.request(&ask.method, &target, &ask.headers, body, home)?;
+            let response = self.http.send(request).await?;
             let status = response.status();
-            if status.is_success() {
-                return Ok(response);
-            }
             if status == StatusCode::UNAUTHORIZED && home && !renewed {
                 renewed = true;
-                let challenges = challenges(&response);
-                if self
-                    .authorizer
-                    .answer(&self.http, &target, &challenges, self.idle)
-                    .await?
-                {
+                if self.renew(&target, &response).await? {
                     continue;
                 }
             }
-            if status.is_redirection()
+            let busy = matches!(
+                status,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+            );
+            if busy
+                && tries < self.attempts_max
+                && let Some(delay) = patience(response.headers(), self.retry_delay * tries)
+            {
+                tokio::time::sleep(delay).await;
+                tries += 1;
+                continue;
+            }
+            if reads
+                && status.is_redirection()
                 && let Some(next) = response
                     .headers()
                     .get(header::LOCATION)
                     .and_then(|v| v.to_str().ok())
             {
                 target = redirected(&target, next)?;
-                continue;
+                hops += 1;
+                if hops < REDIRECTS_MAX {
+                    continue;
+                }
+                return Err(Error::Unreachable(format!(
+                    "Get \"{}\": stopped after {REDIRECTS_MAX} redirects",
+                    ask.uri
+                )));
             }
-            let text = body::small(response.into_body(), TROUBLE_MAX, self.idle)
-                .await
-                .unwrap_or_default();
-            return Err(trouble::refused(status, &text, &self.name));
+            return Ok(response);
         }
-        Err(Error::Unreachable(format!(
-            "Get \"{uri}\": stopped after {REDIRECTS_MAX} redirects"
-        )))
     }
 
-    fn request(&self, uri: &Uri, headers: &HeaderMap, authorized: bool) -> Result<Request<Full<Bytes>>> {
-        let mut request = Request::builder().uri(uri).header(header::USER_AGENT, "shoal");
+    /// Answers a 401; false if there is nothing new to say.
+    async fn renew(&self, at: &Uri, response: &Response<Incoming>) -> Result<bool> {
+        let challenges = challenges(response);
+        self.authorizer
+            .answer(&self.http, at, &challenges, self.idle)
+            .await
+    }
+
+    /// The error that an answer stands for.
+    pub(super) async fn refused(&self, response: Response<Incoming>) -> Error {
+        let status = response.status();
+        let text = body::small(response.into_body(), TROUBLE_MAX, self.idle)
+            .await
+            .unwrap_or_default();
+        match self.access {
+            Access::Pull => trouble::refused(status, &text, &self.name),
+            Access::Push => trouble::push_refused(status, &text),
+        }
+    }
+
+    pub(super) fn request(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Outgoing,
+        authorized: bool,
+    ) -> Result<Request<Outgoing>> {
+        let mut request = Request::builder()
+            .method(method.clone())
+            .uri(uri)
+            .header(header::USER_AGENT, "shoal");
         if authorized && let Some(header) = self.authorizer.header() {
             request = request.header(header::AUTHORIZATION, header);
         }
@@ -242,18 +370,33 @@ impl Session {
             all.extend(headers.clone());
         }
         request
-            .body(Full::default())
-            .map_err(|e| Error::Unreachable(format!("Get \"{uri}\": {e}")))
+            .body(body)
+            .map_err(|e| Error::Unreachable(format!("{method} \"{uri}\": {e}")))
     }
 
-    fn uri(&self, path: &str) -> Result<Uri> {
+    pub(super) fn uri(&self, path: &str) -> Result<Uri> {
         let text = format!("{}{path}", self.base);
         text.parse()
             .map_err(|_| Error::InvalidReference(format!("invalid reference format: {text}")))
     }
 }
 
-fn redirected(from: &Uri, to: &str) -> Result<Uri> {
+/// How long to wait for a registry that is too busy; `None` if it wants more than anybody would wait.
+fn patience(headers: &HeaderMap, otherwise: Duration) -> Option<Duration> {
+    let asked = headers
+        .get(header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.trim().parse().ok())
+        .map(Duration::from_secs);
+    match asked {
+        Some(asked) if asked > PATIENCE_MAX => None,
+        Some(asked) => Some(asked.max(otherwise)),
+        None => Some(otherwise),
+    }
+}
+
+/// Relative to where we are; never from TLS to plain.
+pub(super) fn redirected(from: &Uri, to: &str) -> Result<Uri> {
     let invalid = || Error::Unreachable(format!("Get \"{from}\": redirected to {to:?}"));
     let absolute = match to.strip_prefix('/') {
         Some(_) if !to.starts_with("//") => {

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io::ErrorKind;
 
-use http::{StatusCode, Uri};
+use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -60,6 +60,51 @@ pub(super) fn refused(status: StatusCode, body: &[u8], name: &Reference) -> Erro
     }
 }
 
+/// The registry refused what was sent to it.
+pub(super) fn push_refused(status: StatusCode, body: &[u8]) -> Error {
+    let answer: Option<Answer> = serde_json::from_slice(body).ok();
+    let item = answer.and_then(|answer| answer.errors.into_iter().next());
+    match (item, status) {
+        (Some(item), _) if item.code == "DENIED" => Error::Unauthorized(format!(
+            "denied: {}",
+            or(item.message, "requested access to the resource is denied")
+        )),
+        (Some(item), _) if item.code == "UNAUTHORIZED" => Error::Unauthorized(format!(
+            "unauthorized: {}",
+            or(item.message, "authentication required")
+        )),
+        (None, StatusCode::UNAUTHORIZED) => {
+            Error::Unauthorized("unauthorized: authentication required".to_owned())
+        }
+        (None, StatusCode::FORBIDDEN) => {
+            Error::Unauthorized("denied: requested access to the resource is denied".to_owned())
+        }
+        (Some(item), status) if !item.code.is_empty() => {
+            let text = format!(
+                "{}: {}",
+                item.code.to_ascii_lowercase().replace('_', " "),
+                item.message
+            );
+            match status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS {
+                true => Error::Refused(text),
+                false => Error::Unreachable(text),
+            }
+        }
+        (_, status) if status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS => {
+            Error::Refused(format!("received unexpected HTTP status: {status}"))
+        }
+        (_, status) => Error::Unreachable(format!("received unexpected HTTP status: {status}")),
+    }
+}
+
+fn or(text: String, otherwise: &str) -> String {
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text
+    }
+}
+
 fn with(what: String, cause: String) -> String {
     if cause.is_empty() {
         what
@@ -69,8 +114,15 @@ fn with(what: String, cause: String) -> String {
 }
 
 /// No answer came: says what was asked and what went wrong on the way, as Go's client does.
-pub(super) fn unreachable(uri: &Uri, error: &hyper_util::client::legacy::Error) -> Error {
-    Error::Unreachable(format!("Get \"{uri}\": {}", why(uri, error)))
+pub(super) fn unreachable(method: &Method, uri: &Uri, error: &hyper_util::client::legacy::Error) -> Error {
+    Error::Unreachable(format!("{} \"{uri}\": {}", verb(method), why(uri, error)))
+}
+
+/// `Get`, as Go writes it.
+fn verb(method: &Method) -> String {
+    let text = method.as_str();
+    let (first, rest) = text.split_at(1.min(text.len()));
+    format!("{first}{}", rest.to_ascii_lowercase())
 }
 
 pub(super) fn timed_out(uri: &Uri) -> Error {

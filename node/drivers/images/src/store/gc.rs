@@ -19,8 +19,7 @@ impl Store {
         tops.extend(state.pins.keys().cloned().map(Some));
         for entry in state.images.values() {
             let record = &entry.record;
-            blobs.extend([record.id.clone(), record.manifest.digest.clone()]);
-            blobs.extend(record.index.iter().map(|index| index.digest.clone()));
+            blobs.extend(record.blobs());
             tops.push(record.layers.last().cloned());
         }
         let mut layers = HashSet::new();

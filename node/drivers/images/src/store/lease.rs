@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::error::{Error, Result};
 use crate::store::Store;
 
 /// Blobs and layers named here are not collected until it is dropped. Pin first, then ask whether it is there.
@@ -35,6 +36,15 @@ impl Lease {
     pub fn pin(&mut self, digest: &Digest) {
         *self.store.state.lock().pins.entry(digest.clone()).or_default() += 1;
         self.pinned.push(digest.clone());
+    }
+
+    /// All that makes up an image.
+    pub fn pin_image(&mut self, id: &Digest) -> Result<()> {
+        let entry = self.store.state.lock().images.get(id).cloned();
+        let record = &entry.ok_or_else(|| Error::no_such_image(id))?.record;
+        record.blobs().into_iter().for_each(|blob| self.pin(&blob));
+        record.layers.iter().for_each(|chain| self.pin(chain));
+        Ok(())
     }
 
     pub fn done(mut self) {

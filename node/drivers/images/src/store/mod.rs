@@ -7,6 +7,7 @@ pub(crate) mod atomic;
 mod blobs;
 mod commit;
 mod gc;
+mod known;
 mod layers;
 mod lease;
 mod open;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub(crate) use blobs::{BlobWriter, Spooled};
+use known::Known;
 pub(crate) use layers::{Place, Unpacked};
 pub(crate) use lease::Lease;
 use paths::Paths;
@@ -36,6 +38,7 @@ pub(crate) struct Store {
     writing: Mutex<()>,
     trash: Trash,
     fault: Option<FaultHook>,
+    pub known: Known,
 }
 
 impl Store {

@@ -11,6 +11,7 @@ use crate::config::ConfigFile;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::CONFIG_MAX;
+use crate::store::known::Known;
 use crate::store::layers::make;
 use crate::store::paths::Paths;
 use crate::store::records::{FORMAT, ImageRecord, LayerRecord, References, check};
@@ -37,12 +38,14 @@ impl Store {
         ensure(&paths.snapshots, 0o710)?;
         ensure(&paths.nothing(), 0o755)?;
         let trash = Trash::new(paths.trash.clone());
+        let known = Known::read(images.join("known.json"));
         let store = Store {
             paths,
             state: Mutex::default(),
             writing: Mutex::default(),
             trash,
             fault,
+            known,
         };
         for name in names(&store.paths.tmp)? {
             store.trash.put(&store.paths.tmp.join(name))?;

@@ -20,10 +20,23 @@ pub(crate) struct ImageRecord {
     /// The index through which it was pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
+    /// Blobs that came with it: attestations, and layers that another image brought packed differently.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<Digest>,
     /// Chain ids, bottom first.
     pub layers: Vec<Digest>,
     /// RFC 3339.
     pub added: String,
+}
+
+impl ImageRecord {
+    /// The blobs that are its own; those of its layers the layers keep.
+    pub fn blobs(&self) -> Vec<Digest> {
+        let mut blobs = vec![self.id.clone(), self.manifest.digest.clone()];
+        blobs.extend(self.index.iter().map(|index| index.digest.clone()));
+        blobs.extend(self.beside.iter().cloned());
+        blobs
+    }
 }
 
 /// One unpacked layer. It gets its name after all of it is on disk, so that one with a name and this is whole.
