@@ -46,8 +46,8 @@ impl Images {
         let session = Session::open(name, Access::Push, auth, &self.registries()).await;
         let session = Arc::new(session.map_err(|error| match error {
             // Here Docker does not say what it asked.
-            Error::Unauthorized(text) if text.ends_with(NO_CREDENTIALS) => {
-                Error::Unauthorized(NO_CREDENTIALS.to_owned())
+            Error::Refused(text) if text.ends_with(NO_CREDENTIALS) => {
+                Error::Refused(NO_CREDENTIALS.to_owned())
             }
             other => other,
         })?);

@@ -123,7 +123,8 @@ impl Authorizer {
             return Ok(false);
         }
         let Credentials::Password(user, password) = &self.credentials else {
-            return Err(Error::Unauthorized(format!(
+            // Not "unauthorized": that makes clients ask for credentials in the middle of a script.
+            return Err(Error::Refused(format!(
                 "Get \"{from}\": no basic auth credentials"
             )));
         };

@@ -61,6 +61,7 @@ async fn check(
             Error::Unauthorized(text) if !text.starts_with("Get ") => {
                 Error::Unauthorized(format!("Get \"{uri}\": {text}"))
             }
+            Error::Refused(text) => Error::Unauthorized(text),
             other => other,
         };
         authorizer

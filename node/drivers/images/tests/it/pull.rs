@@ -244,7 +244,7 @@ async fn tokens_and_passwords() {
     let name = format!("{address}/a");
     let error = pull(&images, &name, None).await.0.expect_err("refused");
     assert!(
-        matches!(&error, Error::Unauthorized(text) if text.ends_with("no basic auth credentials")),
+        matches!(&error, Error::Refused(text) if text.ends_with("no basic auth credentials")),
         "{error}"
     );
     pull(&images, &name, login("me", "pw")).await.0.expect("password");
