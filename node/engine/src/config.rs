@@ -1,6 +1,6 @@
 //! How an engine is set up. The daemon fills it from its flags and its configuration file.
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -120,7 +120,7 @@ pub struct Bridge {
     /// Whether the host may be told to forward.
     pub forward: bool,
     /// Where subnets come from when nobody names one: (base, prefix length of each). Empty is Docker's.
-    pub pools: Vec<(Ipv4Net, u8)>,
+    pub pools: Vec<(IpNet, u8)>,
 }
 
 /// What containers get when they do not ask.

@@ -1,5 +1,7 @@
 //! `shoal network …`.
 
+mod ports;
+
 use crate::app::Leaf;
 use crate::commands::container_shared::{inspect, prune};
 use crate::commands::options::{Opt, Takes::*, args, lay, opt};
@@ -7,7 +9,7 @@ use crate::commands::parse::*;
 use crate::format::{Column, Listing, short_id};
 use clap::Arg;
 use http::Method;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Value as Json, json};
 use shoal_api_client::{Body, query};
 
 pub fn leaves() -> Vec<Leaf> {
@@ -101,28 +103,29 @@ pub fn leaves() -> Vec<Leaf> {
             },
             run: |s, m| {
                 Box::pin(async move {
-                    let (gateways, ranges) = (list(m, "gateway"), list(m, "ip-range"));
-                    let config: Vec<Json> = list(m, "subnet")
+                    let mut config: Vec<Json> = list(m, "subnet")
                         .iter()
-                        .enumerate()
-                        .map(|(i, subnet)| {
-                            let mut c = Map::new();
-                            c.insert("Subnet".into(), json!(subnet));
-                            if let Some(g) = gateways.get(i) {
-                                c.insert("Gateway".into(), json!(g));
-                            }
-                            if let Some(r) = ranges.get(i) {
-                                c.insert("IPRange".into(), json!(r));
-                            }
-                            Json::Object(c)
-                        })
+                        .map(|subnet| json!({"Subnet": subnet}))
                         .collect();
-                    let mut config = config;
+                    // Each goes to a subnet of its family; whether it lies in it is the daemon's to say.
+                    let v6 = |text: &str| text.contains(':');
+                    for (key, values) in [("Gateway", list(m, "gateway")), ("IPRange", list(m, "ip-range"))] {
+                        for value in values {
+                            let fits = |c: &&mut Json| {
+                                c[key].is_null() && c["Subnet"].as_str().is_some_and(|s| v6(s) == v6(&value))
+                            };
+                            match config.iter_mut().find(fits) {
+                                Some(subnet) => subnet[key] = json!(value),
+                                None => anyhow::bail!("no matching subnet for {value}"),
+                            }
+                        }
+                    }
                     for (name, address) in pairs(&list(m, "aux-address")) {
-                        // The daemon checks which subnet an address is in; with several, the first one is asked.
-                        match config.first_mut() {
-                            Some(first) => first["AuxiliaryAddresses"][name] = address,
-                            None => anyhow::bail!("an auxiliary address needs a subnet: {name}"),
+                        let is_v6 = address.as_str().is_some_and(v6);
+                        let fits = |c: &&mut Json| c["Subnet"].as_str().is_some_and(|s| v6(s) == is_v6);
+                        match config.iter_mut().find(fits) {
+                            Some(subnet) => subnet["AuxiliaryAddresses"][name] = address,
+                            None => anyhow::bail!("no matching subnet for aux-address {address}"),
                         }
                     }
                     let mut body = json!({
@@ -171,6 +174,7 @@ pub fn leaves() -> Vec<Leaf> {
         },
         connect(),
         disconnect(),
+        ports::leaf(),
         Leaf {
             path: &["network", "prune"],
             also: &[],

@@ -1,6 +1,6 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
 //! `caps`, `seccomp`, `users`, `subids`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
-//! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `resolvconf`), what a cluster's task
+//! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `bridgeopts`, `dns`, `resolvconf`), what a cluster's task
 //! needs next (`taskstep`).
 //!
 //! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
@@ -8,10 +8,12 @@
 //! the words of `api/types` and `raft/objects` and nothing else of ours.
 
 pub mod binds;
+pub mod bridgeopts;
 pub mod caps;
 pub mod cdi;
 pub mod cpuset;
 pub mod devices;
+pub mod dns;
 pub mod env;
 pub mod health;
 pub mod ipam;

@@ -256,7 +256,7 @@ impl Config {
     }
 
     /// (base, prefix length of each network).
-    pub fn address_pools(&self) -> Result<Vec<(ipnet::Ipv4Net, u8)>, String> {
+    pub fn address_pools(&self) -> Result<Vec<(ipnet::IpNet, u8)>, String> {
         pools::pools(&self.default_address_pools)
     }
 

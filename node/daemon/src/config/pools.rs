@@ -1,10 +1,10 @@
 //! `default-address-pools`: objects in the file, `base=…,size=…` as a flag.
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde_json::Value;
 
-/// (base, length of each network's prefix). IPv6 pools have no meaning here and are left out.
-pub fn pools(values: &[Value]) -> Result<Vec<(Ipv4Net, u8)>, String> {
+/// (base, length of each network's prefix).
+pub fn pools(values: &[Value]) -> Result<Vec<(IpNet, u8)>, String> {
     let mut out = Vec::new();
     for value in values {
         let bad = || format!("invalid default address pool: {value}");
@@ -26,12 +26,9 @@ pub fn pools(values: &[Value]) -> Result<Vec<(Ipv4Net, u8)>, String> {
             }
             _ => return Err(bad()),
         };
-        if base.contains(':') {
-            continue;
-        }
-        let base: Ipv4Net = base.parse().map_err(|_| bad())?;
+        let base: IpNet = base.parse().map_err(|_| bad())?;
         let size = u8::try_from(size).map_err(|_| bad())?;
-        if !(base.prefix_len()..=30).contains(&size) {
+        if !(base.prefix_len()..=base.max_prefix_len() - 2).contains(&size) {
             return Err(format!(
                 "invalid default address pool: size {size} does not fit into {base}"
             ));
@@ -62,6 +59,9 @@ mod tests {
         ] {
             read(bad).unwrap_err();
         }
-        assert_eq!(pools(&[json!({"base": "fd00::/64", "size": 80})]).unwrap(), []);
+        assert_eq!(
+            read(json!({"base": "fd00::/64", "size": 80})).unwrap(),
+            "fd00::/64/80"
+        );
     }
 }

@@ -2,7 +2,7 @@
 //! sending datagrams from one port would be sent to a container that is long gone.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use shoal_node_core_host::netplan::Protocol;
 
@@ -11,7 +11,7 @@ use crate::netlink::{Attributes, Family, Message, Request, Socket};
 
 const GET: u16 = 1 << 8 | 1;
 const DELETE: u16 = 1 << 8 | 2;
-const HEAD: [u8; 4] = [libc::AF_INET as u8, 0, 0, 0];
+const HEAD_BYTES: usize = 4;
 const TUPLE_ORIGINAL: u16 = 1;
 const TUPLE_REPLY: u16 = 2;
 const ID: u16 = 12;
@@ -19,18 +19,35 @@ const ZONE: u16 = 18;
 const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
 const IP_SOURCE: u16 = 1;
+const IP6_SOURCE: u16 = 3;
 const PROTOCOL_NUMBER: u16 = 1;
 /// So that one write stays small.
 const DELETES_PER_REQUEST: usize = 256;
 
 /// Forgets the connections of this protocol that containers with these addresses answered. Answers how many there were.
-pub fn forget(protocol: Protocol, containers: &BTreeSet<Ipv4Addr>) -> Result<usize> {
+pub fn forget(protocol: Protocol, containers: &BTreeSet<IpAddr>) -> Result<usize> {
     if containers.is_empty() {
         return Ok(0);
     }
     let mut socket = Socket::open(Family::Netfilter)?;
+    let mut count = 0;
+    for (family, v6) in [(libc::AF_INET, false), (libc::AF_INET6, true)] {
+        if containers.iter().any(|address| address.is_ipv6() == v6) {
+            count += forget_of(&mut socket, family as u8, protocol, containers)?;
+        }
+    }
+    Ok(count)
+}
+
+fn forget_of(
+    socket: &mut Socket,
+    family: u8,
+    protocol: Protocol,
+    containers: &BTreeSet<IpAddr>,
+) -> Result<usize> {
+    let head = [family, 0, 0, 0];
     let build = |request: &mut Request| {
-        request.begin(GET, 0, &HEAD);
+        request.begin(GET, 0, &head);
     };
     let entries = socket.dump(build, "list tracked connections")?;
     let chosen: Vec<&Message> = entries
@@ -40,8 +57,8 @@ pub fn forget(protocol: Protocol, containers: &BTreeSet<Ipv4Addr>) -> Result<usi
     for part in chosen.chunks(DELETES_PER_REQUEST) {
         let mut request = Request::new();
         for entry in part {
-            let attributes = entry.attributes(HEAD.len());
-            request.begin(DELETE, 0, &HEAD);
+            let attributes = entry.attributes(HEAD_BYTES);
+            request.begin(DELETE, 0, &head);
             for kind in [TUPLE_ORIGINAL, ID, ZONE] {
                 if let Some(value) = attributes.get(kind) {
                     let nested = if kind == TUPLE_ORIGINAL { 0x8000 } else { 0 };
@@ -58,16 +75,19 @@ pub fn forget(protocol: Protocol, containers: &BTreeSet<Ipv4Addr>) -> Result<usi
     Ok(chosen.len())
 }
 
-fn answered_by(entry: &Message, protocol: Protocol, containers: &BTreeSet<Ipv4Addr>) -> bool {
-    let Some(reply) = entry.attributes(HEAD.len()).nested(TUPLE_REPLY) else {
+fn answered_by(entry: &Message, protocol: Protocol, containers: &BTreeSet<IpAddr>) -> bool {
+    let Some(reply) = entry.attributes(HEAD_BYTES).nested(TUPLE_REPLY) else {
         return false;
     };
     let number = reply
         .nested(TUPLE_PROTOCOL)
         .and_then(|p: Attributes<'_>| p.get(PROTOCOL_NUMBER)?.first().copied());
-    let source = reply
-        .nested(TUPLE_IP)
-        .and_then(|ip| <[u8; 4]>::try_from(ip.get(IP_SOURCE)?).ok());
-    number == Some(protocol.number())
-        && source.is_some_and(|octets| containers.contains(&Ipv4Addr::from(octets)))
+    let source = reply.nested(TUPLE_IP).and_then(|ip| {
+        let v4 = ip
+            .get(IP_SOURCE)
+            .and_then(|octets| Some(IpAddr::from(<[u8; 4]>::try_from(octets).ok()?)));
+        let v6 = || Some(IpAddr::from(<[u8; 16]>::try_from(ip.get(IP6_SOURCE)?).ok()?));
+        v4.or_else(v6)
+    });
+    number == Some(protocol.number()) && source.is_some_and(|address| containers.contains(&address))
 }

@@ -1,5 +1,5 @@
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 
 use shoal_node_core_host::netplan::Protocol;
 
@@ -25,17 +25,17 @@ pub enum Error {
     Invalid(String),
     /// Another container of this daemon has the port.
     #[error("Bind for {0} failed: port is already allocated")]
-    PortTaken(SocketAddrV4),
+    PortTaken(SocketAddr),
     /// Some process of the host (or another daemon) has the port.
     #[error("failed to bind host port for {address}{}/{protocol}: {source}", container.map(|c| format!(":{c}")).unwrap_or_default())]
     PortBusy {
-        address: SocketAddrV4,
-        container: Option<SocketAddrV4>,
+        address: SocketAddr,
+        container: Option<SocketAddr>,
         protocol: Protocol,
         source: BindError,
     },
-    #[error("Bind for {0} failed: all ports are allocated")]
-    PortsExhausted(Ipv4Addr),
+    #[error("all ports are allocated")]
+    PortsExhausted,
 }
 
 /// Why a host port could not be bound, in the words that Docker's clients know.

@@ -1,4 +1,5 @@
-//! The network of this host's containers: namespaces, bridges, cables, packet rules and reserved ports.
+//! The network of this host's containers: namespaces, bridges, cables, packet rules, reserved ports, and the resolver that
+//! each container finds at 127.0.0.11.
 //!
 //! ```text
 //!   host ── eth0                      nft table `shoal-<sid>`: masquerade, published ports, isolation
@@ -21,11 +22,13 @@ mod netns;
 mod nft;
 pub mod overlay;
 mod ports;
+mod resolver;
 mod spares;
 
 pub use error::{Error, Result};
-pub use links::{Cable, Counters, LinkWatch, Links, Place, Shown};
+pub use links::{Cable, Counters, Inside, LinkWatch, Links, Place, Shown, Sub, SubKind, WayOut};
 pub use netns::Netns;
-pub use nft::{Nft, Watch, table_name};
+pub use nft::{Nft, USER_TABLE, Watch, ensure_user_chains, table_name};
 pub use ports::{HostPort, PortGuard, Ports};
+pub use resolver::{Names, Resolver, Resolvers};
 pub use spares::Spares;

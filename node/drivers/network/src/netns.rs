@@ -63,6 +63,14 @@ impl Netns {
         })
     }
 
+    /// Does something short inside the namespace, on the calling thread.
+    pub(crate) fn visit<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        away(|| {
+            enter(self.fd.as_fd())?;
+            work()
+        })
+    }
+
     pub(crate) fn socket(&self) -> &Mutex<Socket> {
         &self.socket
     }

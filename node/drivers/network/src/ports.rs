@@ -2,7 +2,7 @@
 //! takes it and none that has it is cut off.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ const DYNAMIC_DEFAULT: (u16, u16) = (32_768, 60_999);
 const DYNAMIC_FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// Which host port is wanted: `first..=last` takes the first that is free, 0 to 0 any.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
-    /// `0.0.0.0` is every address.
-    pub ip: Ipv4Addr,
+    /// `0.0.0.0` and `::` are every address of their family.
+    pub ips: Vec<IpAddr>,
     pub first: u16,
     pub last: u16,
     pub protocol: Protocol,
@@ -36,7 +36,7 @@ pub struct Ports {
 #[derive(Debug, Default)]
 struct Held {
     /// Addresses on which a port is held.
-    ports: HashMap<(Protocol, u16), Vec<Ipv4Addr>>,
+    ports: HashMap<(Protocol, u16), Vec<IpAddr>>,
     /// Where the last dynamic port was found: the next search begins behind it.
     last_dynamic: u16,
 }
@@ -46,7 +46,7 @@ struct Held {
 pub struct PortGuard {
     held: Arc<Mutex<Held>>,
     protocol: Protocol,
-    address: SocketAddrV4,
+    address: SocketAddr,
     _socket: OwnedFd,
 }
 
@@ -55,39 +55,16 @@ impl Ports {
         Ports::default()
     }
 
-    /// Reserves a port. A port that another container of this daemon holds is refused in other words than one that a
-    /// program of the host uses.
-    pub fn reserve(&self, wanted: HostPort) -> Result<PortGuard> {
-        self.reserve_first(wanted)
-    }
-
-    /// As [`Ports::reserve`]; a refusal says for which port of which container, in Docker's form.
-    pub fn reserve_for(&self, wanted: HostPort, target: SocketAddrV4) -> Result<PortGuard> {
-        self.reserve_first(wanted).map_err(|error| match error {
-            Error::PortBusy {
-                address,
-                protocol,
-                source,
-                ..
-            } => Error::PortBusy {
-                address,
-                container: Some(target),
-                protocol,
-                source,
-            },
-            other => other,
-        })
-    }
-
-    fn reserve_first(&self, wanted: HostPort) -> Result<PortGuard> {
-        let HostPort { ip, protocol, .. } = wanted;
+    /// Reserves one port on all these addresses, which are as many as the families that it is published for. A port that
+    /// another container of this daemon holds is refused in other words than one that a program of the host uses.
+    pub fn reserve(&self, wanted: &HostPort) -> Result<Vec<PortGuard>> {
         if wanted.first == 0 {
-            return self.reserve_dynamic(ip, protocol);
+            return self.reserve_dynamic(wanted);
         }
         let mut refusal = None;
         for port in wanted.first..=wanted.last.max(wanted.first) {
-            match self.reserve_one(ip, port, protocol) {
-                Ok(guard) => return Ok(guard),
+            match self.reserve_all(wanted, port) {
+                Ok(guards) => return Ok(guards),
                 // The first refusal of a single port says it best; a range says that it is full.
                 Err(e @ (Error::PortTaken(_) | Error::PortBusy { .. })) => refusal = refusal.or(Some(e)),
                 Err(e) => return Err(e),
@@ -95,11 +72,32 @@ impl Ports {
         }
         match refusal {
             Some(e) if wanted.first >= wanted.last => Err(e),
-            _ => Err(Error::PortsExhausted(ip)),
+            _ => Err(Error::PortsExhausted),
         }
     }
 
-    fn reserve_dynamic(&self, ip: Ipv4Addr, protocol: Protocol) -> Result<PortGuard> {
+    /// As [`Ports::reserve`]; a refusal says for which port of which container, in Docker's form.
+    pub fn reserve_for(&self, wanted: &HostPort, targets: &[SocketAddr]) -> Result<Vec<PortGuard>> {
+        self.reserve(wanted).map_err(|error| match error {
+            Error::PortBusy {
+                address,
+                protocol,
+                source,
+                ..
+            } => Error::PortBusy {
+                address,
+                container: targets
+                    .iter()
+                    .copied()
+                    .find(|target| target.is_ipv4() == address.is_ipv4()),
+                protocol,
+                source,
+            },
+            other => other,
+        })
+    }
+
+    fn reserve_dynamic(&self, wanted: &HostPort) -> Result<Vec<PortGuard>> {
         let (first, last) = dynamic_range();
         let count = u32::from(last - first) + 1;
         let begin = {
@@ -112,10 +110,10 @@ impl Ports {
         };
         for step in 0..count {
             let port = first + ((u32::from(begin - first) + step) % count) as u16;
-            match self.reserve_one(ip, port, protocol) {
-                Ok(guard) => {
+            match self.reserve_all(wanted, port) {
+                Ok(guards) => {
                     self.held.lock().last_dynamic = port;
-                    return Ok(guard);
+                    return Ok(guards);
                 }
                 Err(
                     Error::PortTaken(_)
@@ -127,15 +125,24 @@ impl Ports {
                 Err(e) => return Err(e),
             }
         }
-        Err(Error::PortsExhausted(ip))
+        Err(Error::PortsExhausted)
     }
 
-    fn reserve_one(&self, ip: Ipv4Addr, port: u16, protocol: Protocol) -> Result<PortGuard> {
-        let address = SocketAddrV4::new(ip, port);
+    fn reserve_all(&self, wanted: &HostPort, port: u16) -> Result<Vec<PortGuard>> {
+        wanted
+            .ips
+            .iter()
+            .map(|ip| self.reserve_one(*ip, port, wanted.protocol))
+            .collect()
+    }
+
+    fn reserve_one(&self, ip: IpAddr, port: u16, protocol: Protocol) -> Result<PortGuard> {
+        let address = SocketAddr::new(ip, port);
         let mut held = self.held.lock();
         let holders = held.ports.entry((protocol, port)).or_default();
         if holders
             .iter()
+            .filter(|other| other.is_ipv6() == ip.is_ipv6())
             .any(|other| *other == ip || other.is_unspecified() || ip.is_unspecified())
         {
             return Err(Error::PortTaken(address));
@@ -172,7 +179,7 @@ impl Ports {
 }
 
 impl PortGuard {
-    pub fn address(&self) -> SocketAddrV4 {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -190,7 +197,7 @@ impl Drop for PortGuard {
         let mut held = self.held.lock();
         let key = (self.protocol, self.address.port());
         if let Some(holders) = held.ports.get_mut(&key) {
-            holders.retain(|ip| ip != self.address.ip());
+            holders.retain(|ip| *ip != self.address.ip());
             if holders.is_empty() {
                 held.ports.remove(&key);
             }
@@ -200,14 +207,19 @@ impl Drop for PortGuard {
 
 /// Binds as a server would, so that any other server is refused and the other way round. Nothing ever arrives here: our
 /// rules send it on to the container.
-fn hold(address: SocketAddrV4, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
+fn hold(address: SocketAddr, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, rustix::net::ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, rustix::net::ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, rustix::net::ipproto::SCTP),
     };
-    let socket = match rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, Some(number))
-    {
+    let family = if address.is_ipv6() {
+        AddressFamily::INET6
+    } else {
+        AddressFamily::INET
+    };
+    let open = || rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(number));
+    let socket = match open() {
         // A kernel without SCTP has no other user of its ports either.
         Err(Errno::PROTONOSUPPORT) if protocol == Protocol::Sctp => {
             return rustix::net::socket_with(
@@ -219,6 +231,14 @@ fn hold(address: SocketAddrV4, protocol: Protocol) -> rustix::io::Result<OwnedFd
         }
         other => other?,
     };
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+        // No rule leads from ::1 into a container. A socket that does not listen refuses whoever comes that way, and
+        // keeps the port as long as it shares it with nobody.
+        if bind(&socket, &address).is_ok() {
+            return Ok(socket);
+        }
+    }
     if kind == SocketType::STREAM {
         // Connections of an earlier server that still linger do not count; a server that listens does.
         sockopt::set_socket_reuseaddr(&socket, true)?;

@@ -100,8 +100,17 @@ async fn create(
             "conflicting options: cannot attach both {mode} and other networks"
         )));
     }
-    for network in networks.keys() {
-        validate::known_network(kit, network)?;
+    let networks = validate::endpoints(kit, networks)?;
+    for link in host_config.links.iter() {
+        kit.registry
+            .get(crate::networks::split_link(link).0)
+            .map_err(|e| {
+                invalid(format!(
+                    "could not get container for {}: {}",
+                    crate::networks::split_link(link).0,
+                    e.message
+                ))
+            })?;
     }
     let stop_signal = crate::units::signal(&config.stop_signal).unwrap_or(15);
     let resolved = mounts::resolve(kit, id, &config, &host_config).await?;
@@ -114,10 +123,7 @@ async fn create(
         image_id: image.id.clone(),
         config,
         host: host_config,
-        networks: networks
-            .into_iter()
-            .map(|(name, asked)| (name, asked.unwrap_or_default()))
-            .collect(),
+        networks,
         mounts: resolved.mounts.clone(),
         stop_signal,
     };

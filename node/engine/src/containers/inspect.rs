@@ -5,7 +5,7 @@ use super::{Containers, Record, View};
 use crate::clock;
 use crate::error::Result;
 use crate::launch::{HOSTNAME, HOSTS, RESOLV_CONF};
-use crate::networks::{Endpoint, port_map};
+use crate::networks::{Endpoint, endpoint_names, port_map};
 use shoal_api_types::container::{ContainerInspect, DriverData, Health, NetworkSettings, State};
 use shoal_api_types::network::EndpointSettings;
 use shoal_api_types::{Dict, Slice};
@@ -73,7 +73,7 @@ fn describe(kit: &Kit, view: &View, dir: &Path) -> ContainerInspect {
         graph_driver: Some(graph_driver(kit, record)),
         mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),
         config: record.config.clone(),
-        network_settings: network_settings(view),
+        network_settings: network_settings(kit, view),
         ..ContainerInspect::default()
     }
 }
@@ -128,8 +128,9 @@ pub fn state(view: &View) -> State {
 }
 
 /// Every network of the container: as it is on the ones it holds, as asked for otherwise.
-pub fn networks(view: &View) -> Dict<EndpointSettings> {
+pub fn networks(kit: &Kit, view: &View) -> Dict<EndpointSettings> {
     let mut out: Dict<EndpointSettings> = Dict::new();
+    let started = view.state.started_at.0 > 0;
     for (name, asked) in &view.record.networks {
         let held: Option<&Endpoint> = view
             .endpoints
@@ -137,21 +138,33 @@ pub fn networks(view: &View) -> Dict<EndpointSettings> {
             .find(|e| e.network == *name || e.network_id == *name);
         let settings = match held {
             Some(endpoint) => endpoint.settings(Some(asked)),
-            None => asked.clone(),
+            None => {
+                let mut settings = asked.clone();
+                if let Ok(network) = kit.networks.find(name) {
+                    if started {
+                        settings.network_id.clone_from(&network.id);
+                    }
+                    if !network.is_predefined() {
+                        settings.dns_names = endpoint_names(&view.record, asked);
+                    }
+                }
+                settings.mac_address = String::new();
+                settings
+            }
         };
         out.insert(held.map_or(name.clone(), |e| e.network.clone()), settings);
     }
     out
 }
 
-fn network_settings(view: &View) -> NetworkSettings {
+fn network_settings(kit: &Kit, view: &View) -> NetworkSettings {
     let record = &view.record;
     let live = view.phase().is_live();
     let exposed = record.config.exposed_ports.keys().cloned();
     let exposed: Vec<String> = if live { exposed.collect() } else { Vec::new() };
     let mut out = NetworkSettings {
         ports: port_map(&view.endpoints, exposed.into_iter()),
-        networks: networks(view),
+        networks: networks(kit, view),
         ..NetworkSettings::default()
     };
     if live {
@@ -165,6 +178,9 @@ fn network_settings(view: &View) -> NetworkSettings {
         out.ip_address = settings.ip_address;
         out.ip_prefix_len = settings.ip_prefix_len;
         out.mac_address = settings.mac_address;
+        out.ipv6_gateway = settings.ipv6_gateway;
+        out.global_ipv6_address = settings.global_ipv6_address;
+        out.global_ipv6_prefix_len = settings.global_ipv6_prefix_len;
     }
     out
 }

@@ -1,7 +1,7 @@
 //! `docker ps`.
 
 use super::inspect::networks;
-use super::{Containers, View};
+use super::{Containers, Kit, View};
 use crate::clock;
 use crate::error::{Result, invalid};
 use shoal_api_backend::ListContainers;
@@ -56,7 +56,7 @@ impl Containers {
         let mut names: HashMap<String, bool> = HashMap::new();
         let mut out = Vec::with_capacity(views.len());
         for view in &views {
-            let mut one = summary(view, now);
+            let mut one = summary(&self.kit, view, now);
             // The name it was made from, unless that name means another image by now.
             let current = match names.get(&view.record.config.image) {
                 Some(current) => *current,
@@ -83,7 +83,7 @@ impl Containers {
     }
 }
 
-pub fn summary(view: &View, now: Time) -> ContainerSummary {
+pub fn summary(kit: &Kit, view: &View, now: Time) -> ContainerSummary {
     let record = &view.record;
     let health = view.health.as_ref().map(|h| h.health);
     let words = std::iter::once(record.path.as_str()).chain(record.args.iter().map(String::as_str));
@@ -108,7 +108,7 @@ pub fn summary(view: &View, now: Time) -> ContainerSummary {
             failing_streak: health.map_or(0, |h| i64::try_from(h.failing_streak).unwrap_or(i64::MAX)),
         }),
         network_settings: SummaryNetworkSettings {
-            networks: networks(view),
+            networks: networks(kit, view),
         },
         mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),
         ..ContainerSummary::default()
@@ -130,8 +130,8 @@ fn ports_of(view: &View) -> Vec<Port> {
         .iter()
         .flat_map(|e| &e.published)
         .map(|p| Port {
-            ip: if p.host_ip.is_empty() {
-                "0.0.0.0".into()
+            ip: if p.host_port == 0 {
+                String::new()
             } else {
                 p.host_ip.clone()
             },

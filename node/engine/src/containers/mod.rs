@@ -34,6 +34,7 @@ mod update;
 mod validate;
 mod wait;
 
+pub use actor::Input;
 pub use attach::Waiting;
 pub use detach::{Detachable, Keys};
 pub use fold::fold;

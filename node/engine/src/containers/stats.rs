@@ -143,7 +143,7 @@ fn sample(kit: &Arc<Kit>, handle: &Handle) -> Stats {
         ..if v1 { none_counted() } else { BlkioStats::default() }
     };
     for endpoint in view.endpoints.iter() {
-        if let Ok(c) = kit.networks.counters(endpoint) {
+        if let Ok(c) = kit.networks.counters(&view.record.id, endpoint) {
             let stats = NetworkStats {
                 rx_bytes: c.rx_bytes,
                 rx_packets: c.rx_packets,

@@ -4,9 +4,11 @@ use super::kit::Kit;
 use super::limits;
 use crate::error::{Result, invalid, system};
 use shoal_api_types::container::{Config, HostConfig, Ulimit};
+use shoal_api_types::network::EndpointSettings;
 use shoal_api_types::{Dict, Slice};
 use shoal_node_core_host::lifecycle::Policy;
 use shoal_node_core_host::{binds, caps, devices, ports};
+use std::collections::BTreeMap;
 
 /// Checks both halves; answers warnings for the user.
 pub fn check(kit: &Kit, config: &Config, host: &mut HostConfig) -> Result<Vec<String>> {
@@ -250,11 +252,6 @@ fn modes(kit: &Kit, config: &Config, host: &HostConfig) -> Result<()> {
             ));
         }
     }
-    if !host.links.is_empty() {
-        return Err(invalid(
-            "legacy links are not supported, use a user-defined network",
-        ));
-    }
     Ok(())
 }
 
@@ -437,6 +434,28 @@ pub fn known_network(kit: &Kit, mode: &str) -> Result<()> {
         name if kit.networks.exists(name) => Ok(()),
         name => Err(crate::error::not_found(format!("network {name} not found"))),
     }
+}
+
+/// What is asked for of each network, under the network's own name.
+pub fn endpoints(
+    kit: &Kit,
+    asked: BTreeMap<String, Option<EndpointSettings>>,
+) -> Result<BTreeMap<String, EndpointSettings>> {
+    let mut out = BTreeMap::new();
+    for (name, asked) in asked {
+        let asked = crate::networks::endpoint_wishes(asked.unwrap_or_default());
+        known_network(kit, &name)?;
+        let Ok(network) = kit.networks.find(&name) else {
+            out.insert(name, asked);
+            continue;
+        };
+        crate::networks::check_endpoint(&asked, &network).map_err(|e| {
+            let text = format!("invalid config for network {name}: {}", e.message);
+            crate::error::Error::new(e.class, text)
+        })?;
+        out.insert(network.name, asked);
+    }
+    Ok(out)
 }
 
 /// A container that was named by another's mode must exist. Not "not found": clients would take that for the image.

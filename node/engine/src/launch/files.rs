@@ -4,8 +4,9 @@ use super::joins::Network;
 use crate::containers::{Kit, Record};
 use crate::error::{Result, io};
 use crate::files;
-use crate::networks::Endpoint;
-use shoal_node_core_host::resolvconf;
+use crate::networks::{Endpoint, name_wishes, split_link};
+use shoal_node_core_host::resolvconf::{self, Place};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 pub const HOSTS: &str = "hosts";
@@ -44,7 +45,7 @@ pub fn write(
     };
     put(HOSTNAME, format!("{}\n", record.config.hostname))?;
     put(HOSTS, hosts(kit, record, from, endpoints))?;
-    put(RESOLV_CONF, resolv_conf(record, from))?;
+    put(RESOLV_CONF, resolv_conf(record, place(from, endpoints)))?;
     Ok(targets(
         dir.join(HOSTS),
         dir.join(HOSTNAME),
@@ -76,33 +77,103 @@ fn hosts(kit: &Kit, record: &Record, network: &Network, endpoints: &[Endpoint]) 
         };
         text.push_str(&format!("{address}\t{name}\n"));
     }
-    let names = match record.config.domainname.as_str() {
-        "" => record.config.hostname.clone(),
-        domain => format!("{0}.{domain} {0}", record.config.hostname),
-    };
+    // Those whom it is linked to on the default bridge; elsewhere the resolver knows them.
+    if endpoints.iter().all(|e| !e.has_names()) {
+        text.push_str(&linked(kit, record));
+    }
     for endpoint in endpoints {
-        text.push_str(&format!("{}\t{names}\n", endpoint.address));
+        for address in endpoint.addresses() {
+            text.push_str(&own_line(record, address));
+        }
     }
     text
 }
 
-fn resolv_conf(record: &Record, network: &Network) -> String {
-    let wishes = resolvconf::Wishes {
-        servers: record.host.dns.to_vec(),
-        search: record.host.dns_search.to_vec(),
-        options: record.host.dns_options.to_vec(),
+fn linked(kit: &Kit, record: &Record) -> String {
+    let mut text = String::new();
+    for link in record.host.links.iter() {
+        let (name, alias) = split_link(link);
+        let Ok(other) = kit.registry.get(name) else {
+            continue;
+        };
+        let view = other.view();
+        for endpoint in view.endpoints.iter().filter(|e| e.network == "bridge") {
+            for address in endpoint.addresses() {
+                let (host, name) = (&view.record.config.hostname, &view.record.name);
+                let mut names = vec![alias];
+                names.extend([host.as_str(), name.as_str()].iter().filter(|n| **n != alias));
+                text.push_str(&format!("{address}\t{}\n", names.join(" ")));
+            }
+        }
+    }
+    text
+}
+
+fn own_line(record: &Record, address: IpAddr) -> String {
+    let names = match record.config.domainname.as_str() {
+        "" => record.config.hostname.clone(),
+        domain => format!("{0}.{domain} {0}", record.config.hostname),
     };
-    let own = *network != Network::Host;
+    format!("{address}\t{names}\n")
+}
+
+fn place(network: &Network, endpoints: &[Endpoint]) -> Place {
+    match network {
+        Network::Host => Place::Host,
+        _ if endpoints.iter().any(Endpoint::has_names) => Place::Resolver,
+        _ => Place::Own,
+    }
+}
+
+/// Brings the files of a running container up to date with its networks. They are changed where they lie, for the container
+/// has them mounted; what somebody changed by hand stays as it is.
+pub fn networks_changed(record: &Record, dir: &Path, before: &[Endpoint], after: &[Endpoint]) -> Result<()> {
+    let path = dir.join(HOSTS);
+    fn fail(path: &Path) -> impl FnOnce(std::io::Error) -> crate::error::Error + use<> {
+        io("write", path.display().to_string())
+    }
+    let old = std::fs::read_to_string(&path).map_err(fail(&path))?;
+    let addresses = |all: &[Endpoint]| all.iter().flat_map(Endpoint::addresses).collect::<Vec<_>>();
+    let (were, are) = (addresses(before), addresses(after));
+    let mut text: String = old
+        .lines()
+        .filter(|line| {
+            let first = line.split_whitespace().next().and_then(|word| word.parse().ok());
+            !first.is_some_and(|address: IpAddr| were.contains(&address) && !are.contains(&address))
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    for address in are.into_iter().filter(|address| !were.contains(address)) {
+        text.push_str(&own_line(record, address));
+    }
+    if text != old {
+        files::overwrite(&path, text.as_bytes(), 0o644).map_err(fail(&path))?;
+    }
+    let path = dir.join(RESOLV_CONF);
+    let place = |endpoints: &[Endpoint]| place(&Network::Bridged, endpoints);
+    // Docker leaves the resolver in place when the last network that had one goes.
+    if place(before) == Place::Own && place(after) == Place::Resolver {
+        let old = std::fs::read_to_string(&path).map_err(fail(&path))?;
+        if old == resolv_conf(record, Place::Own) {
+            let text = resolv_conf(record, Place::Resolver);
+            files::overwrite(&path, text.as_bytes(), 0o644).map_err(fail(&path))?;
+        }
+    }
+    Ok(())
+}
+
+fn resolv_conf(record: &Record, place: Place) -> String {
+    let wishes = name_wishes(record);
     let mut host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let stub_only = host
         .lines()
         .filter_map(|l| l.trim().strip_prefix("nameserver"))
         .all(|s| s.trim() == "127.0.0.53");
-    if own
+    if place == Place::Own
         && stub_only
         && let Ok(real) = std::fs::read_to_string(RESOLVED)
     {
         host = real;
     }
-    resolvconf::content(&host, &wishes, own)
+    resolvconf::content(&host, &wishes, place)
 }

@@ -15,7 +15,7 @@ mod prepare;
 mod requests;
 mod seccomp;
 
-pub use files::{HOSTNAME, HOSTS, RESOLV_CONF};
+pub use files::{HOSTNAME, HOSTS, RESOLV_CONF, networks_changed};
 pub use identity::{Source, owner};
 pub use mounts::mounts;
 pub use prepare::{ExecWish, exec_process, with_mount_points};
@@ -74,9 +74,11 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     crate::files::remove_file(&dir.join(EXIT))
         .map_err(crate::error::io("clear the last exit of", &record.id))?;
     let network = joins::network(kit, record)?;
-    if network == joins::Network::Bridged {
-        let endpoints = kit.networks.allocate(record)?;
-        run.endpoints = endpoints;
+    let of_another = matches!(network, joins::Network::Of { .. });
+    if !of_another && !record.config.network_disabled {
+        let networks = kit.networks.clone();
+        let record = record.clone();
+        run.endpoints = blocking(move || networks.allocate(&record)).await?;
     }
     // From here on a daemon that finds this container again knows what it holds.
     let mut noted = run.clone();
@@ -110,12 +112,13 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
             .await
             .map_err(not_started)
     };
-    let plugged = plug(kit, netns, &run.endpoints);
+    let plugged = plug(kit, record, netns, &run.endpoints);
     let (process, mut plugged) = tokio::join!(process, plugged);
     drop(prepared.held);
     let (shim, running) = process?;
     if mapped {
-        plugged = plug_into(kit, &running, network == joins::Network::None, &run.endpoints).await;
+        let alone = network == joins::Network::None;
+        plugged = plug_into(kit, record, &running, alone, &run.endpoints).await;
     }
     if let Err(error) = plugged {
         abandon(&shim).await;
@@ -134,23 +137,30 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     Ok(Started { shim, running })
 }
 
-async fn plug(kit: &Arc<Kit>, netns: Option<Netns>, endpoints: &[Endpoint]) -> Result<(), Error> {
+async fn plug(
+    kit: &Arc<Kit>,
+    record: &Arc<Record>,
+    netns: Option<Netns>,
+    endpoints: &[Endpoint],
+) -> Result<(), Error> {
     let Some(netns) = netns else { return Ok(()) };
-    let (networks, endpoints) = (kit.networks.clone(), endpoints.to_vec());
-    blocking(move || networks.plug(&netns, &endpoints)).await
+    let (networks, record, endpoints) = (kit.networks.clone(), record.clone(), endpoints.to_vec());
+    blocking(move || networks.plug(netns, &record, &endpoints)).await
 }
 
 /// The namespace belongs to the process's user namespace and is there since its clone.
 async fn plug_into(
     kit: &Arc<Kit>,
+    record: &Arc<Record>,
     running: &Running,
     alone: bool,
     endpoints: &[Endpoint],
 ) -> Result<(), Error> {
-    let (networks, endpoints, pid) = (kit.networks.clone(), endpoints.to_vec(), running.pid);
+    let (networks, record, endpoints) = (kit.networks.clone(), record.clone(), endpoints.to_vec());
+    let pid = running.pid;
     blocking(move || {
         let netns = networks.netns_of(pid, alone)?;
-        networks.plug(&netns, &endpoints)
+        networks.plug(netns, &record, &endpoints)
     })
     .await
 }

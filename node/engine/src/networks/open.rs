@@ -2,14 +2,17 @@
 //! brought in line. And the thread that keeps it in line.
 
 use super::record::Record;
+use super::record::Subnet;
 use super::table::{Net, NetworkTable, driver};
 use crate::clock;
 use crate::config::Bridge;
 use crate::error::{Result, invalid, io, system};
 use crate::events::Events;
 use crate::{files, ids};
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net};
+use parking_lot::RwLock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use shoal_node_core_host::dns::Zone;
 use shoal_node_core_host::ipam::{self, Pool};
 use shoal_node_core_host::netplan;
 use shoal_node_drivers_network::{LinkWatch, Links, Nft, forwarding, table_name};
@@ -29,7 +32,7 @@ pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Res
     files::make_dir(&dir, 0o700).map_err(io("create", dir.display()))?;
     let links = Links::open().map_err(driver)?;
     let nft = Nft::open(table_name(sid)).map_err(driver)?;
-    let pools = match config.pools.as_slice() {
+    let mut pools = match config.pools.as_slice() {
         [] => ipam::default_pools(),
         given => given
             .iter()
@@ -39,7 +42,10 @@ pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Res
             })
             .collect(),
     };
-    let table = NetworkTable::new(sid, links, nft, dir.clone(), events, pools)?;
+    if !pools.iter().any(|pool| ipam::is_v6(pool.base)) {
+        pools.push(ipam::local_pool(sid));
+    }
+    let table = NetworkTable::new(sid, links, nft, dir.clone(), events, pools, config.forward)?;
     for record in read(&dir)? {
         insert(&table, record)?;
     }
@@ -62,8 +68,20 @@ pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Res
     {
         tracing::warn!(%error, "forwarding could not be switched on: containers reach only this host");
     }
-    table.ensure_bridges()?;
+    // Without its default bridge a daemon does not start; one network of a user's that cannot be does not keep it from it.
+    if let Ok(bridge) = table.find("bridge") {
+        table.ensure_link(&bridge)?;
+    }
+    table.ensure_all();
+    user_chains();
     Ok(table)
+}
+
+/// There for the rules of whoever runs the host, also after a flush.
+fn user_chains() {
+    if let Err(error) = shoal_node_drivers_network::ensure_user_chains() {
+        tracing::warn!(%error, "the chains for the host's own rules could not be made");
+    }
 }
 
 fn read(dir: &Path) -> Result<Vec<Record>> {
@@ -86,18 +104,11 @@ fn read(dir: &Path) -> Result<Vec<Record>> {
 }
 
 pub(super) fn insert(table: &NetworkTable, record: Record) -> Result<()> {
-    let pool = match record.subnet {
-        Some(subnet) => {
-            Some(Pool::new(subnet, record.ip_range, record.gateway).map_err(|e| invalid(e.to_string()))?)
-        }
-        None => None,
-    };
-    table
-        .inner
-        .state
-        .lock()
-        .networks
-        .insert(record.id.clone(), Net { record, pool });
+    let pools = record.pools().map_err(|e| invalid(e.to_string()))?;
+    let zone = Arc::new(RwLock::new(Zone::new(&record.name)));
+    let net = Net { record, pools, zone };
+    let mut state = table.inner.state.lock();
+    state.networks.insert(net.record.id.clone(), net);
     Ok(())
 }
 
@@ -111,24 +122,24 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
         return Ok(());
     }
     let links = &table.inner.links;
-    let on_link =
-        || -> Option<Ipv4Net> { links.get(&config.name).ok().flatten()?.addresses.first().copied() };
+    let on_link = || -> Option<Ipv4Net> { v4(links.get(&config.name).ok().flatten()?.addresses) };
     let of_record = before
         .as_ref()
-        .filter(|r| r.bridge == config.name)
+        .filter(|r| r.link == config.name)
         .and_then(Record::plan)
-        .map(|b| b.address);
+        .and_then(|b| v4(b.addresses));
     let address = match config.address.or(of_record).or_else(on_link) {
         Some(address) => address,
         None => {
             let used = links.used_subnets(Some(&config.name)).map_err(driver)?;
             let subnet = match config.fixed_cidr {
-                Some(range) => range.trunc(),
-                None => ipam::pick_subnet(&table.inner.pools, &used).map_err(|e| system(e.to_string()))?,
+                Some(range) => range.trunc().into(),
+                None => {
+                    ipam::pick_subnet(&table.inner.pools, &used, false).map_err(|e| system(e.to_string()))?
+                }
             };
-            Pool::new(subnet, None, None)
-                .map_err(|e| system(e.to_string()))?
-                .gateway_net()
+            let pool = Pool::new(subnet, None, None).map_err(|e| system(e.to_string()))?;
+            v4(pool.gateway_net()).ok_or_else(|| system("no address for the default bridge"))?
         }
     };
     let options = [
@@ -148,17 +159,25 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
         created: before.as_ref().map_or_else(clock::now, |r| r.created),
         driver: "bridge".into(),
         options: options.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
-        subnet: Some(address.trunc()),
-        ip_range: config.fixed_cidr,
-        gateway: Some(address.addr()),
-        bridge: config.name.clone(),
-        mtu: config.mtu,
-        icc: config.icc,
-        masquerade: config.masquerade,
+        subnets: vec![Subnet {
+            net: address.trunc().into(),
+            range: config.fixed_cidr.map(IpNet::from),
+            gateway: Some(address.addr().into()),
+            aux: Default::default(),
+            given: false,
+        }],
+        link: config.name.clone(),
         ..Record::default()
     };
     table.save(&record)?;
     insert(table, record)
+}
+
+fn v4(nets: impl IntoIterator<Item = IpNet>) -> Option<Ipv4Net> {
+    nets.into_iter().find_map(|net| match net {
+        IpNet::V4(v4) => Some(v4),
+        IpNet::V6(_) => None,
+    })
 }
 
 /// After all containers were found again: rules as they should be, and no cable that nobody holds.
@@ -199,11 +218,12 @@ pub fn tend(table: &NetworkTable) -> Result<()> {
             // Both, so that what was heard of is taken off both.
             let touched = [
                 rules.touched().unwrap_or(true),
-                links.touched(&table.bridges()).unwrap_or(true),
+                links.touched(&table.watched()).unwrap_or(true),
             ];
             if heard && !touched.contains(&true) {
                 continue;
             }
+            user_chains();
             if let Err(error) = table.mend() {
                 tracing::warn!(%error, "the host's network could not be put right");
             }

@@ -6,7 +6,7 @@ use crate::error::{Result, system};
 use shoal_node_core_host::netplan::{self, Protocol};
 use shoal_node_drivers_network::conntrack;
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ fn work(table: &Weak<Inner>, left: &Receiver<Vec<Endpoint>>) {
                 if pending.is_empty() {
                     due = Instant::now() + LEFT_OVER;
                 }
-                pending.extend(endpoints.into_iter().map(|e| e.host_link));
+                pending.extend(endpoints.iter().filter_map(|e| e.host_link().map(Into::into)));
             }
             Err(RecvTimeoutError::Timeout) => {
                 let Some(inner) = table.upgrade() else { return };
@@ -54,7 +54,7 @@ fn work(table: &Weak<Inner>, left: &Receiver<Vec<Endpoint>>) {
 /// Clients that keep sending to a published port must reach the next container that publishes it.
 fn forget_datagrams(endpoints: &[Endpoint]) {
     let udp = |e: &&Endpoint| e.published.iter().any(|p| p.protocol == "udp");
-    let addresses: BTreeSet<Ipv4Addr> = endpoints.iter().filter(udp).map(|e| e.address).collect();
+    let addresses: BTreeSet<IpAddr> = endpoints.iter().filter(udp).flat_map(|e| e.addresses()).collect();
     if let Err(error) = conntrack::forget(Protocol::Udp, &addresses) {
         tracing::warn!(%error, "datagrams of a stopped container may still be sent to it");
     }

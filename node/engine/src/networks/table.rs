@@ -1,7 +1,8 @@
 //! Which networks there are and who is on them.
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Attach, Endpoint};
 use super::held::Held;
+use super::names::SharedZone;
 use super::pull;
 use super::record::Record;
 use crate::error::{Result, invalid, not_found, system};
@@ -10,9 +11,9 @@ use crate::files::{self, Durability};
 use parking_lot::Mutex;
 use shoal_node_core_host::ipam::{AddressPool, Pool};
 use shoal_node_core_host::names;
-use shoal_node_drivers_network::{Error as DriverError, Links, Nft, Ports, Spares};
+use shoal_node_drivers_network::{Error as DriverError, Links, Nft, Ports, Resolvers, Spares};
 use std::collections::{BTreeMap, HashMap};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -30,10 +31,15 @@ pub(super) struct Inner {
     pub nft: Nft,
     pub ports: Ports,
     pub spares: Spares,
+    pub resolvers: Resolvers,
     pub dir: PathBuf,
     pub events: Events,
     /// Where subnets come from when nobody names one.
     pub pools: Vec<AddressPool>,
+    /// Whether the host may be told to forward.
+    pub forward: bool,
+    /// Held while a network's subnets are chosen, until it is in the table: no two get the same.
+    pub choosing: Mutex<()>,
     pub state: Mutex<State>,
     /// Held while rules are computed and written, so that an older plan never overwrites a newer one.
     pub converging: Mutex<()>,
@@ -50,7 +56,17 @@ pub(super) struct State {
 
 pub(super) struct Net {
     pub record: Record,
-    pub pool: Option<Pool>,
+    /// One for each family.
+    pub pools: Vec<Pool>,
+    pub zone: SharedZone,
+}
+
+impl Net {
+    pub fn pool(&mut self, v6: bool) -> Option<&mut Pool> {
+        self.pools
+            .iter_mut()
+            .find(|pool| shoal_node_core_host::ipam::is_v6(pool.subnet()) == v6)
+    }
 }
 
 pub(super) fn driver(e: DriverError) -> crate::error::Error {
@@ -65,6 +81,7 @@ impl NetworkTable {
         dir: PathBuf,
         events: Events,
         pools: Vec<AddressPool>,
+        forward: bool,
     ) -> Result<Self> {
         let (pulled, to_pull) = mpsc::channel::<Vec<Endpoint>>();
         let inner = Arc::new(Inner {
@@ -76,6 +93,9 @@ impl NetworkTable {
             dir,
             events,
             pools,
+            forward,
+            choosing: Mutex::new(()),
+            resolvers: Resolvers::start(tokio::runtime::Handle::current()).map_err(driver)?,
             state: Mutex::default(),
             converging: Mutex::new(()),
             pulled,
@@ -91,7 +111,7 @@ impl NetworkTable {
             .held
             .values()
             .flat_map(|h| &h.endpoints)
-            .any(|e| e.host_link == link)
+            .any(|e| e.host_link() == Some(link))
     }
 
     pub fn exists(&self, reference: &str) -> bool {
@@ -145,19 +165,19 @@ impl NetworkTable {
     }
 
     /// The address under which containers reach the host.
-    pub fn host_gateway(&self) -> Ipv4Addr {
+    pub fn host_gateway(&self) -> IpAddr {
         let state = self.inner.state.lock();
         let bridge = state.networks.values().find(|n| n.record.name == "bridge");
         bridge
-            .and_then(|n| n.record.gateway)
-            .unwrap_or(Ipv4Addr::LOCALHOST)
+            .and_then(|n| n.pools.first()?.gateway())
+            .unwrap_or(Ipv4Addr::LOCALHOST.into())
     }
 
     pub fn emit(&self, action: &str, endpoint: &Endpoint, container: &str) {
         let attributes = [
             ("container", container),
             ("name", &endpoint.network),
-            ("type", "bridge"),
+            ("type", &endpoint.driver),
         ];
         let attributes = attributes
             .iter()
@@ -168,9 +188,22 @@ impl NetworkTable {
             .publish("network", action, &endpoint.network_id, attributes);
     }
 
-    /// Traffic of a container's interfaces.
-    pub fn counters(&self, endpoint: &Endpoint) -> Result<shoal_node_drivers_network::Counters> {
-        self.inner.links.counters(&endpoint.host_link).map_err(driver)
+    /// Traffic of one interface of a container.
+    pub fn counters(
+        &self,
+        container: &str,
+        endpoint: &Endpoint,
+    ) -> Result<shoal_node_drivers_network::Counters> {
+        match &endpoint.attach {
+            Attach::Cable { host_link, .. } => self.inner.links.counters(host_link).map_err(driver),
+            Attach::Sub { .. } => {
+                let netns = self
+                    .held_netns(container)
+                    .ok_or_else(|| system("its network is gone"))?;
+                Links::counters_inside(&netns, &endpoint.name).map_err(driver)
+            }
+            Attach::None => Err(system("no interface of its own")),
+        }
     }
 
     /// The chain of somebody else that drops what containers send, if there is one.

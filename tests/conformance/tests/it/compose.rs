@@ -310,3 +310,69 @@ services:
     let words = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(words.contains("work-1") && words.contains("working"), "{words}");
 }
+
+/// Two networks, one of them closed, aliases on each, a fixed address, a published port.
+const NETWORKED: &str = r#"
+services:
+  web:
+    image: IMAGE
+    command: ["httpd", "-f", "-p", "8080", "-h", "/www"]
+    stop_signal: SIGKILL
+    ports: ["18500:8080", "127.0.0.1::8080"]
+    networks:
+      front: {aliases: [site]}
+      back: {ipv4_address: 10.214.1.10}
+  db:
+    image: IMAGE
+    command: ["sleep", "1000"]
+    stop_signal: SIGKILL
+    networks:
+      back: {aliases: [database, store]}
+  side:
+    image: IMAGE
+    command: ["sleep", "1000"]
+    stop_signal: SIGKILL
+    networks: [front]
+    dns_search: [example.test]
+networks:
+  front: {driver_opts: {com.docker.network.bridge.enable_icc: "true"}, labels: {tier: front}}
+  back:
+    internal: true
+    ipam: {config: [{subnet: 10.214.1.0/24}]}
+"#;
+
+#[test]
+fn a_project_with_several_networks_and_published_ports() {
+    let engine = Engine::start();
+    let Some(project) = Project::new(&engine, "nets", NETWORKED) else {
+        return;
+    };
+    project.ok(&["up", "-d"]);
+    let exec = |service: &str, script: &str| project.ok(&["exec", "-T", service, "sh", "-c", script]);
+    let found = |service: &str, name: &str| {
+        exec(
+            service,
+            &format!("nslookup {name} 127.0.0.11 2>/dev/null | grep -c '^Name'; true"),
+        )
+        .trim()
+            != "0"
+    };
+    assert_eq!(exec("web", "ls -d /sys/class/net/eth* | wc -l").trim(), "2");
+    assert!(exec("web", "ip -o -4 addr").contains("10.214.1.10/24"));
+    assert!(found("web", "database") && found("web", "db") && found("web", "side"));
+    assert!(found("side", "site") && found("db", "web") && !found("side", "db") && !found("db", "side"));
+    assert!(exec("side", "cat /etc/resolv.conf").contains("search example.test"));
+    assert!(!exec("db", "ip route").contains("default"));
+    let page = exec(
+        "side",
+        "printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 2 $(nslookup site 127.0.0.11 | sed -n 's/^Address: *//p' | tail -1) 8080 | tail -1",
+    );
+    assert_eq!(page.trim(), "hello");
+    assert!(project.ok(&["port", "web", "8080"]).contains(":18500"));
+    // Nothing is made again when nothing changed.
+    let before = project.mine("container");
+    project.ok(&["up", "-d"]);
+    assert_eq!(project.mine("container"), before);
+    project.ok(&["down"]);
+    assert_eq!(project.mine("network"), "");
+}

@@ -19,6 +19,7 @@ mod life;
 mod logs;
 mod metrics;
 mod network;
+mod networks;
 mod options;
 mod plugins;
 mod recovery;

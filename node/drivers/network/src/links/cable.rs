@@ -1,18 +1,13 @@
 //! A cable between a bridge and a container: a pair of virtual interfaces.
 
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd};
 
-use ipnet::Ipv4Net;
-use shoal_node_core_host::netplan::mac_of;
-
-use super::{FILTER_SKIP_STATS, LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head, used};
+use super::inside::{Inside, set_up};
+use super::{FILTER_SKIP_STATS, LINK_HEAD_BYTES, Links, UP, ask_link, check_name, link_head};
 use crate::error::{Error, Result};
 use crate::netlink::{Message, Request};
 use crate::netns::Netns;
 
-/// The loopback interface has this number in every network namespace.
-const LOOPBACK_INDEX: u32 = 1;
 const PEER: u16 = 1;
 const INFO_SLAVE_KIND: u16 = 4;
 const INFO_SLAVE_DATA: u16 = 5;
@@ -26,13 +21,9 @@ pub struct Cable {
     pub bridge: String,
     /// The host's end, see `netplan::host_link`.
     pub host_link: String,
-    /// The container's end: `eth0`.
-    pub name: String,
-    pub address: Ipv4Net,
-    /// `None` adds no default route (an internal network, or a second one).
-    pub gateway: Option<Ipv4Addr>,
-    /// `None` takes it from the address, as Docker does.
-    pub mac: Option<[u8; 6]>,
+    /// The container's end.
+    pub inside: Inside,
+    pub mac: [u8; 6],
     pub mtu: u32,
     /// Other containers of the bridge cannot reach it (`icc` off).
     pub isolated: bool,
@@ -43,7 +34,7 @@ impl Links {
     /// inside sets loopback, address and route. On an error the cable is gone again. A cable of the same name is replaced.
     pub fn plug(&self, netns: &Netns, cable: &Cable) -> Result<()> {
         check_name(&cable.host_link)?;
-        check_name(&cable.name)?;
+        check_name(&cable.inside.name)?;
         let peer = match self.lay(netns, cable) {
             // The cable of the container's last life: the kernel takes it away a moment after the last process.
             Err(e) if e.is_exists() => {
@@ -52,7 +43,7 @@ impl Links {
             }
             other => other?,
         };
-        let inside = self.set_up_inside(netns, cable, peer);
+        let inside = set_up(netns, &cable.inside, peer);
         if inside.is_err() {
             let _ = self.remove(&cable.host_link);
         }
@@ -64,17 +55,6 @@ impl Links {
     /// so a container that ends needs no unplugging.
     pub fn unplug(&self, host_link: &str) -> Result<()> {
         self.remove(host_link)
-    }
-
-    /// Brings up the loopback of a container that has no other network.
-    pub fn loopback_up(netns: &Netns) -> Result<()> {
-        let mut request = Request::new();
-        request.begin(libc::RTM_NEWLINK, 0, &link_head(LOOPBACK_INDEX, UP, UP));
-        netns
-            .socket()
-            .lock()
-            .exchange(&mut request, |_| "bring up loopback".into())
-            .map(drop)
     }
 
     /// Answers the index of the far end.
@@ -97,16 +77,15 @@ impl Links {
             .put_u32(libc::IFLA_MASTER, bridge)
             .put_u32(libc::IFLA_NUM_TX_QUEUES, 1)
             .put_u32(libc::IFLA_NUM_RX_QUEUES, 1);
-        let mac = cable.mac.unwrap_or_else(|| mac_of(cable.address.addr()));
         request.nest(libc::IFLA_LINKINFO, |info| {
             info.put_text(libc::IFLA_INFO_KIND, "veth");
             info.nest(libc::IFLA_INFO_DATA, |data| {
                 data.nest(PEER, |peer| {
                     // It cannot come up yet: the other end does not exist while it is made.
                     peer.raw(&link_head(0, 0, 0));
-                    peer.put_text(libc::IFLA_IFNAME, &cable.name)
+                    peer.put_text(libc::IFLA_IFNAME, &cable.inside.name)
                         .put_u32(libc::IFLA_MTU, cable.mtu)
-                        .put(libc::IFLA_ADDRESS, &mac)
+                        .put(libc::IFLA_ADDRESS, &cable.mac)
                         .put_u32(libc::IFLA_NUM_TX_QUEUES, 1)
                         .put_u32(libc::IFLA_NUM_RX_QUEUES, 1)
                         .put_u32(libc::IFLA_NET_NS_FD, netns.as_fd().as_raw_fd() as u32);
@@ -128,26 +107,6 @@ impl Links {
             }
         };
         peer_of(&answers).ok_or_else(|| Error::Malformed { what: what() })
-    }
-
-    fn set_up_inside(&self, netns: &Netns, cable: &Cable, index: u32) -> Result<()> {
-        let mut request = Request::new();
-        request.begin(libc::RTM_NEWLINK, 0, &link_head(LOOPBACK_INDEX, UP, UP));
-        request.begin(libc::RTM_NEWLINK, 0, &link_head(index, UP, UP));
-        used::add_address(&mut request, index, cable.address, true);
-        if let Some(gateway) = cable.gateway {
-            used::add_default_route(&mut request, index, gateway);
-        }
-        let what = |at: usize| match at {
-            0 => "bring up loopback".to_owned(),
-            1 => format!("bring up {}", cable.name),
-            2 => format!("give {} the address {}", cable.name, cable.address),
-            _ => match cable.gateway {
-                Some(gateway) => format!("add a default route over {gateway} to {}", cable.name),
-                None => format!("set up {}", cable.name),
-            },
-        };
-        netns.socket().lock().exchange(&mut request, what).map(drop)
     }
 }
 

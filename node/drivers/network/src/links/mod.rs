@@ -3,10 +3,13 @@
 mod attach;
 mod bridge;
 mod cable;
+mod gone;
+mod inside;
+mod sub;
 mod used;
 mod watch;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
@@ -14,6 +17,8 @@ use crate::netlink::{Family, Message, Request, Socket};
 
 pub use attach::Place;
 pub use cable::Cable;
+pub use inside::{Inside, WayOut};
+pub use sub::{Sub, SubKind};
 pub use watch::LinkWatch;
 
 /// Length of `struct ifinfomsg`, which stands before a link's attributes.
@@ -37,7 +42,7 @@ pub struct Shown {
     pub kind: String,
     pub up: bool,
     pub mtu: u32,
-    pub addresses: Vec<Ipv4Net>,
+    pub addresses: Vec<IpNet>,
 }
 
 /// Traffic of a container's end of a cable since it was plugged in.
@@ -61,7 +66,7 @@ impl Links {
         })
     }
 
-    /// The interface of this name, with its IPv4 addresses.
+    /// The interface of this name, with its addresses.
     pub fn get(&self, name: &str) -> Result<Option<Shown>> {
         let mut socket = self.socket.lock();
         let Some(mut shown) = link(&mut socket, name)?.as_ref().and_then(parse) else {
@@ -92,25 +97,9 @@ impl Links {
         Ok(names)
     }
 
-    /// Removes an interface; one that is not there is no error. A cable goes with both ends.
-    pub fn remove(&self, name: &str) -> Result<()> {
-        check_name(name)?;
-        let mut request = Request::new();
-        request.begin(libc::RTM_DELLINK, 0, &link_head(0, 0, 0));
-        request.put_text(libc::IFLA_IFNAME, name);
-        match self
-            .socket
-            .lock()
-            .exchange(&mut request, |_| format!("remove interface {name}"))
-        {
-            Err(e) if !e.is_not_found() => Err(e),
-            _ => Ok(()),
-        }
-    }
-
     /// Subnets that the host's routes and addresses use: a new network keeps clear of them. Default routes and those of
     /// the interface `except` (a bridge that is about to be taken over) are left out.
-    pub fn used_subnets(&self, except: Option<&str>) -> Result<Vec<Ipv4Net>> {
+    pub fn used_subnets(&self, except: Option<&str>) -> Result<Vec<IpNet>> {
         let mut socket = self.socket.lock();
         let except = match except {
             Some(name) => link(&mut socket, name)?
@@ -119,9 +108,9 @@ impl Links {
                 .map(|shown| shown.index),
             None => None,
         };
-        let mut all: Vec<(u32, Ipv4Net)> = used::addresses(&mut socket)?;
+        let mut all: Vec<(u32, IpNet)> = used::addresses(&mut socket)?;
         all.extend(used::routes(&mut socket)?);
-        let mut nets: Vec<Ipv4Net> = all
+        let mut nets: Vec<IpNet> = all
             .into_iter()
             .filter(|(index, _)| Some(*index) != except)
             .map(|(_, net)| net.trunc())
@@ -134,30 +123,44 @@ impl Links {
 
     /// Traffic over a cable, seen from its container.
     pub fn counters(&self, host_link: &str) -> Result<Counters> {
-        let message = link_with(&mut self.socket.lock(), host_link, 0)?;
-        let message = message.ok_or_else(|| missing(host_link))?;
-        let stats = message
-            .attributes(LINK_HEAD_BYTES)
-            .get(libc::IFLA_STATS64)
-            .unwrap_or_default();
-        let at = |field: usize| {
-            stats
-                .get(field * 8..field * 8 + 8)
-                .and_then(|b| b.try_into().ok())
-                .map_or(0, u64::from_ne_bytes)
-        };
         // What the host's end sends is what the container receives.
+        let seen = counters(&mut self.socket.lock(), host_link)?;
         Ok(Counters {
-            tx_packets: at(0),
-            rx_packets: at(1),
-            tx_bytes: at(2),
-            rx_bytes: at(3),
-            tx_errors: at(4),
-            rx_errors: at(5),
-            tx_dropped: at(6),
-            rx_dropped: at(7),
+            rx_bytes: seen.tx_bytes,
+            rx_packets: seen.tx_packets,
+            rx_errors: seen.tx_errors,
+            rx_dropped: seen.tx_dropped,
+            tx_bytes: seen.rx_bytes,
+            tx_packets: seen.rx_packets,
+            tx_errors: seen.rx_errors,
+            tx_dropped: seen.rx_dropped,
         })
     }
+}
+
+/// Of the namespace that the socket belongs to.
+fn counters(socket: &mut Socket, name: &str) -> Result<Counters> {
+    let message = link_with(socket, name, 0)?.ok_or_else(|| missing(name))?;
+    let stats = message
+        .attributes(LINK_HEAD_BYTES)
+        .get(libc::IFLA_STATS64)
+        .unwrap_or_default();
+    let at = |field: usize| {
+        stats
+            .get(field * 8..field * 8 + 8)
+            .and_then(|b| b.try_into().ok())
+            .map_or(0, u64::from_ne_bytes)
+    };
+    Ok(Counters {
+        rx_packets: at(0),
+        tx_packets: at(1),
+        rx_bytes: at(2),
+        tx_bytes: at(3),
+        rx_errors: at(4),
+        tx_errors: at(5),
+        rx_dropped: at(6),
+        tx_dropped: at(7),
+    })
 }
 
 /// `struct ifinfomsg`: `change` says which of `flags` count.

@@ -140,8 +140,8 @@ pub(super) fn read_rules(socket: &mut Socket, table: &str) -> Result<Option<Vec<
     Ok(Some(rules))
 }
 
-/// Whether all our base chains are there, each on its hook.
-pub(super) fn has_chains(socket: &mut Socket, table: &str) -> Result<bool> {
+/// Whether all these base chains are there, each on its hook.
+pub(super) fn has_chains(socket: &mut Socket, table: &str, chains: &[Chain]) -> Result<bool> {
     let messages = socket.dump(
         |request| dump_request(request, Kind::GetChain, FAMILY_INET),
         "read nftables chains",
@@ -157,7 +157,7 @@ pub(super) fn has_chains(socket: &mut Socket, table: &str) -> Result<bool> {
             (attributes.text(CHAIN_NAME).unwrap_or_default().to_owned(), hook)
         })
         .collect();
-    Ok(super::ruleset::CHAINS.iter().all(|c| {
+    Ok(chains.iter().all(|c| {
         shown
             .iter()
             .any(|(name, hook)| name == c.name && *hook == Some(c.hook))

@@ -7,7 +7,9 @@
 mod elements;
 mod expression;
 mod message;
+mod resolver;
 mod ruleset;
+mod user;
 mod watch;
 
 use parking_lot::Mutex;
@@ -17,6 +19,8 @@ use crate::error::{Error, Result};
 use crate::netlink::{Family, Request, Socket};
 
 pub(crate) use message::{Kind, dump_request};
+pub(crate) use resolver::lead_to_resolver;
+pub use user::{USER_TABLE, ensure_user_chains};
 pub use watch::Watch;
 
 /// The name of a daemon's table; `sid` is its short id. The family is `inet`.
@@ -157,7 +161,10 @@ impl Nft {
                 .filter(|(name, _)| *name == chain.name)
                 .map(|(_, comment)| *comment))
         });
-        if !same || comments.len() != expected.len() || !message::has_chains(socket, &self.table)? {
+        if !same
+            || comments.len() != expected.len()
+            || !message::has_chains(socket, &self.table, ruleset::CHAINS)?
+        {
             return Ok(None);
         }
         let Some(published) = elements::read(socket, &self.table)? else {
@@ -165,6 +172,7 @@ impl Nft {
         };
         Ok(Some(Rules {
             bridges: wanted.bridges.clone(),
+            open: wanted.open.clone(),
             published,
         }))
     }

@@ -1,7 +1,8 @@
 //! Which chains and rules the table has.
 //!
 //! ```text
-//!   prerouting  raw      what comes over a bridge for 127.0.0.0/8 is dropped: route_localnet would let it in
+//!   prerouting  raw      what comes over a bridge for 127.0.0.0/8 is dropped: route_localnet would let it in. What comes
+//!                        from elsewhere for a container's own address is dropped, whatever is published
 //!   prerouting  dstnat ┐ for the host itself and in a map of published ports: to the container
 //!   output      dstnat ┘
 //!   forward     filter   to a bridge: answers, published ports, own bridge; all else is dropped. from a bridge: out
@@ -9,9 +10,10 @@
 //!                        127.0.0.1: the bridge's address, so that answers come back this way
 //! ```
 
-use shoal_node_core_host::netplan::Rules;
+use ipnet::IpNet;
+use shoal_node_core_host::netplan::{BridgeRules, Mode, Rules};
 
-use super::elements::{MAP_ANY, MAP_BY_ADDRESS};
+use super::elements::MAPS;
 use super::expression::{Expressions, Verdict};
 
 #[derive(Debug)]
@@ -22,9 +24,9 @@ pub(super) struct Chain {
     pub priority: i32,
 }
 
-const HOOK_PREROUTING: u32 = 0;
-const HOOK_FORWARD: u32 = 2;
-const HOOK_OUTPUT: u32 = 3;
+pub(super) const HOOK_PREROUTING: u32 = 0;
+pub(super) const HOOK_FORWARD: u32 = 2;
+pub(super) const HOOK_OUTPUT: u32 = 3;
 const HOOK_POSTROUTING: u32 = 4;
 
 const GUARD: &str = "guard";
@@ -77,83 +79,31 @@ pub(super) struct Rule {
 
 /// All rules, in order within each chain.
 pub(super) fn rules(wanted: &Rules) -> Vec<Rule> {
-    let new = Expressions::new;
-    let loopback = ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8);
-    let mut list = Vec::new();
-    let mut add = |chain: &'static str, what: String, expressions: Expressions| {
-        let expressions = expressions.finish();
-        list.push(Rule {
-            chain,
-            comment: format!("{what} {:08x}", digest(&expressions)),
-            expressions,
-        });
-    };
-
+    let mut list = List::default();
     for chain in [ARRIVE, LOCAL] {
-        add(
-            chain,
-            "published on an address".into(),
-            new().ipv4().target_local().redirect_by(MAP_BY_ADDRESS, true),
-        );
-        add(
-            chain,
-            "published".into(),
-            new().ipv4().target_local().redirect_by(MAP_ANY, false),
-        );
+        if chain == ARRIVE {
+            // A neighbour that has a route to our loopback is not this host.
+            let own = Expressions::new().target_in(loopback()).verdict(Verdict::Accept);
+            list.add(chain, "no loopback from elsewhere".into(), own);
+        }
+        for map in &MAPS {
+            let way = Expressions::new().family(map.v6).target_local();
+            // The kernel sends nothing from ::1 over a bridge: whoever asks there is refused at once.
+            let way = if map.v6 {
+                way.target_is_not_loopback6()
+            } else {
+                way
+            };
+            let way = way.redirect_by(map.name, map.by_address, map.v6);
+            list.add(chain, map.name.into(), way);
+        }
     }
     for (name, bridge) in &wanted.bridges {
-        add(
-            GUARD,
-            format!("no loopback from {name}"),
-            new().arrives_by(name).target_in(loopback).verdict(Verdict::Drop),
-        );
-
+        guard(&mut list, name, bridge);
         // Everything towards a bridge comes before anything away from one: a packet between two bridges meets the
         // drop of its target first.
-        add(
-            FORWARD,
-            format!("answers to {name}"),
-            new().leaves_by(name).established().verdict(Verdict::Accept),
-        );
-        if !bridge.internal {
-            add(
-                FORWARD,
-                format!("published by {name}"),
-                new().leaves_by(name).redirected().verdict(Verdict::Accept),
-            );
-        }
-        let inside = if bridge.icc {
-            Verdict::Accept
-        } else {
-            Verdict::Drop
-        };
-        add(
-            FORWARD,
-            format!("inside {name}"),
-            new().arrives_by(name).leaves_by(name).verdict(inside),
-        );
-        add(
-            FORWARD,
-            format!("nothing else to {name}"),
-            new().leaves_by(name).verdict(Verdict::Drop),
-        );
-
-        if bridge.masquerade && !bridge.internal {
-            let out = new().source_in(bridge.subnet).leaves_not_by(name).masquerade();
-            add(LEAVE, format!("masquerade {name}"), out);
-        }
-        let own = new()
-            .source_in(bridge.subnet)
-            .leaves_by(name)
-            .redirected()
-            .masquerade();
-        add(LEAVE, format!("{name} to its own published port"), own);
-        let local = new()
-            .source_in(loopback)
-            .leaves_by(name)
-            .redirected()
-            .masquerade();
-        add(LEAVE, format!("this host to {name}"), local);
+        towards(&mut list, name, bridge, wanted);
+        leave(&mut list, name, bridge);
     }
     for (name, bridge) in &wanted.bridges {
         let out = if bridge.internal {
@@ -161,13 +111,147 @@ pub(super) fn rules(wanted: &Rules) -> Vec<Rule> {
         } else {
             Verdict::Accept
         };
-        add(
+        let rule = Expressions::new().arrives_by(name).verdict(out);
+        list.add(FORWARD, format!("out of {name}"), rule);
+    }
+    list.rules
+}
+
+#[derive(Default)]
+struct List {
+    rules: Vec<Rule>,
+}
+
+impl List {
+    fn add(&mut self, chain: &'static str, what: String, expressions: Expressions) {
+        let expressions = expressions.finish();
+        self.rules.push(Rule {
+            chain,
+            comment: format!("{what} {:08x}", digest(&expressions)),
+            expressions,
+        });
+    }
+}
+
+fn guard(list: &mut List, name: &str, bridge: &BridgeRules) {
+    let new = Expressions::new;
+    let rule = new()
+        .arrives_by(name)
+        .target_in(loopback())
+        .verdict(Verdict::Drop);
+    list.add(GUARD, format!("no loopback from {name}"), rule);
+    for subnet in &bridge.subnets {
+        // Without masquerading, answers come in for the container's own address, and the chains behind this tell them
+        // from questions.
+        if subnet.mode != Mode::Nat || !(subnet.masquerade || bridge.internal) {
+            continue;
+        }
+        for trusted in &bridge.trusted {
+            let rule = new()
+                .arrives_by(trusted)
+                .target_in(subnet.net)
+                .verdict(Verdict::Accept);
+            list.add(GUARD, format!("{trusted} to {name}"), rule);
+        }
+        let rule = new()
+            .arrives_not_by(name)
+            .target_in(subnet.net)
+            .verdict(Verdict::Drop);
+        list.add(GUARD, format!("only by {name} to {}", subnet.net), rule);
+    }
+}
+
+fn towards(list: &mut List, name: &str, bridge: &BridgeRules, wanted: &Rules) {
+    let to = || Expressions::new().leaves_by(name);
+    list.add(
+        FORWARD,
+        format!("answers to {name}"),
+        to().established().verdict(Verdict::Accept),
+    );
+    for trusted in &bridge.trusted {
+        let rule = to().arrives_by(trusted).verdict(Verdict::Accept);
+        list.add(FORWARD, format!("{trusted} to {name}"), rule);
+    }
+    if !bridge.internal {
+        list.add(
             FORWARD,
-            format!("out of {name}"),
-            new().arrives_by(name).verdict(out),
+            format!("published by {name}"),
+            to().redirected().verdict(Verdict::Accept),
+        );
+        for subnet in &bridge.subnets {
+            let v6 = subnet.net.addr().is_ipv6();
+            match subnet.mode {
+                Mode::NatUnprotected => {
+                    let rule = to().target_in(subnet.net).verdict(Verdict::Accept);
+                    list.add(FORWARD, format!("all of {name}, {}", subnet.net), rule);
+                }
+                Mode::Routed => {
+                    let rule = to().target_in(subnet.net).control(v6).verdict(Verdict::Accept);
+                    list.add(
+                        FORWARD,
+                        format!("control messages to {name}, {}", subnet.net),
+                        rule,
+                    );
+                }
+                Mode::Nat | Mode::Isolated => {}
+            }
+        }
+        for open in wanted.open.iter().filter(|open| open.bridge == name) {
+            let rule = to()
+                .target_in(open.address.into())
+                .target_port(open.protocol, open.port)
+                .verdict(Verdict::Accept);
+            let what = format!("{} {}/{} of {name}", open.address, open.port, open.protocol);
+            list.add(FORWARD, what, rule);
+        }
+    }
+    let inside = if bridge.icc {
+        Verdict::Accept
+    } else {
+        Verdict::Drop
+    };
+    let rule = to().arrives_by(name).verdict(inside);
+    list.add(FORWARD, format!("inside {name}"), rule);
+    list.add(
+        FORWARD,
+        format!("nothing else to {name}"),
+        to().verdict(Verdict::Drop),
+    );
+}
+
+fn leave(list: &mut List, name: &str, bridge: &BridgeRules) {
+    let new = Expressions::new;
+    for subnet in &bridge.subnets {
+        let nat = matches!(subnet.mode, Mode::Nat | Mode::NatUnprotected);
+        if subnet.masquerade && nat && !bridge.internal {
+            let out = new().source_in(subnet.net).leaves_not_by(name);
+            let out = match subnet.leave_as {
+                Some(address) => out.leave_as(address),
+                None => out.masquerade(),
+            };
+            list.add(LEAVE, format!("masquerade {name}, {}", subnet.net), out);
+        }
+        let own = new()
+            .source_in(subnet.net)
+            .leaves_by(name)
+            .redirected()
+            .masquerade();
+        list.add(
+            LEAVE,
+            format!("{name} to its own published port, {}", subnet.net),
+            own,
         );
     }
-    list
+    let local = new()
+        .source_in(loopback())
+        .leaves_by(name)
+        .redirected()
+        .masquerade();
+    list.add(LEAVE, format!("this host to {name}"), local);
+}
+
+fn loopback() -> IpNet {
+    ipnet::Ipv4Net::new_assert(std::net::Ipv4Addr::new(127, 0, 0, 0), 8).into()
 }
 
 /// FNV-1a: it need only tell our own versions and another's handiwork apart.
@@ -179,7 +263,7 @@ fn digest(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use shoal_node_core_host::netplan::BridgeRules;
+    use shoal_node_core_host::netplan::{BridgeRules, SubnetRules};
 
     use super::*;
 
@@ -188,10 +272,14 @@ mod tests {
         let mut wanted = Rules::default();
         for (name, subnet) in [("br-a", "10.1.0.0/16"), ("br-b", "10.2.0.0/16")] {
             let rules = BridgeRules {
-                subnet: subnet.parse().unwrap(),
-                internal: false,
-                masquerade: true,
+                subnets: vec![SubnetRules {
+                    net: subnet.parse().unwrap(),
+                    mode: Mode::Nat,
+                    masquerade: true,
+                    leave_as: None,
+                }],
                 icc: true,
+                ..BridgeRules::default()
             };
             wanted.bridges.insert(name.into(), rules);
         }

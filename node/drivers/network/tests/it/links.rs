@@ -147,7 +147,7 @@ fn failed_plug_leaves_nothing() {
         );
         links.ensure_bridge(&wanted).unwrap();
         let mut wrong = cable(&wanted, "svtest1", 2);
-        wrong.gateway = Some("10.9.9.9".parse().unwrap());
+        wrong.inside.gateways = vec!["10.9.9.9".parse().unwrap()];
         let error = links.plug(&netns, &wrong).unwrap_err().to_string();
         assert!(error.contains("default route"), "{error}");
         assert!(links.list_ours("sv").unwrap().is_empty());
@@ -174,11 +174,17 @@ fn used_subnets_are_addresses_and_routes() {
         };
         assert_eq!(
             text(None),
-            ["10.5.0.0/24", "10.66.0.0/16", "127.0.0.0/8", "172.17.0.0/16"]
+            [
+                "10.5.0.0/24",
+                "10.66.0.0/16",
+                "127.0.0.0/8",
+                "172.17.0.0/16",
+                "::1/128"
+            ]
         );
         assert_eq!(
             text(Some("docker0")),
-            ["10.5.0.0/24", "10.66.0.0/16", "127.0.0.0/8"]
+            ["10.5.0.0/24", "10.66.0.0/16", "127.0.0.0/8", "::1/128"]
         );
     });
 }

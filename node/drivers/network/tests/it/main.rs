@@ -7,12 +7,15 @@ mod nft;
 mod ports;
 mod traffic;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
 
+use ipnet::IpNet;
 use rustix::thread::UnshareFlags;
-use shoal_node_core_host::netplan::{Bridge, BridgeRules, Protocol, Published, Rules};
-use shoal_node_drivers_network::{Cable, Links, Netns};
+use shoal_node_core_host::netplan::{
+    Bridge, BridgeRules, Mode, Protocol, Published, Rules, SubnetRules, mac_of,
+};
+use shoal_node_drivers_network::{Cable, Inside, Links, Netns};
 
 /// Runs a test on a thread that plays the host: a new network namespace with loopback up.
 fn on_new_host(test: impl FnOnce() + Send) {
@@ -45,26 +48,40 @@ fn run(program: &str, args: &[&str]) -> String {
 }
 
 fn bridge(name: &str, address: &str) -> Bridge {
+    let address: IpNet = address.parse().unwrap();
     Bridge {
         name: name.into(),
-        address: address.parse().unwrap(),
+        addresses: vec![address],
         mtu: 1500,
-        internal: false,
-        masquerade: true,
-        icc: true,
+        rules: BridgeRules {
+            subnets: vec![SubnetRules {
+                net: address.trunc(),
+                mode: Mode::Nat,
+                masquerade: true,
+                leave_as: None,
+            }],
+            icc: true,
+            ..BridgeRules::default()
+        },
+    }
+}
+
+/// The bridge's own address.
+fn gateway(bridge: &Bridge) -> Ipv4Addr {
+    match bridge.addresses[0].addr() {
+        IpAddr::V4(v4) => v4,
+        IpAddr::V6(v6) => panic!("{v6}"),
     }
 }
 
 fn rules_of(bridges: &[Bridge], published: &[Published]) -> Rules {
-    let rule = |b: &Bridge| BridgeRules {
-        subnet: b.address.trunc(),
-        internal: b.internal,
-        masquerade: b.masquerade,
-        icc: b.icc,
-    };
     Rules {
-        bridges: bridges.iter().map(|b| (b.name.clone(), rule(b))).collect(),
+        bridges: bridges
+            .iter()
+            .map(|b| (b.name.clone(), b.rules.clone()))
+            .collect(),
         published: published.iter().copied().collect(),
+        open: Default::default(),
     }
 }
 
@@ -76,24 +93,32 @@ fn published(
 ) -> Published {
     Published {
         protocol: Protocol::Tcp,
-        host_ip,
+        host_ip: host_ip.map(IpAddr::from),
         host_port,
-        container_ip,
+        container_ip: container_ip.into(),
         container_port,
     }
 }
 
 fn cable(bridge: &Bridge, host_link: &str, last: u8) -> Cable {
-    let [a, b, c, _] = bridge.address.addr().octets();
+    let [a, b, c, _] = gateway(bridge).octets();
+    let address = IpAddr::from([a, b, c, last]);
     Cable {
         bridge: bridge.name.clone(),
         host_link: host_link.into(),
-        name: "eth0".into(),
-        address: ipnet::Ipv4Net::new(Ipv4Addr::new(a, b, c, last), bridge.address.prefix_len()).unwrap(),
-        gateway: (!bridge.internal).then_some(bridge.address.addr()),
-        mac: None,
+        inside: Inside {
+            name: "eth0".into(),
+            addresses: vec![IpNet::new(address, bridge.addresses[0].prefix_len()).unwrap()],
+            gateways: if bridge.rules.internal {
+                vec![]
+            } else {
+                vec![gateway(bridge).into()]
+            },
+            switches: vec![],
+        },
+        mac: mac_of(address),
         mtu: bridge.mtu,
-        isolated: !bridge.icc,
+        isolated: !bridge.rules.icc,
     }
 }
 
@@ -102,5 +127,8 @@ fn plugged(links: &Links, bridge: &Bridge, host_link: &str, last: u8) -> (Netns,
     let netns = Netns::create().unwrap();
     let cable = cable(bridge, host_link, last);
     links.plug(&netns, &cable).unwrap();
-    (netns, cable.address.addr())
+    match cable.inside.addresses[0].addr() {
+        IpAddr::V4(v4) => (netns, v4),
+        IpAddr::V6(v6) => panic!("{v6}"),
+    }
 }

@@ -33,6 +33,8 @@ fn table_reads_as_it_was_meant() {
             "fib daddr type local dnat ip to meta l4proto . th dport map @published",
             "dnat ip to ip daddr . meta l4proto . th dport map @published-by-address",
             "ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade",
+            "iifname != \"docker0\" ip daddr 172.17.0.0/16 drop",
+            "dnat ip6 to meta l4proto . th dport map @published6",
             "oifname \"docker0\" ct state established,related accept",
             "iifname \"docker0\" ip daddr 127.0.0.0/8 drop",
             "ct status dnat",
@@ -296,6 +298,64 @@ fn many_ports_are_one_transaction_and_one_more_is_cheap() {
             times[20] * 3 < whole,
             "one more port costs {:?}, all of them {whole:?}",
             times[20]
+        );
+    });
+}
+
+#[test]
+fn six_is_published_too() {
+    on_new_host(|| {
+        let nft = Nft::open("shoal-test").unwrap();
+        let bridges = [bridge("br-6", "fd00:1::1/64")];
+        let mut port = published(None, 80, CONTAINER, 8080);
+        port.container_ip = "fd00:1::2".parse().unwrap();
+        let mut on_one = port;
+        on_one.host_ip = Some("fd00:9::9".parse().unwrap());
+        let rules = rules_of(&bridges, &[port, on_one]);
+        nft.converge(&rules).unwrap();
+        let text = run("nft", &["list", "table", "inet", "shoal-test"]);
+        for part in [
+            "tcp . 80 : fd00:1::2 . 8080",
+            "fd00:9::9 . tcp . 80 : fd00:1::2 . 8080",
+            "ip6 saddr fd00:1::/64 oifname != \"br-6\" masquerade",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+        let nft = Nft::open("shoal-test").unwrap();
+        assert!(
+            !nft.converge(&rules).unwrap(),
+            "it is read back as it was written"
+        );
+    });
+}
+
+#[test]
+fn the_hosts_own_chains_are_made_once_and_left_alone() {
+    on_new_host(|| {
+        use shoal_node_drivers_network::{USER_TABLE, ensure_user_chains};
+        assert!(ensure_user_chains().unwrap());
+        run(
+            "nft",
+            &[
+                "add", "rule", "inet", USER_TABLE, "arriving", "tcp", "dport", "8080", "drop",
+            ],
+        );
+        run(
+            "nft",
+            &["chain", "inet", USER_TABLE, "forward", "{ policy drop ; }"],
+        );
+        assert!(!ensure_user_chains().unwrap());
+        let before = run("nft", &["list", "table", "inet", USER_TABLE]);
+        assert!(
+            before.contains("tcp dport 8080 drop") && before.contains("policy drop"),
+            "{before}"
+        );
+        run("nft", &["delete", "chain", "inet", USER_TABLE, "forward"]);
+        assert!(ensure_user_chains().unwrap());
+        let after = run("nft", &["list", "table", "inet", USER_TABLE]);
+        assert!(
+            after.contains("tcp dport 8080 drop") && after.contains("chain forward"),
+            "{after}"
         );
     });
 }

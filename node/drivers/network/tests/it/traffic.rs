@@ -14,7 +14,7 @@ use std::time::Duration;
 use shoal_node_core_host::netplan::{Bridge, Protocol};
 use shoal_node_drivers_network::{Links, Netns, Nft, Place, conntrack, forwarding};
 
-use crate::{bridge, on_new_host, plugged, published, rules_of, run};
+use crate::{bridge, gateway, on_new_host, plugged, published, rules_of, run};
 
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
@@ -153,35 +153,31 @@ fn reach_published_ports() {
     assert_eq!(reach(HOST, 8080), Some(HOST), "from the host, by its address");
     assert_eq!(
         reach(LOCAL, 8080),
-        Some(w.one.address.addr()),
+        Some(gateway(&w.one)),
         "from the host, by loopback"
     );
     assert_eq!(
-        reach(w.one.address.addr(), 8080),
-        Some(w.one.address.addr()),
+        reach(gateway(&w.one), 8080),
+        Some(gateway(&w.one)),
         "from the host, by the bridge's address"
     );
     assert_eq!(
         reach_from(&w.a.0, HOST, 8080),
-        Some(w.one.address.addr()),
+        Some(gateway(&w.one)),
         "from the container itself"
     );
     assert_eq!(
         reach_from(&w.b.0, HOST, 8080),
-        Some(w.one.address.addr()),
+        Some(gateway(&w.one)),
         "from its neighbour"
     );
     assert_eq!(
         reach_from(&w.c.0, HOST, 8080),
-        Some(w.one.address.addr()),
+        Some(gateway(&w.one)),
         "from another network, which is outside"
     );
 
-    assert_eq!(
-        reach(LOCAL, 9090),
-        Some(w.one.address.addr()),
-        "published on loopback"
-    );
+    assert_eq!(reach(LOCAL, 9090), Some(gateway(&w.one)), "published on loopback");
     assert_eq!(ask_from(&w.outside, HOST, 9090), None, "and there only");
     assert_eq!(
         reach_from(&w.outside, HOST, 7070),
@@ -189,6 +185,49 @@ fn reach_published_ports() {
         "published on one address"
     );
     assert_eq!(ask(LOCAL, 7070), None, "and there only");
+
+    // A neighbour that sends packets for our loopback to us is no part of this host.
+    w.outside
+        .run(|| {
+            run("ip", &["route", "flush", "table", "local"]);
+            run(
+                "ip",
+                &[
+                    "route",
+                    "add",
+                    "local",
+                    "192.0.2.9",
+                    "dev",
+                    "uplinkx",
+                    "table",
+                    "local",
+                ],
+            );
+            run(
+                "ip",
+                &[
+                    "route",
+                    "add",
+                    "127.0.0.0/8",
+                    "via",
+                    "192.0.2.1",
+                    "dev",
+                    "uplinkx",
+                ],
+            );
+            std::fs::write("/proc/sys/net/ipv4/conf/uplinkx/route_localnet", "1").unwrap();
+        })
+        .unwrap();
+    assert_eq!(
+        ask_from(&w.outside, LOCAL, 9090),
+        None,
+        "nor by a route to loopback"
+    );
+    assert_eq!(
+        ask_from(&w.outside, LOCAL, 8080),
+        None,
+        "nor by a route to loopback"
+    );
 
     w.nft
         .converge(&rules_of(&[w.one.clone(), w.two.clone()], &ports[1..]))
@@ -225,7 +264,7 @@ fn containers_are_shielded() {
         assert_eq!(reach_from(&w.a.0, b, 80), Some(a), "the own network is open");
         assert_eq!(
             reach(b, 80),
-            Some(w.one.address.addr()),
+            Some(gateway(&w.one)),
             "and so is the way from the host"
         );
         assert_eq!(
@@ -308,8 +347,8 @@ fn internal_networks_and_icc_off_keep_traffic_in() {
 
 fn keep_traffic_in() {
     let w = world(|one, two| {
-        one.icc = false;
-        two.internal = true;
+        one.rules.icc = false;
+        two.rules.internal = true;
     });
     let (b, c) = (w.b.1, w.c.1);
     w.nft
@@ -327,13 +366,13 @@ fn keep_traffic_in() {
     assert_eq!(ask_from(&w.a.0, b, 80), None, "neighbours are apart");
     assert_eq!(
         reach_from(&w.a.0, HOST, 8080),
-        Some(w.one.address.addr()),
+        Some(gateway(&w.one)),
         "but published ports are open"
     );
     assert_eq!(reach_from(&w.a.0, OUTSIDE, 80), Some(HOST), "and the way out");
     assert_eq!(
         reach(c, 80),
-        Some(w.two.address.addr()),
+        Some(gateway(&w.two)),
         "the host reaches an internal network"
     );
     w.c.0
@@ -392,8 +431,14 @@ fn datagrams_follow_a_published_port_to_its_new_container() {
         assert_eq!(ask(), "old");
         w.nft.converge(&to(w.b.1)).unwrap();
         assert_eq!(ask(), "old", "(this is why it must be told to forget)");
-        assert_eq!(conntrack::forget(Protocol::Tcp, &[w.a.1].into()).unwrap(), 0);
-        assert_eq!(conntrack::forget(Protocol::Udp, &[w.a.1].into()).unwrap(), 1);
+        assert_eq!(
+            conntrack::forget(Protocol::Tcp, &[w.a.1.into()].into()).unwrap(),
+            0
+        );
+        assert_eq!(
+            conntrack::forget(Protocol::Udp, &[w.a.1.into()].into()).unwrap(),
+            1
+        );
         assert_eq!(ask(), "new");
     });
 }
@@ -430,7 +475,7 @@ fn a_bridge_that_was_deleted_comes_back_with_its_containers() {
         assert_eq!(reach_from(&w.outside, HOST, 8080), Some(OUTSIDE));
         assert_eq!(
             reach_from(&w.a.0, HOST, 8080),
-            Some(w.one.address.addr()),
+            Some(gateway(&w.one)),
             "and its port turns round again"
         );
     });

@@ -44,6 +44,17 @@ pub enum Input {
         update: Box<UpdateConfig>,
         reply: Reply<()>,
     },
+    /// One more network, or one less.
+    Connect {
+        network: String,
+        asked: Box<shoal_api_types::network::EndpointSettings>,
+        reply: Reply<()>,
+    },
+    Disconnect {
+        network: String,
+        force: bool,
+        reply: Reply<()>,
+    },
     /// One health probe has ended.
     Probed {
         result: Box<shoal_api_types::container::HealthcheckResult>,
@@ -111,6 +122,16 @@ impl Actor {
             }
             Input::Rename { name, reply } => drop(reply.send(self.rename(name))),
             Input::Update { update, reply } => drop(reply.send(self.update(*update).await)),
+            Input::Connect {
+                network,
+                asked,
+                reply,
+            } => drop(reply.send(self.connect(&network, *asked).await)),
+            Input::Disconnect {
+                network,
+                force,
+                reply,
+            } => drop(reply.send(self.disconnect(&network, force).await)),
             Input::Probed { result, run } => {
                 if self.probed(*result, run) {
                     let timeout_ms = super::super::stop::timeout_ms(&self.record, None);
@@ -166,6 +187,7 @@ impl Actor {
         }
         self.kit.registry.release(&old, &self.record.id);
         self.record = record.into();
+        self.renamed(&old);
         self.publish();
         let mut attributes = super::super::attributes(&self.record);
         attributes.insert("oldName".into(), format!("/{old}"));

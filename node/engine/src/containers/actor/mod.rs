@@ -4,6 +4,7 @@
 mod delete;
 mod effects;
 mod inputs;
+mod networks;
 mod probe;
 mod recover;
 mod spawn;

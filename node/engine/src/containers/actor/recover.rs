@@ -32,10 +32,10 @@ impl Actor {
             Ok(Found::Running {
                 shim, running, execs, ..
             }) => {
-                self.kit.networks.readopt(&self.record.id, &self.run.endpoints);
+                let pid = i32::try_from(running.pid).unwrap_or(0);
+                self.kit.networks.readopt(&self.record, &self.run.endpoints, pid);
                 self.kit.execs.readopt(&self.record.id, execs);
                 let paused = self.run.state.phase == Phase::Paused;
-                let pid = i32::try_from(running.pid).unwrap_or(0);
                 self.take_process(shim, self.run.state.exits);
                 let at = clock::from_system(running.started_at);
                 let _ = self.step(Input::FoundRunning { pid, at, paused }).await;
