@@ -26,7 +26,7 @@ mod resolver;
 mod spares;
 
 pub use error::{Error, Result};
-pub use links::{Cable, Counters, Inside, LinkWatch, Links, Place, Shown, Sub, SubKind, WayOut};
+pub use links::{Cable, Counters, Inside, LinkWatch, Links, Place, Shown, Sub, SubKind, Until, WayOut};
 pub use netns::Netns;
 pub use nft::{Nft, USER_TABLE, Watch, ensure_user_chains, table_name};
 pub use ports::{HostPort, PortGuard, Ports};

@@ -7,7 +7,7 @@ use crate::containers::Record as Container;
 use crate::error::{Result, system};
 use shoal_node_core_host::netplan::{self, Mode};
 use shoal_node_drivers_network as network;
-use shoal_node_drivers_network::{Cable, Inside, Links, Netns, Place, SubKind, WayOut, forwarding};
+use shoal_node_drivers_network::{Cable, Inside, Links, Netns, Place, SubKind, Until, WayOut, forwarding};
 use std::sync::Arc;
 
 impl NetworkTable {
@@ -93,7 +93,11 @@ impl NetworkTable {
     pub(super) fn unplug_one(&self, netns: &Netns, endpoint: &Endpoint) -> Result<()> {
         match &endpoint.attach {
             Attach::None => Ok(()),
-            Attach::Cable { host_link, .. } => self.inner.links.remove_soon(host_link).map_err(driver),
+            Attach::Cable { host_link, .. } => self
+                .inner
+                .links
+                .remove_soon(host_link, Until::Unlisted)
+                .map_err(driver),
             Attach::Sub { .. } => Links::unplug_inside(netns, &endpoint.name).map_err(driver),
         }
     }

@@ -6,7 +6,7 @@ use super::table::{NetworkTable, driver};
 use crate::error::{Result, invalid, system};
 use crate::ids;
 use shoal_node_core_host::netplan::LINK_NAME_BYTES_MAX;
-use shoal_node_drivers_network::{Links, SubKind};
+use shoal_node_drivers_network::{Links, SubKind, Until};
 
 const PARENT: &str = "parent";
 
@@ -114,7 +114,7 @@ pub(super) fn ensure_parent(links: &Links, record: &Record) -> Result<()> {
 /// Of what we made; the host's own interface stays.
 pub(super) fn remove_parent(links: &Links, record: &Record) -> Result<()> {
     if is_sub(record) && record.link == format!("dm-{}", ids::short(&record.id)) {
-        return links.remove_soon(&record.link).map_err(driver);
+        return links.remove_soon(&record.link, Until::Begun).map_err(driver);
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use shoal_api_backend as api;
 use shoal_api_types::network::*;
 use shoal_api_types::{Filters, Slice};
+use shoal_node_drivers_network::Until;
 use std::collections::BTreeMap;
 
 #[derive(Clone)]

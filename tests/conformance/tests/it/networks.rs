@@ -510,19 +510,15 @@ fn dns_options_are_honoured_and_internal_networks_ask_nobody() {
     let i = lab.run("dnsi", &["--network", &closed]);
     let out = lab.exec(&i, "nslookup nosuch.example.com 127.0.0.11 2>&1; true");
     assert!(out.contains("SERVFAIL"), "{out}");
-    // What --dns names is asked from inside of the container's network.
-    lab.run_command(
-        "dnss",
-        &["--network", &open, "--ip", "10.213.14.53"],
-        &["sh", "-c", "nc -u -l -p 53 > /asked; sleep 1000"],
-    );
+    // What --dns names is asked: nobody listens there, and it counts who comes.
+    let server = lab.run("dnss", &["--network", &open, "--ip", "10.213.14.53"]);
     let asker = lab.run("dnsq", &["--network", &open, "--dns", "10.213.14.53"]);
     lab.exec(
         &asker,
         "timeout 3 nslookup outside.example 127.0.0.11 >/dev/null 2>&1; true",
     );
-    let asked = lab.exec(&e.name("dnss"), "cat /asked | tr -d '\\000-\\037' ");
-    assert!(asked.contains("outside"), "{asked:?}");
+    let came = lab.exec(&server, "awk '/^Udp: [0-9]/ {print $3}' /proc/net/snmp");
+    assert!(came.parse::<u32>().unwrap() > 0, "{came:?}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::netlink::{Family, Message, Request, Socket};
 
 pub use attach::Place;
 pub use cable::Cable;
+pub use gone::Until;
 pub use inside::{Inside, WayOut};
 pub use sub::{Sub, SubKind};
 pub use watch::LinkWatch;
