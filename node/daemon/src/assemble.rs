@@ -152,18 +152,25 @@ async fn attend(
 fn engine_config(config: &Config) -> Result<EngineConfig> {
     let said = anyhow::Error::msg;
     let mut engine = EngineConfig::new(&config.data_root, &config.exec_root, shim()?);
-    let network = |flag: &str, value: &Option<String>| {
+    fn network<T: std::str::FromStr>(flag: &str, value: &Option<String>) -> Result<Option<T>>
+    where
+        T::Err: std::error::Error + Send + Sync + 'static,
+    {
         let parse = |text: &String| text.parse().with_context(|| format!("invalid --{flag} {text:?}"));
         value
             .as_ref()
             .filter(|text| !text.is_empty())
             .map(parse)
             .transpose()
-    };
+    }
     engine.bridge = Bridge {
         name: config.bridge.clone(),
         address: network("bip", &config.bip)?,
         fixed_cidr: network("fixed-cidr", &config.fixed_cidr)?,
+        ipv6: config.ipv6,
+        address_v6: network("bip6", &config.bip6)?,
+        fixed_cidr_v6: network("fixed-cidr-v6", &config.fixed_cidr_v6)?,
+        host_binding: network("ip", &config.ip)?,
         mtu: u32::try_from(config.mtu)?,
         icc: config.icc,
         masquerade: config.ip_masq,

@@ -1,8 +1,9 @@
 //! How an engine is set up. The daemon fills it from its flags and its configuration file.
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -114,6 +115,12 @@ pub struct Bridge {
     pub address: Option<Ipv4Net>,
     /// Addresses of containers come from here.
     pub fixed_cidr: Option<Ipv4Net>,
+    /// IPv6, too: with this address, else on this subnet, else on a free one of the pools.
+    pub ipv6: bool,
+    pub address_v6: Option<Ipv6Net>,
+    pub fixed_cidr_v6: Option<Ipv6Net>,
+    /// Where ports are published when nobody says where; none is every address.
+    pub host_binding: Option<IpAddr>,
     pub mtu: u32,
     pub icc: bool,
     pub masquerade: bool,
@@ -163,6 +170,10 @@ impl Default for Bridge {
             name: "docker0".into(),
             address: None,
             fixed_cidr: None,
+            ipv6: false,
+            address_v6: None,
+            fixed_cidr_v6: None,
+            host_binding: None,
             mtu: 1500,
             icc: true,
             masquerade: true,

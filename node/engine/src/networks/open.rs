@@ -149,7 +149,12 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
             "com.docker.network.bridge.enable_ip_masquerade",
             config.masquerade.to_string(),
         ),
-        ("com.docker.network.bridge.host_binding_ipv4", "0.0.0.0".into()),
+        (
+            "com.docker.network.bridge.host_binding_ipv4",
+            config
+                .host_binding
+                .map_or_else(|| "0.0.0.0".into(), |ip| ip.to_string()),
+        ),
         ("com.docker.network.bridge.name", config.name.clone()),
         ("com.docker.network.driver.mtu", config.mtu.to_string()),
     ];
@@ -159,18 +164,60 @@ fn default_bridge(table: &NetworkTable, config: &Bridge) -> Result<()> {
         created: before.as_ref().map_or_else(clock::now, |r| r.created),
         driver: "bridge".into(),
         options: options.into_iter().map(|(k, v)| (k.to_string(), v)).collect(),
-        subnets: vec![Subnet {
+        subnets: std::iter::once(Subnet {
             net: address.trunc().into(),
             range: config.fixed_cidr.map(IpNet::from),
             gateway: Some(address.addr().into()),
             aux: Default::default(),
             given: false,
-        }],
+        })
+        .chain(six(table, config, before.as_ref())?)
+        .collect(),
+        enable_ipv6: config.ipv6,
         link: config.name.clone(),
         ..Record::default()
     };
     table.save(&record)?;
     insert(table, record)
+}
+
+/// The default bridge's part of IPv6, where it has one.
+fn six(table: &NetworkTable, config: &Bridge, before: Option<&Record>) -> Result<Option<Subnet>> {
+    if !config.ipv6 {
+        return Ok(None);
+    }
+    let fail = |e: ipam::Error| system(e.to_string());
+    let was = before.and_then(|r| r.subnets.iter().find(|s| ipam::is_v6(s.net)).cloned());
+    let (net, gateway) = match (config.address_v6, config.fixed_cidr_v6, was) {
+        (Some(address), _, _) => (address.trunc().into(), Some(address.addr().into())),
+        (None, Some(net), _) => (net.trunc().into(), None),
+        (None, None, Some(subnet)) => (subnet.net, subnet.gateway),
+        (None, None, None) => {
+            let mut used = table
+                .inner
+                .links
+                .used_subnets(Some(&config.name))
+                .map_err(driver)?;
+            used.extend(
+                table
+                    .all()
+                    .iter()
+                    .flat_map(|r| r.used_subnets().map(|s| s.net).collect::<Vec<_>>()),
+            );
+            (
+                ipam::pick_subnet(&table.inner.pools, &used, true).map_err(fail)?,
+                None,
+            )
+        }
+    };
+    let range = config.fixed_cidr_v6.map(|range| range.trunc().into());
+    Ok(Some(Subnet {
+        net,
+        range,
+        gateway: Pool::new(net, range, gateway).map_err(fail)?.gateway(),
+        aux: Default::default(),
+        given: false,
+    }))
 }
 
 fn v4(nets: impl IntoIterator<Item = IpNet>) -> Option<Ipv4Net> {

@@ -930,3 +930,90 @@ fn a_neighbour_reaches_what_is_published_and_nothing_else() {
         );
     }
 }
+
+#[test]
+fn containers_on_a_part_of_the_hosts_interface() {
+    let e = Engine::start();
+    let mut lab = Lab::new(&e);
+    let net = lab.network(
+        "mac",
+        &[
+            "-d",
+            "macvlan",
+            "--subnet",
+            "10.213.20.0/24",
+            "-o",
+            "parent=docker0",
+        ],
+    );
+    let a = lab.run(
+        "mva",
+        &[
+            "--network",
+            &net,
+            "--ip",
+            "10.213.20.5",
+            "--mac-address",
+            "02:42:00:00:14:05",
+        ],
+    );
+    let b = lab.run("mvb", &["--network", &net]);
+    let shown = lab.inspect(&a);
+    assert_eq!(on(&shown, &net)["IPAddress"], "10.213.20.5");
+    assert_eq!(on(&shown, &net)["MacAddress"], "02:42:00:00:14:05");
+    assert!(lab.exec(&a, "ip route").contains("default via 10.213.20.1"));
+    assert_eq!(lab.look_up(&b, &a), ["10.213.20.5"]);
+    lab.exec(&b, "ping -c 1 -W 5 10.213.20.5");
+    e.ok(&["network", "disconnect", &net, &b]);
+    assert_eq!(lab.exec(&b, "ls /sys/class/net"), "lo");
+    e.ok(&["network", "connect", &net, &b]);
+    lab.exec(&b, "ping -c 1 -W 5 10.213.20.5");
+    if e.is_reference() {
+        return;
+    }
+    // Where the kernel has none of a kind, that is what is said, before anything is made.
+    let name = e.name("ipv");
+    let (code, _, err) = e.code(&["network", "create", "-d", "ipvlan", "-o", "parent=docker0", &name]);
+    assert!(
+        code == 0 || err.contains("kernel has no ipvlan interfaces"),
+        "{err}"
+    );
+    e.docker(&["network", "rm", &name]);
+    // One without a parent leads nowhere.
+    let closed = lab.network("macx", &["-d", "macvlan", "--subnet", "10.213.21.0/24"]);
+    let (c, d) = (
+        lab.run("mvc", &["--network", &closed]),
+        lab.run("mvd", &["--network", &closed]),
+    );
+    assert!(!lab.exec(&d, "ip route").contains("default"));
+    let address = lab.look_up(&d, &c);
+    lab.exec(&d, &format!("ping -c 1 -W 5 {}", address[0]));
+}
+
+#[test]
+fn the_default_bridge_has_ipv6_and_an_address_to_publish_on() {
+    let mut e = Engine::start();
+    let Some(host) = e.host() else { return };
+    host.stop();
+    host.args = ["--ipv6", "--fixed-cidr-v6", "fd00:77::/64", "--ip", "127.0.0.1"]
+        .map(String::from)
+        .to_vec();
+    host.start();
+    let shown = host.docker_ok(&[
+        "network",
+        "inspect",
+        "-f",
+        "{{.EnableIPv6}} {{range .IPAM.Config}}{{.Subnet}} {{end}}",
+        "bridge",
+    ]);
+    assert!(
+        shown.starts_with("true ") && shown.contains("fd00:77::/64"),
+        "{shown}"
+    );
+    host.docker_ok(&[
+        "run", "-d", "--name", "six", "-p", "18700:80", IMAGE, "sleep", "1000",
+    ]);
+    let inside = host.docker_ok(&["exec", "six", "ip", "-6", "addr", "show", "eth0"]);
+    assert!(inside.contains("fd00:77::2/64"), "{inside}");
+    assert_eq!(host.docker_ok(&["port", "six"]), "80/tcp -> 127.0.0.1:18700");
+}

@@ -148,11 +148,18 @@ impl Links {
 
     /// A parent of our own that leads nowhere, for a network that was given none.
     pub fn ensure_dummy(&self, name: &str) -> Result<()> {
-        self.make(name, |request| {
-            request.nest(libc::IFLA_LINKINFO, |info| {
-                info.put_text(libc::IFLA_INFO_KIND, "dummy");
-            });
-        })
+        let of_kind = |kind: &'static str| {
+            self.make(name, |request| {
+                request.nest(libc::IFLA_LINKINFO, |info| {
+                    info.put_text(libc::IFLA_INFO_KIND, kind);
+                });
+            })
+        };
+        match of_kind("dummy") {
+            // A bridge with no ports leads as little anywhere.
+            Err(e) if e.errno() == Some(libc::EOPNOTSUPP) => of_kind("bridge"),
+            done => done,
+        }
     }
 
     /// The part of `parent` that carries frames of this VLAN.

@@ -19,8 +19,8 @@ pub(super) struct Sockets {
 
 pub(super) fn open(netns: &Netns) -> Result<Sockets> {
     netns.visit(|| {
-        let udp = first("a datagram socket", |address| UdpSocket::bind(address))?;
-        let tcp = first("a listening socket", |address| TcpListener::bind(address))?;
+        let udp = first("a datagram socket", UdpSocket::bind)?;
+        let tcp = first("a listening socket", TcpListener::bind)?;
         let fail = |e: std::io::Error| Error::io("set up the resolver's sockets", e);
         udp.set_nonblocking(true).map_err(fail)?;
         tcp.set_nonblocking(true).map_err(fail)?;
