@@ -71,7 +71,7 @@ impl Networks {
         let gone = if record.plan().is_some() {
             table
                 .links
-                .remove_soon(&record.link)
+                .remove_soon(&record.link, Until::Begun)
                 .map_err(super::table::driver)
         } else {
             super::sub::remove_parent(&table.links, record)
