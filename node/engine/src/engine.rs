@@ -16,7 +16,9 @@ use crate::volumes::{Foreign, VolumeTable, Volumes};
 use crate::{execs, files};
 use shoal_node_drivers_cgroup::Hierarchy;
 use shoal_node_drivers_images::Images;
+use shoal_node_drivers_runtime::quota::Quotas;
 use shoal_node_drivers_shim::Launcher;
+use shoal_node_drivers_volumes::Quota;
 use std::sync::Arc;
 
 /// One node's Docker. Cheap to clone; every service in it can be used without HTTP.
@@ -137,6 +139,16 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
     let registry = Registry::default();
     let volumes = shoal_node_drivers_volumes::Volumes::open(&config.data_root.join("volumes"))
         .map_err(|e| system(e.to_string()))?;
+    let homes = [
+        config.data_root.join("snapshots"),
+        config.data_root.join("volumes"),
+    ];
+    let quotas = Quotas::open(&config.data_root, &homes).map(Arc::new);
+    let volumes = volumes.with_quota(quotas.clone().map(|quotas| {
+        Quota(Arc::new(move |dir: &std::path::Path, bytes| {
+            quotas.limit(&[dir], bytes)
+        }))
+    }));
     let foreign = Foreign::open(
         &config.data_root.join("volumes"),
         shoal_node_drivers_plugins::Plugins::default(),
@@ -157,6 +169,7 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         host,
         live: Settings::new(config.live.clone()),
         cdi_dirs: config.cdi_dirs.clone(),
+        quotas,
         subids: Subids::open(&config.userns_remap)?,
         defaults: config.defaults.clone(),
         containers_root: home.containers(),

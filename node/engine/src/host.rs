@@ -2,6 +2,7 @@
 
 use crate::error::{Result, system};
 use shoal_node_drivers_cgroup::{Hierarchy, Version};
+use shoal_node_drivers_runtime::apparmor;
 
 #[derive(Clone, Debug)]
 pub struct Host {
@@ -20,6 +21,9 @@ pub struct Host {
     pub thermal_cpus: Vec<u32>,
     pub cgroup_v2: bool,
     pub seccomp: bool,
+    /// The kernel confines by AppArmor; and our default profile is loaded.
+    pub apparmor: bool,
+    pub apparmor_default: bool,
 }
 
 impl Host {
@@ -29,7 +33,10 @@ impl Host {
         let (operating_system, os_version) = os_release();
         let last_cap = text("/proc/sys/kernel/cap_last_cap").trim().parse().unwrap_or(40);
         let cpus = shoal_node_drivers_cgroup::online_cpus().max(1);
+        let apparmor = apparmor::is_enabled();
         Ok(Host {
+            apparmor,
+            apparmor_default: apparmor && loaded(),
             kernel: version(&kernel_release)
                 .ok_or_else(|| system(format!("unknown kernel {kernel_release}")))?,
             kernel_release,
@@ -51,6 +58,14 @@ impl Host {
     pub fn name_now() -> String {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
     }
+}
+
+fn loaded() -> bool {
+    let loaded = apparmor::load();
+    if let Err(error) = &loaded {
+        tracing::warn!(%error, "the AppArmor profile {} could not be loaded: containers go without", apparmor::DEFAULT);
+    }
+    loaded.is_ok()
 }
 
 fn text(path: &str) -> String {

@@ -306,12 +306,13 @@ fn child(prepared: Prepared, socket: OwnedFd) -> ! {
     sys::exit(1)
 }
 
-fn build(p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
+fn build(mut p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
     rustix::process::setsid().map_err(doing("setsid"))?;
     rustix::process::umask(Mode::empty());
     // Before any exec, so that no descriptor of the shim can get into the container.
     sys::cloexec_from(3).map_err(doing("close the shim's descriptors"))?;
     join_groups(&p.join)?;
+    p.process.open_attributes()?;
     if p.namespaces.user() {
         channel::wait(socket, Step::Mapped)?;
         sys::setgroups(&[]).map_err(doing("setgroups"))?;

@@ -115,7 +115,7 @@ fn foreign_namespaces(pid: u32) -> Result<i32> {
 }
 
 fn child(
-    plan: process::Plan,
+    mut plan: process::Plan,
     stdio: Stdio,
     target: BorrowedFd<'_>,
     namespaces: i32,
@@ -123,7 +123,7 @@ fn child(
     socket: OwnedFd,
 ) -> ! {
     let run = std::panic::AssertUnwindSafe(|| {
-        let error = match join(&plan, stdio, target, namespaces, groups, socket.as_fd()) {
+        let error = match join(&mut plan, stdio, target, namespaces, groups, socket.as_fd()) {
             Ok(()) => plan.become_process(socket.as_fd()),
             Err(error) => error,
         };
@@ -134,7 +134,7 @@ fn child(
 }
 
 fn join(
-    plan: &process::Plan,
+    plan: &mut process::Plan,
     stdio: Stdio,
     target: BorrowedFd<'_>,
     namespaces: i32,
@@ -143,7 +143,9 @@ fn join(
 ) -> Result<()> {
     join_groups(groups)?;
     // This process is already visible to the container's: it must hold nothing of the shim's (CVE-2016-9962).
+    plan.open_attributes()?;
     let mut kept = vec![target.as_raw_fd(), socket.as_raw_fd()];
+    kept.extend(plan.apparmor_file.iter().map(AsRawFd::as_raw_fd));
     if let Stdio::Files(files) = &stdio {
         kept.extend(files.iter().map(AsRawFd::as_raw_fd));
     }

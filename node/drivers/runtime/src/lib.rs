@@ -6,6 +6,7 @@
 //! nothing of containers' names, restarts or logs, and touches no control group: the caller puts the process there.
 //! No path inside a root file system is used other than through [`resolve`].
 
+pub mod apparmor;
 pub mod bundle;
 mod caps;
 mod channel;
@@ -23,6 +24,7 @@ mod mounts;
 mod namespaces;
 mod passwd;
 mod process;
+pub mod quota;
 mod resolve;
 mod root;
 pub mod seccomp;

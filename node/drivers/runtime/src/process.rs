@@ -1,7 +1,7 @@
 //! The last steps of every process, first or exec'd: who it is, what it may do, where it is, then the exec.
 
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use oci_spec::runtime::{PosixRlimitType, Process};
 use rustix::fs::{FileType, Mode, Uid};
@@ -12,7 +12,7 @@ use crate::caps::Sets;
 use crate::channel::{self, Step};
 use crate::error::{Error, Result, doing, text};
 use crate::seccomp::Program;
-use crate::{lookup, passwd, sys};
+use crate::{apparmor, lookup, passwd, sys};
 
 /// A process, flattened before the clone so that little is left to do after it.
 pub struct Plan {
@@ -32,6 +32,9 @@ pub struct Plan {
     /// Make the working directory if it is missing (the first process only).
     make_cwd: bool,
     pub oom_score_adj: Option<i32>,
+    apparmor: Option<String>,
+    /// Where to say so, once it is open.
+    pub apparmor_file: Option<OwnedFd>,
 }
 
 /// Standard input, output and error of a new process.
@@ -78,7 +81,17 @@ impl Plan {
             seccomp,
             make_cwd: first,
             oom_score_adj: process.oom_score_adj(),
+            apparmor: process.apparmor_profile().clone().filter(|name| !name.is_empty()),
+            apparmor_file: None,
         })
+    }
+
+    /// Called by the new process before it leaves the host's /proc.
+    pub fn open_attributes(&mut self) -> Result<()> {
+        if self.apparmor.is_some() {
+            self.apparmor_file = Some(apparmor::at_exec()?);
+        }
+        Ok(())
     }
 
     /// The directory to make if it is missing.
@@ -161,6 +174,9 @@ impl Plan {
                      breakout detected",
                 ));
             }
+        }
+        if let (Some(profile), Some(file)) = (&self.apparmor, &self.apparmor_file) {
+            apparmor::confine(file.as_fd(), profile)?;
         }
         rustix::process::umask(Mode::from_raw_mode(self.umask));
         // Cleared by the change of user, so it is set here: the process dies with its shim.

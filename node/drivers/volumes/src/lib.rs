@@ -19,4 +19,5 @@ mod options;
 mod volumes;
 
 pub use error::{Error, Result};
-pub use volumes::{Volume, Volumes};
+pub use options::size;
+pub use volumes::{Quota, Volume, Volumes};

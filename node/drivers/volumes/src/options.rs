@@ -6,7 +6,8 @@ use rustix::mount::{MountFlags, MountPropagationFlags};
 
 use crate::error::{Error, Result};
 
-pub(crate) fn check(name: &str, options: &BTreeMap<String, String>) -> Result<()> {
+/// `quota`: whether a volume can be held to a size.
+pub(crate) fn check(name: &str, options: &BTreeMap<String, String>, quota: bool) -> Result<()> {
     let invalid = |why: String| Err(Error::InvalidParameter(format!("create {name}: {why}")));
     if let Some(unknown) = options
         .keys()
@@ -14,13 +15,14 @@ pub(crate) fn check(name: &str, options: &BTreeMap<String, String>) -> Result<()
     {
         return invalid(format!("invalid option: {unknown:?}"));
     }
-    if let Some(size) = options.get("size") {
-        // Project quotas are set up for a whole file system by its administrator; this driver has none to offer.
-        return if looks_like_size(size) {
-            invalid("quota size requested but no quota support".into())
-        } else {
-            invalid(format!("invalid size: '{size}'"))
-        };
+    if let Some(text) = options.get("size") {
+        if size(text).is_none() {
+            return invalid(format!("invalid size: '{text}'"));
+        }
+        // Quotas are set up for a whole file system by its administrator.
+        if !quota {
+            return invalid("quota size requested but no quota support".into());
+        }
     }
     if ["type", "o", "device"]
         .iter()
@@ -35,7 +37,8 @@ pub(crate) fn check(name: &str, options: &BTreeMap<String, String>) -> Result<()
     Ok(())
 }
 
-fn looks_like_size(text: &str) -> bool {
+/// Bytes: a number with a unit, all of them powers of 1024.
+pub fn size(text: &str) -> Option<u64> {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
         .unwrap_or(text.len());
@@ -44,7 +47,10 @@ fn looks_like_size(text: &str) -> bool {
         .strip_suffix("ib")
         .or(unit.strip_suffix('b'))
         .unwrap_or(&unit);
-    text[..end].parse::<f64>().is_ok() && matches!(unit, "" | "k" | "m" | "g" | "t" | "p")
+    let number: f64 = text[..end].parse().ok()?;
+    let power = ["", "k", "m", "g", "t", "p"].iter().position(|u| *u == unit)?;
+    let bytes = number * 1024f64.powi(i32::try_from(power).ok()?);
+    (bytes >= 0.0 && bytes < 9e18).then_some(bytes as u64)
 }
 
 /// What is to be mounted over a volume's directory.
@@ -151,10 +157,16 @@ mod tests {
             (&[("size", "10m")], "quota size requested but no quota support"),
             (&[("size", "zz")], "invalid size: 'zz'"),
         ] {
-            let error = check("v", &map(options)).unwrap_err();
+            let error = check("v", &map(options), false).unwrap_err();
             assert_eq!(error.to_string(), format!("create v: {why}"));
         }
-        assert!(check("v", &map(&[("type", ""), ("device", "x")])).is_ok() && check("v", &map(&[])).is_ok());
+        assert!(check("v", &map(&[("type", ""), ("device", "x")]), false).is_ok());
+        assert!(check("v", &map(&[]), false).is_ok() && check("v", &map(&[("size", "1.5G")]), true).is_ok());
+        assert_eq!(
+            (size("1.5k"), size("7"), size("2TiB")),
+            (Some(1536), Some(7), Some(2 << 40))
+        );
+        assert_eq!((size("-1"), size(""), size("1x")), (None, None, None));
     }
 
     #[test]

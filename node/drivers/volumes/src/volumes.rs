@@ -50,6 +50,17 @@ pub struct Volumes {
     known: Arc<Mutex<BTreeMap<String, Volume>>>,
     /// One filling at a time: two containers that start together must not both find the volume empty.
     filling: Arc<Mutex<()>>,
+    quota: Option<Quota>,
+}
+
+/// Holds a directory to a size, where the file system can.
+#[derive(Clone)]
+pub struct Quota(pub Arc<dyn Fn(&Path, u64) -> std::io::Result<()> + Send + Sync>);
+
+impl std::fmt::Debug for Quota {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Quota")
+    }
 }
 
 impl Volumes {
@@ -63,6 +74,7 @@ impl Volumes {
             root: Arc::new(root),
             known: Arc::default(),
             filling: Arc::default(),
+            quota: None,
         };
         let failed = |e| Error::storage("list", &volumes.root, e);
         for entry in fs::read_dir(&*volumes.root).map_err(failed)? {
@@ -78,6 +90,12 @@ impl Volumes {
         Ok(volumes)
     }
 
+    /// From now on volumes may be asked for with a size.
+    pub fn with_quota(mut self, quota: Option<Quota>) -> Volumes {
+        self.quota = quota;
+        self
+    }
+
     /// Makes a volume, durable when it returns; one of that name that exists is given as it is.
     pub fn create(
         &self,
@@ -90,7 +108,8 @@ impl Volumes {
         if let Some(volume) = known.get(name) {
             return Ok(volume.clone());
         }
-        options::check(name, &options)?;
+        options::check(name, &options, self.quota.is_some())?;
+        let size = options.get("size").and_then(|text| options::size(text));
         let created_at = OffsetDateTime::now_utc()
             .replace_nanosecond(0)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH);
@@ -103,6 +122,10 @@ impl Volumes {
         };
         let half = self.root.join(format!("{HALF}new-{name}"));
         let made = self.make(&half, &record).and_then(|()| {
+            if let (Some(size), Some(quota)) = (size, &self.quota) {
+                let data = half.join("_data");
+                (quota.0)(&data, size).map_err(|e| Error::storage("limit the size of", &data, e))?;
+            }
             let place = self.root.join(name);
             fs::rename(&half, &place).map_err(|e| Error::storage("create volume", &place, e))?;
             sync_directory(&self.root)

@@ -194,6 +194,13 @@ async fn make(
         let layer = kit.images.prepare(&mount.layer, &image).await;
         layer.map_err(crate::images::error)?;
     }
+    if let (Some(quotas), Some(size)) = (&kit.quotas, record.host.storage_opt.get("size"))
+        && let Some(bytes) = shoal_node_drivers_volumes::size(size)
+    {
+        let rootfs = kit.images.rootfs(&record.id).map_err(crate::images::error)?;
+        let limited = quotas.limit(&[&rootfs.upper, &rootfs.work], bytes);
+        limited.map_err(io("limit the size of container", &record.id))?;
+    }
     if !fill.is_empty() {
         kit.volumes
             .fill(&kit.rootfs(&record.id)?, fill, kit.home_tmp.clone())

@@ -69,6 +69,11 @@ fn describe(kit: &Kit, view: &View, dir: &Path) -> ContainerInspect {
         } else {
             execs.into()
         },
+        app_armor_profile: match crate::launch::apparmor(kit, record) {
+            Some(profile) => profile,
+            None if kit.host.apparmor => "unconfined".into(),
+            None => String::new(),
+        },
         host_config: host,
         graph_driver: Some(graph_driver(kit, record)),
         mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),

@@ -18,8 +18,10 @@ use shoal_node_core_host::ocispec::resources;
 use shoal_node_core_host::subids::IdMap;
 use shoal_node_drivers_cgroup::{Cgroup, Hierarchy};
 use shoal_node_drivers_images::Images;
+use shoal_node_drivers_runtime::quota::Quotas;
 use shoal_node_drivers_shim::{self as shim, Launcher, Rootfs};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub struct Kit {
     pub images: Images,
@@ -36,6 +38,8 @@ pub struct Kit {
     pub host: Host,
     pub live: Settings,
     pub subids: Subids,
+    /// Where the data root's file system can hold directories to a size.
+    pub quotas: Option<Arc<Quotas>>,
     pub cdi_dirs: Vec<PathBuf>,
     pub defaults: Defaults,
     /// Where each container's directory is.

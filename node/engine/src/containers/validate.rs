@@ -57,14 +57,18 @@ pub fn check(kit: &Kit, config: &Config, host: &mut HostConfig) -> Result<Vec<St
         }
         binds::tmpfs_options(options).map_err(invalid)?;
     }
-    // No file system below ours could hold a container to a size.
     if let Some(key) = host.storage_opt.keys().find(|key| *key != "size") {
         return Err(system(format!("Unknown option {key}")));
     }
-    if !host.storage_opt.is_empty() {
-        return Err(system(
-            "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
-        ));
+    if let Some(size) = host.storage_opt.get("size") {
+        if kit.quotas.is_none() {
+            return Err(system(
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+            ));
+        }
+        if shoal_node_drivers_volumes::size(size).is_none() {
+            return Err(invalid(format!("invalid size: '{size}'")));
+        }
     }
     if !matches!(host.isolation.as_str(), "" | "default") {
         return Err(invalid(format!(

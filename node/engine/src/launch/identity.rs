@@ -6,6 +6,7 @@ use crate::layers::Layers;
 use rustix::fs::{Mode, OFlags, ResolveFlags, open, openat2};
 use shoal_node_core_host::ocispec::Rights;
 use shoal_node_core_host::{caps, users};
+use shoal_node_drivers_runtime as runtime;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -63,6 +64,19 @@ pub fn owner(record: &Record, source: &Source) -> Result<Option<(u32, u32)>> {
     Ok(Some((user.uid, user.gid)))
 }
 
+/// The AppArmor profile that confines this container; none where the kernel has none or it is unconfined.
+pub fn apparmor(kit: &Kit, record: &Record) -> Option<String> {
+    if !kit.host.apparmor {
+        return None;
+    }
+    match super::seccomp::option(&record.host.security_opt, "apparmor") {
+        Some("unconfined") => None,
+        Some(profile) => Some(profile.to_owned()),
+        None if record.host.privileged || !kit.host.apparmor_default => None,
+        None => Some(runtime::apparmor::DEFAULT.to_owned()),
+    }
+}
+
 /// The rights of a process of this container that runs as `user` (empty: root).
 pub fn rights(kit: &Kit, record: &Record, source: &Source, user: &str, privileged: bool) -> Result<Rights> {
     let host = &record.host;
@@ -87,11 +101,16 @@ pub fn rights(kit: &Kit, record: &Record, source: &Source, user: &str, privilege
         .map(|u| (u.name.to_ascii_lowercase(), u.soft, u.hard))
         .collect();
     let no_new_privileges = !privileged && super::seccomp::no_new_privileges(&host.security_opt);
+    let apparmor = match privileged {
+        true => None,
+        false => apparmor(kit, record),
+    };
     let oom_score_adj = i32::try_from(host.oom_score_adj).unwrap_or(0);
     Ok(Rights {
         user,
         caps,
         no_new_privileges,
+        apparmor,
         rlimits,
         oom_score_adj,
     })

@@ -16,7 +16,7 @@ mod requests;
 mod seccomp;
 
 pub use files::{HOSTNAME, HOSTS, RESOLV_CONF, networks_changed};
-pub use identity::{Source, owner};
+pub use identity::{Source, apparmor, owner};
 pub use mounts::mounts;
 pub use prepare::{ExecWish, exec_process, with_mount_points};
 pub use seccomp::Seccomp;

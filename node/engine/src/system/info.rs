@@ -49,6 +49,9 @@ impl System {
             (name.clone(), shown)
         });
         let mut security: Vec<String> = Vec::new();
+        if host.apparmor {
+            security.push("name=apparmor".into());
+        }
         if host.seccomp {
             let profile = match &config.defaults.seccomp {
                 SeccompDefault::Builtin => "builtin",

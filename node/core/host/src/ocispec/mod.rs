@@ -155,6 +155,8 @@ pub struct Rights {
     pub user: User,
     pub caps: Vec<Capability>,
     pub no_new_privileges: bool,
+    /// The AppArmor profile; none is unconfined.
+    pub apparmor: Option<String>,
     /// (name without `RLIMIT_` in lower case, soft, hard); -1 is unlimited.
     pub rlimits: Vec<(String, i64, i64)>,
     pub oom_score_adj: i32,

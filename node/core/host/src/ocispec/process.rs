@@ -39,7 +39,7 @@ pub fn process(p: &Process) -> Result<OciProcess, Error> {
         .iter()
         .map(|(name, soft, hard)| rlimit(name, *soft, *hard))
         .collect::<Result<Vec<_>, _>>()?;
-    let process = ProcessBuilder::default()
+    let mut process = ProcessBuilder::default()
         .terminal(p.tty)
         .user(
             UserBuilder::default()
@@ -56,6 +56,7 @@ pub fn process(p: &Process) -> Result<OciProcess, Error> {
         .no_new_privileges(rights.no_new_privileges)
         .oom_score_adj(rights.oom_score_adj)
         .build()?;
+    process.set_apparmor_profile(rights.apparmor.clone());
     Ok(process)
 }
 
