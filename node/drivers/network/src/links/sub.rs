@@ -12,6 +12,7 @@ const MACVLAN_MODE: u16 = 1;
 const IPVLAN_MODE: u16 = 1;
 const IPVLAN_FLAGS: u16 = 2;
 const VLAN_ID: u16 = 1;
+const VETH_PEER: u16 = 1;
 const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,18 +149,34 @@ impl Links {
 
     /// A parent of our own that leads nowhere, for a network that was given none.
     pub fn ensure_dummy(&self, name: &str) -> Result<()> {
-        let of_kind = |kind: &'static str| {
-            self.make(name, |request| {
-                request.nest(libc::IFLA_LINKINFO, |info| {
-                    info.put_text(libc::IFLA_INFO_KIND, kind);
-                });
-            })
-        };
-        match of_kind("dummy") {
-            // A bridge with no ports leads as little anywhere.
-            Err(e) if e.errno() == Some(libc::EOPNOTSUPP) => of_kind("bridge"),
+        let dummy = self.make(name, |request| {
+            request.nest(libc::IFLA_LINKINFO, |info| {
+                info.put_text(libc::IFLA_INFO_KIND, "dummy");
+            });
+        });
+        match dummy {
+            // A cable whose other end hangs loose leads as little anywhere.
+            Err(e) if e.errno() == Some(libc::EOPNOTSUPP) => self.make_loose(name),
             done => done,
         }
+    }
+
+    fn make_loose(&self, name: &str) -> Result<()> {
+        let end = name.replacen("dm-", "dl-", 1);
+        self.make(name, |request| {
+            request.nest(libc::IFLA_LINKINFO, |info| {
+                info.put_text(libc::IFLA_INFO_KIND, "veth");
+                info.nest(libc::IFLA_INFO_DATA, |data| {
+                    data.nest(VETH_PEER, |peer| {
+                        peer.raw(&link_head(0, 0, 0));
+                        peer.put_text(libc::IFLA_IFNAME, &end);
+                    });
+                });
+            });
+            // Without it the first one has no carrier, and nothing passes between the interfaces on it.
+            request.begin(libc::RTM_NEWLINK, 0, &link_head(0, UP, UP));
+            request.put_text(libc::IFLA_IFNAME, &end);
+        })
     }
 
     /// The part of `parent` that carries frames of this VLAN.
