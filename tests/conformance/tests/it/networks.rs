@@ -935,6 +935,8 @@ fn a_neighbour_reaches_what_is_published_and_nothing_else() {
 fn containers_on_a_part_of_the_hosts_interface() {
     let e = Engine::start();
     let mut lab = Lab::new(&e);
+    // A bridge with nobody on it has no carrier.
+    lab.run("mvk", &[]);
     let net = lab.network(
         "mac",
         &[
