@@ -13,9 +13,13 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use shoal_api_backend::{BoxStream, Error};
 use shoal_api_types::auth::AuthConfig;
+use std::time::Duration;
 
 /// The most that a JSON body may hold. The largest honest one is a config of 1000 KiB in base64.
 pub(crate) const JSON_BYTES_MAX: usize = 8 << 20;
+
+/// How long a client may take to send one.
+const JSON_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// Reads a JSON body; an empty one is an error.
 pub(crate) async fn json<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, Failure> {
@@ -45,7 +49,11 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
 }
 
 async fn read_any_type(body: Body) -> Result<Bytes, Failure> {
-    match Limited::new(body, JSON_BYTES_MAX).collect().await {
+    let whole = Limited::new(body, JSON_BYTES_MAX).collect();
+    let Ok(whole) = tokio::time::timeout(JSON_TIME_MAX, whole).await else {
+        return Err(Error::invalid("the request body did not come in time").into());
+    };
+    match whole {
         Ok(whole) => Ok(whole.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {
             Err(Error::invalid(format!("request body is larger than {JSON_BYTES_MAX} bytes")).into())

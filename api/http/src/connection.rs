@@ -1,5 +1,6 @@
 //! One connection: hyper over the takeover shim, with bounds, and what handlers may know about who is at the far end.
 
+use crate::listen::room::Idle;
 use crate::router::Router;
 use crate::takeover::{Connection, Taken};
 use crate::unread;
@@ -27,11 +28,11 @@ const SMALL_BODY_BYTES_MAX: u64 = 256 << 10;
 /// Bounds of one connection.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// A request's head must arrive within this time; also how long an idle connection is kept.
+    /// A request's head must arrive within this time, and a small body; also how long an idle connection is kept.
     pub head_timeout: Duration,
     pub head_bytes_max: usize,
     pub headers_max: usize,
-    /// Connections at once on one listener.
+    /// Connections at once on one listener; beyond them the longest idle one is closed.
     pub connections_max: usize,
 }
 
@@ -138,13 +139,24 @@ impl Origin {
 
 /// A body of stated and small size is read before anything is decided: an answer given while its bytes still lie unread in
 /// the socket would be lost to the client with the reset that follows the close.
-async fn whole_if_small(head: &http::request::Parts, body: Incoming) -> Result<Body, hyper::Error> {
+async fn whole_if_small(
+    head: &http::request::Parts,
+    body: Incoming,
+    limit: Duration,
+) -> std::io::Result<Body> {
     let length: Option<u64> = head
         .headers
         .get(http::header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse().ok());
     match length {
-        Some(1..=SMALL_BODY_BYTES_MAX) => Ok(Body::from(body.collect().await?.to_bytes())),
+        Some(1..=SMALL_BODY_BYTES_MAX) => match tokio::time::timeout(limit, body.collect()).await {
+            Ok(Ok(whole)) => Ok(Body::from(whole.to_bytes())),
+            Ok(Err(error)) => Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                error.to_string(),
+            )),
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        },
         _ => Ok(Body::new(body)),
     }
 }
@@ -154,11 +166,14 @@ pub(crate) struct Who {
     pub leaving: Leaving,
     pub peer: Option<Peer>,
     pub certificates: Vec<Vec<u8>>,
+    /// Told when it waits for a request.
+    pub idle: Arc<Idle>,
 }
 
 impl Who {
-    pub fn client(leaving: Leaving) -> Self {
+    pub fn client(leaving: Leaving, idle: Arc<Idle>) -> Self {
         Self {
+            idle,
             leaving,
             peer: None,
             certificates: Vec::new(),
@@ -188,8 +203,8 @@ pub(crate) async fn serve_connection<IO>(
         async move {
             let (head, body) = request.into_parts();
             // Without a whole body there is nobody left to answer: the connection's own error says why.
-            let body = whole_if_small(&head, body).await?;
-            Ok::<_, hyper::Error>(router.answer(http::Request::from_parts(head, body), origin).await)
+            let body = whole_if_small(&head, body, limits.head_timeout).await?;
+            Ok::<_, std::io::Error>(router.answer(http::Request::from_parts(head, body), origin).await)
         }
     });
     let mut http = http1::Builder::new();
@@ -201,7 +216,7 @@ pub(crate) async fn serve_connection<IO>(
         .max_buf_size(limits.head_bytes_max)
         .max_headers(limits.headers_max);
     let connection = http
-        .serve_connection(TokioIo::new(Connection::new(io, taken)), service)
+        .serve_connection(TokioIo::new(Connection::new(io, taken, who.idle)), service)
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {
@@ -238,6 +253,7 @@ pub async fn serve_duplex(duplex: Box<dyn Duplex>, router: Router, peer: Peer) {
         leaving: Leaving::Told(left.clone()),
         peer: Some(peer),
         certificates: Vec::new(),
+        idle: Arc::default(),
     };
     // A takeover goes on after its connection's requests have ended: the end of our bytes is the end.
     let serving = async {

@@ -5,6 +5,7 @@
 //! into that `200` on the way out. To know where requests begin it follows their framing, and never gives hyper bytes of
 //! two requests at once: what is pipelined behind a takeover reaches the process, not a parser.
 
+use crate::listen::room::Idle;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,13 +66,15 @@ pub(crate) struct Connection<IO> {
     rewrite: bool,
     /// What hyper has written of that reply's head.
     reply: Vec<u8>,
+    /// Hears when hyper waits for a request, and when there is one.
+    idle: Arc<Idle>,
     /// Rewritten bytes on their way out.
     out: Vec<u8>,
     sent: usize,
 }
 
 impl<IO> Connection<IO> {
-    pub fn new(io: IO, taken: Taken) -> Self {
+    pub fn new(io: IO, taken: Taken, idle: Arc<Idle>) -> Self {
         Self {
             io,
             taken,
@@ -84,6 +87,7 @@ impl<IO> Connection<IO> {
             ended: false,
             rewrite: false,
             reply: Vec::new(),
+            idle,
             out: Vec::new(),
             sent: 0,
         }
@@ -159,6 +163,7 @@ impl<IO> Connection<IO> {
 
     fn clear_head(&mut self, end: usize) {
         let head: Vec<u8> = self.fresh.drain(..end).collect();
+        self.idle.works();
         self.searched = 0;
         let facts = Facts::of(&head);
         self.may_take = facts.upgrade || facts.takes_over;
@@ -288,12 +293,20 @@ fn with_upgrade(head: &[u8]) -> Vec<u8> {
             break;
         }
     }
-    text.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: tcp\r\n");
+    // What is refused ends the connection where the client said so.
+    let (mut rest, mut close) = (Vec::new(), "");
     for line in lines {
-        if line.len() < 11 || !line[..11].eq_ignore_ascii_case(b"connection:") {
-            text.extend_from_slice(line);
+        match line.split_at_checked(11) {
+            Some((name, value)) if name.eq_ignore_ascii_case(b"connection:") => {
+                if value.to_ascii_lowercase().windows(5).any(|w| w == b"close") {
+                    close = ", close";
+                }
+            }
+            _ => rest.extend_from_slice(line),
         }
     }
+    text.extend_from_slice(format!("Connection: Upgrade{close}\r\nUpgrade: tcp\r\n").as_bytes());
+    text.extend_from_slice(&rest);
     text
 }
 
@@ -345,6 +358,9 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
             }
             if this.place == Place::Raw {
                 return Pin::new(&mut this.io).poll_read(cx, buf);
+            }
+            if this.place == Place::Head {
+                this.idle.waits();
             }
             let mut space = [0u8; READ_BYTES];
             let mut fresh = ReadBuf::new(&mut space);
@@ -413,7 +429,7 @@ mod tests {
     async fn requests_are_never_mixed_and_what_follows_a_takeover_is_raw() {
         let (mut client, server) = tokio::io::duplex(1 << 16);
         let taken = Taken::default();
-        let mut connection = Connection::new(server, taken.clone());
+        let mut connection = Connection::new(server, taken.clone(), Arc::default());
         let chunked = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let attach =
             "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
@@ -429,7 +445,7 @@ mod tests {
         assert_eq!(parts[5], "GET / HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
         assert_eq!(parts[6], "hi");
         let count = connection.read(&mut buffer).await.unwrap();
-        let head = "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nHost: d\r\n\r\n";
+        let head = "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nConnection: Upgrade, close\r\nUpgrade: tcp\r\nHost: d\r\n\r\n";
         assert_eq!(String::from_utf8_lossy(&buffer[..count]), head);
         taken.take();
         connection

@@ -1,6 +1,7 @@
 //! Accepting connections, boundedly, until told to stop.
 
 use super::Listener;
+use super::room::{Idle, Room};
 use crate::connection::{Leaving, Limits, Who, serve_connection};
 use crate::router::Router;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,7 +9,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,7 +32,7 @@ pub struct Serving {
 pub async fn serve(listener: Listener, router: Router, serving: Serving) {
     let tasks = TaskTracker::new();
     let cut = CancellationToken::new();
-    let room = Arc::new(Semaphore::new(serving.limits.connections_max));
+    let room = Room::new(serving.limits.connections_max);
     let (kind, path) = match listener {
         Listener::Unix { listener, path } => (Kind::Unix(listener), path),
         Listener::Tcp(listener) => (Kind::Tcp(listener), None),
@@ -41,12 +41,17 @@ pub async fn serve(listener: Listener, router: Router, serving: Serving) {
     loop {
         let accepted = tokio::select! {
             () = serving.shutdown.cancelled() => break,
-            accepted = kind.accept(&room) => accepted,
+            accepted = kind.accept() => accepted,
         };
-        let Some((socket, permit)) = accepted else {
+        let Some(socket) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
+        let place = tokio::select! {
+            () = serving.shutdown.cancelled() => break,
+            place = room.enter() => place,
+        };
+        let Some(place) = place else { break };
         let (router, limits, shutdown, cut) = (
             router.clone(),
             serving.limits,
@@ -54,9 +59,10 @@ pub async fn serve(listener: Listener, router: Router, serving: Serving) {
             cut.clone(),
         );
         tasks.spawn(async move {
-            let _permit = permit;
+            let idle = place.idle.clone();
             tokio::select! {
-                () = socket.run(router, limits, shutdown) => {}
+                () = socket.run(router, limits, shutdown, idle.clone()) => {}
+                () = idle.must_leave() => tracing::debug!("an idle connection makes room for another"),
                 () = cut.cancelled() => {}
             }
         });
@@ -91,8 +97,7 @@ enum Socket {
 
 impl Kind {
     /// None when accepting failed for now.
-    async fn accept(&self, room: &Arc<Semaphore>) -> Option<(Socket, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = room.clone().acquire_owned().await.ok()?;
+    async fn accept(&self) -> Option<Socket> {
         let accepted = match self {
             Self::Unix(listener) => listener.accept().await.map(|(socket, _)| Socket::Unix(socket)),
             Self::Tcp(listener) => listener.accept().await.map(|(socket, _)| Socket::Tcp(socket)),
@@ -102,7 +107,7 @@ impl Kind {
                 .map(|(socket, _)| Socket::Tls(socket, tls.clone())),
         };
         match accepted {
-            Ok(socket) => Some((socket, permit)),
+            Ok(socket) => Some(socket),
             Err(reason) => {
                 tracing::warn!(%reason, "could not accept a connection");
                 None
@@ -112,16 +117,16 @@ impl Kind {
 }
 
 impl Socket {
-    async fn run(self, router: Router, limits: Limits, shutdown: CancellationToken) {
+    async fn run(self, router: Router, limits: Limits, shutdown: CancellationToken, idle: Arc<Idle>) {
         match self {
             Self::Unix(socket) => {
                 let watch = second(&socket, Leaving::Unix);
-                serve_connection(socket, router, Who::client(watch), limits, shutdown).await;
+                serve_connection(socket, router, Who::client(watch, idle), limits, shutdown).await;
             }
             Self::Tcp(socket) => {
                 let _ = socket.set_nodelay(true);
                 let watch = second(&socket, Leaving::Tcp);
-                serve_connection(socket, router, Who::client(watch), limits, shutdown).await;
+                serve_connection(socket, router, Who::client(watch, idle), limits, shutdown).await;
             }
             Self::Tls(socket, tls) => {
                 let _ = socket.set_nodelay(true);
@@ -129,7 +134,7 @@ impl Socket {
                 match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(socket)).await {
                     Ok(Ok(socket)) => {
                         let shown = socket.get_ref().1.peer_certificates().unwrap_or_default();
-                        let mut who = Who::client(watch);
+                        let mut who = Who::client(watch, idle);
                         who.certificates = shown.iter().map(|der| der.to_vec()).collect();
                         serve_connection(socket, router, who, limits, shutdown).await;
                     }

@@ -1,4 +1,7 @@
+use crate::fake;
 use crate::wire::Daemon;
+use shoal_api_http::{Limits, router};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[tokio::test]
@@ -74,4 +77,78 @@ async fn cut_off_requests_end_their_connection() {
         assert!(read.is_ok(), "{text:?} is left open");
         assert!(!all.starts_with(b"HTTP/1.1 2"), "{text:?}");
     }
+}
+
+#[tokio::test]
+async fn those_who_say_nothing_make_room_for_those_who_do() {
+    let limits = Limits {
+        connections_max: 40,
+        ..Limits::default()
+    };
+    let daemon = Daemon::bounded(router(fake::backends()), limits).await;
+    // One that is being answered is nobody's room.
+    let mut busy = daemon.connect().await;
+    let attach = "POST /containers/echo/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n";
+    busy.write_all(attach.as_bytes()).await.unwrap();
+    let mut head = [0; 16];
+    busy.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101 UPG");
+    let mut silent = Vec::new();
+    for n in 0..400 {
+        let mut socket = daemon.connect().await;
+        // Half of them begin something that never ends.
+        if n % 2 == 0 {
+            let _ = socket.write_all(b"GET /_ping HTTP/1.1\r\nX: ").await;
+        }
+        silent.push(socket);
+    }
+    let begun = Instant::now();
+    assert_eq!(daemon.get("/_ping").await.status, 200);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let mut byte = [0];
+    let first = tokio::time::timeout(Duration::from_secs(5), silent[0].read(&mut byte)).await;
+    assert!(
+        matches!(first, Ok(Ok(0) | Err(_))),
+        "the first of them was closed: {first:?}"
+    );
+    busy.write_all(b"x").await.unwrap();
+    let still = tokio::time::timeout(Duration::from_millis(200), busy.read(&mut byte)).await;
+    assert!(
+        !matches!(still, Ok(Ok(0) | Err(_))),
+        "the busy one was closed: {still:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_comes_drop_by_drop_is_waited_for_in_bounded_time() {
+    let limits = Limits {
+        head_timeout: Duration::from_millis(400),
+        ..Limits::default()
+    };
+    let daemon = Daemon::bounded(router(fake::backends()), limits).await;
+    for text in [
+        "GET /_ping HTTP/1.1\r\nHost: d\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n\r\n",
+        "POST /volumes/create HTTP/1.1\r\nHost: d\r\nContent-Length: 90\r\n\r\n{\"Name\":\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}",
+    ] {
+        let mut socket = daemon.connect().await;
+        let begun = Instant::now();
+        let mut closed = false;
+        for byte in text.as_bytes() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let mut buffer = [0; 512];
+            let _ = socket.write_all(&[*byte]).await;
+            if let Ok(Ok(_) | Err(_)) =
+                tokio::time::timeout(Duration::from_millis(1), socket.read(&mut buffer)).await
+            {
+                closed = true;
+                break;
+            }
+        }
+        assert!(
+            closed && begun.elapsed() < Duration::from_secs(3),
+            "{text}: {:?}",
+            begun.elapsed()
+        );
+    }
+    assert_eq!(daemon.get("/_ping").await.status, 200);
 }

@@ -1,7 +1,7 @@
 //! A daemon of fakes on a socket of its own, and requests written by hand.
 
 use crate::fake;
-use shoal_api_http::{Listener, Router, Serving, router, serve};
+use shoal_api_http::{Limits, Listener, Router, Serving, router, serve};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,11 +19,15 @@ impl Daemon {
         Self::serving(router(fake::backends())).await
     }
     pub async fn serving(router: Router) -> Self {
+        Self::bounded(router, Limits::default()).await
+    }
+    pub async fn bounded(router: Router, limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("api.sock");
         let listener = Listener::unix(&socket, Some("")).unwrap();
         let shutdown = CancellationToken::new();
         let serving = Serving {
+            limits,
             shutdown: shutdown.clone(),
             ..Serving::default()
         };

@@ -256,3 +256,57 @@ fn malformed_requests_never_kill_the_daemon() {
     }
     assert_eq!(e.api("GET", "/_ping", None).status, 200);
 }
+
+/// Ten thousand connections that say nothing: the daemon stays small, has descriptors left, and answers.
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_out() {
+    let mut e = Engine::start();
+    let Some(pid) = e.host().and_then(|host| host.daemon_pid()) else {
+        return;
+    };
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+    if soft < 11_000 {
+        let hard = hard.max(11_000);
+        setrlimit(Resource::RLIMIT_NOFILE, 11_000, hard).expect("more descriptors");
+    }
+    let resident = || -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the daemon lives");
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .expect("a size");
+        line.split_whitespace()
+            .next()
+            .and_then(|n| n.parse().ok())
+            .expect("KiB")
+    };
+    let before = resident();
+    let begun = std::time::Instant::now();
+    let mut silent = Vec::new();
+    for n in 0..10_000 {
+        let mut stream = UnixStream::connect(e.socket()).expect("a connection");
+        if n % 4 == 0 {
+            let _ = stream.write_all(b"POST /v1.44/containers/create HTTP/1.1\r\nHost: d\r\nX-Slow: ");
+        }
+        silent.push(stream);
+        if n % 1000 == 999 {
+            let asked = std::time::Instant::now();
+            assert_eq!(e.api("GET", "/v1.44/containers/json", None).status, 200);
+            assert!(
+                asked.elapsed() < std::time::Duration::from_secs(5),
+                "{n}: {:?}",
+                asked.elapsed()
+            );
+        }
+    }
+    let after = resident();
+    println!(
+        "10,000 connections in {:.1?}: {before} -> {after} KiB",
+        begun.elapsed()
+    );
+    assert!(after < before + (256 << 10), "{before} -> {after} KiB");
+    e.sh(&[], "true");
+    drop(silent);
+    assert!(!e.host().expect("ours").log().contains("panicked"));
+}
