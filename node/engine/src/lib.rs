@@ -30,6 +30,8 @@ mod images;
 mod launch;
 mod layers;
 mod logging;
+#[cfg(test)]
+mod mutated;
 mod networks;
 mod rootfs;
 mod subids;

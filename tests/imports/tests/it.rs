@@ -99,6 +99,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("tests-harness", &[]),
+    ("tests-mutate", &[]),
     ("tests-conformance", &["tests-harness"]),
     ("tests-cluster", &["tests-harness"]),
     ("tests-imports", &[]),

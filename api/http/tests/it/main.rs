@@ -9,6 +9,7 @@ mod forwarding;
 mod gates;
 mod hostile;
 mod listeners;
+mod mutated;
 mod stock_cli;
 mod streams;
 mod takeover;

@@ -18,6 +18,8 @@ pub mod env;
 pub mod health;
 pub mod ipam;
 pub mod lifecycle;
+#[cfg(test)]
+mod mutated;
 pub mod names;
 pub mod netplan;
 pub mod ocispec;

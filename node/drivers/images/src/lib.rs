@@ -30,6 +30,8 @@ mod load;
 mod login;
 mod lookup;
 mod manifest;
+#[cfg(test)]
+mod mutated;
 mod platform;
 mod progress;
 mod pull;

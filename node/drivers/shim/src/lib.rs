@@ -18,6 +18,8 @@ mod exit;
 pub mod frame;
 mod launch;
 mod message;
+#[cfg(test)]
+mod mutated;
 
 #[cfg(feature = "client")]
 pub use client::{Error, ExecHandle, Found, Launcher, Shim};

@@ -1,5 +1,7 @@
 //! Typing the detach keys hangs up: a client's line that watches for them, for attach and exec alike.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
@@ -25,8 +27,14 @@ impl Keys {
         Some(Keys { keys, matched: 0 })
     }
 
+    /// What a client asked for, as inspect shows it: bytes in base64, nothing where it left the choice to us.
+    pub fn given(text: &str) -> String {
+        let keys = Keys::parse(text).filter(|_| !text.is_empty());
+        keys.map_or_else(String::new, |keys| BASE64_STANDARD.encode(keys.keys))
+    }
+
     /// Puts what goes through into `out`; true when the keys are complete.
-    fn feed(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn feed(&mut self, typed: &[u8], out: &mut Vec<u8>) -> bool {
         for byte in typed {
             if *byte != self.keys[self.matched] {
                 out.extend_from_slice(&self.keys[..self.matched]);

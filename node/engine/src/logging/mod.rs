@@ -8,6 +8,8 @@ mod tag;
 mod tend;
 
 pub use options::check;
+#[cfg(test)]
+pub(crate) use tag::tag;
 pub(crate) use tend::Tender;
 
 use crate::containers::Record;

@@ -2,6 +2,7 @@
 
 mod changes;
 mod hostile;
+mod mutated;
 mod races;
 mod trees;
 mod views;

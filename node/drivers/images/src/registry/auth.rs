@@ -325,6 +325,12 @@ fn parse(text: &str) -> Option<Challenge> {
     Some(challenge)
 }
 
+/// For the tests that try it with what is wrong.
+#[cfg(test)]
+pub(crate) fn try_challenge(text: &str) {
+    let _ = parse(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,3 +18,6 @@ pub use search::Hit;
 pub(crate) use search::search;
 pub(crate) use session::{Access, Part, Session};
 pub(crate) use upload::Mounted;
+
+#[cfg(test)]
+pub(crate) use auth::try_challenge;

@@ -5,7 +5,7 @@ mod at;
 mod compression;
 mod pax;
 mod sparse;
-mod tar;
+pub(crate) mod tar;
 mod xattrs;
 
 use std::io::{self, Read};

@@ -1,6 +1,7 @@
 //! The log as its two sides see it: what was written is read back, across rotation, following and damage.
 
 mod follow;
+mod mutated;
 mod rotate;
 mod round_trip;
 
