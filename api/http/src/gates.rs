@@ -15,6 +15,10 @@ use shoal_api_types::system::{DiskUsage, Info};
 /// A request to create a container.
 pub(crate) fn create(request: &mut CreateRequest, version: ApiVersion) -> Result<(), Error> {
     let host = &mut request.host_config;
+    if !version.at_least(25) {
+        // Those clients remove the container themselves.
+        host.auto_remove = false;
+    }
     if !version.at_least(40) {
         if host.ipc_mode.is_empty() {
             host.ipc_mode = "shareable".into();

@@ -48,6 +48,12 @@ fn syntax(bytes: &[u8], error: &serde_json::Error) -> String {
         .map(<[u8]>::len)
         .sum();
     let at = (lines + error.column().saturating_sub(1)).min(bytes.len().saturating_sub(1));
+    if message.starts_with("expected ident")
+        && let Some((literal, wanted)) = literal(bytes, at)
+    {
+        let found = quoted(bytes[at]);
+        return format!("invalid character {found} in literal {literal} (expecting '{wanted}')");
+    }
     let context = if message.starts_with("key must be a string") {
         "looking for beginning of object key string"
     } else if message.starts_with("expected `:`") {
@@ -68,6 +74,17 @@ fn syntax(bytes: &[u8], error: &serde_json::Error) -> String {
         "looking for beginning of value"
     };
     format!("invalid character {} {context}", quoted(bytes[at]))
+}
+
+/// The word that the bytes before `at` begin, and what should stand there.
+fn literal(bytes: &[u8], at: usize) -> Option<(&'static str, char)> {
+    let words = ["null", "true", "false"];
+    words.into_iter().find_map(|word| {
+        let begun = (1..word.len())
+            .rev()
+            .find(|n| bytes[..at].ends_with(&word.as_bytes()[..*n]))?;
+        Some((word, char::from(word.as_bytes()[begun])))
+    })
 }
 
 fn quoted(byte: u8) -> String {
@@ -137,9 +154,21 @@ fn mismatch<T: DeserializeOwned>(value: &Value) -> String {
         .filter(|part| *part != "[]")
         .collect();
     format!(
-        "json: cannot unmarshal {kind} into Go struct field .{} of type {target}",
+        "json: cannot unmarshal {kind} into Go struct field {}.{} of type {target}",
+        go_struct(std::any::type_name::<T>()),
         path.join(".")
     )
+}
+
+/// Docker's name of a request; the parts of a container's creation have none, in Go's words.
+fn go_struct(name: &str) -> &'static str {
+    match name.rsplit("::").next().unwrap_or_default() {
+        "UpdateConfig" => "UpdateConfig",
+        "VolumeCreateRequest" => "CreateOptions",
+        "ExecCreateRequest" => "ExecOptions",
+        "ExecStartRequest" => "ExecStartOptions",
+        _ => "",
+    }
 }
 
 fn refusal<T: DeserializeOwned>(value: &Value) -> Option<String> {
@@ -207,6 +236,14 @@ mod tests {
             (
                 "xyz",
                 "invalid JSON: invalid character 'x' looking for beginning of value",
+            ),
+            (
+                "nonsense",
+                "invalid JSON: invalid character 'o' in literal null (expecting 'u')",
+            ),
+            (
+                r#"{"Tty":tru}"#,
+                "invalid JSON: invalid character '}' in literal true (expecting 'e')",
             ),
             (
                 r#"{"Tty":1.5}"#,

@@ -152,10 +152,11 @@ fn parse_platform(text: &str) -> Result<OciPlatform, Failure> {
         part.bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
     };
-    if parts.next().is_some()
-        || platform.os.is_empty()
-        || ![&platform.os, &platform.architecture].iter().all(|p| clean(p))
-    {
+    if parts.next().is_some() {
+        let reason = format!("\"{text}\": cannot parse platform specifier: invalid argument");
+        return Err(Error::invalid(reason).into());
+    }
+    if platform.os.is_empty() || ![&platform.os, &platform.architecture].iter().all(|p| clean(p)) {
         let reason = format!("\"{text}\": unknown operating system or architecture: invalid argument");
         return Err(Error::invalid(reason).into());
     }

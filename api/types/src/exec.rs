@@ -1,6 +1,6 @@
 //! `POST /containers/{id}/exec`, `POST /exec/{id}/start`, `GET /exec/{id}/json`.
 
-use crate::go::{Slice, empty, str_slice};
+use crate::go::{Slice, empty};
 use serde::{Deserialize, Serialize};
 
 /// What to execute.
@@ -21,7 +21,6 @@ pub struct ExecCreateRequest {
     pub detach_keys: String,
     pub env: Slice<String>,
     pub working_dir: String,
-    #[serde(deserialize_with = "str_slice::deserialize")]
     pub cmd: Slice<String>,
 }
 

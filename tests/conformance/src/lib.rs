@@ -4,6 +4,15 @@
 //! proved on the reference engine: `SHOAL_CONFORMANCE_HOST=unix:///path cargo test -p shoal-tests-conformance` runs the
 //! same cases against whatever listens there. Without it each case gets a shoald of its own on a host of its own.
 
+mod answers;
+mod differences;
+pub mod schema;
+mod story;
+
+pub use answers::{Told, differences};
+pub use differences::Differences;
+pub use story::{Step, Story, tar};
+
 use shoal_tests_harness::{Answer, Guests, Host, Registry, World, busybox_tar, docker, request, run, run_ok};
 use std::path::PathBuf;
 use std::process::{Command, Output};

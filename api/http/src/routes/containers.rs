@@ -92,7 +92,18 @@ async fn inspect(
     Ok(reply::json(&gates::inspect(container, version)))
 }
 
-async fn start(State(api): Api, Path(id): Path<String>) -> Answer {
+/// The longest body that says nothing: `null` with some space, as Docker counts.
+const NO_BODY_BYTES_MAX: u64 = 7;
+
+async fn start(State(api): Api, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+    let length = headers
+        .get(http::header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse().ok());
+    let chunked = headers.contains_key(http::header::TRANSFER_ENCODING);
+    if chunked || length.is_some_and(|bytes: u64| bytes > NO_BODY_BYTES_MAX) {
+        let text = "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24";
+        return Err(Error::invalid(text).into());
+    }
     api.containers.start(&id).await?;
     Ok(reply::no_content())
 }
@@ -171,9 +182,18 @@ pub(super) fn size(params: &Params) -> Result<TerminalSize, Failure> {
                     "invalid resize {name} \"{text}\": value out of range"
                 )))
             }),
-            Err(_) => Err(Failure(Error::invalid(format!(
-                "invalid resize {name} \"{text}\": invalid syntax"
-            )))),
+            Err(_) => {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                let number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+                let why = if number {
+                    "value out of range"
+                } else {
+                    "invalid syntax"
+                };
+                Err(Failure(Error::invalid(format!(
+                    "invalid resize {name} \"{text}\": {why}"
+                ))))
+            }
         }
     };
     Ok(TerminalSize {

@@ -2,7 +2,7 @@
 
 use super::{Api, Routes};
 use crate::body;
-use crate::filters;
+use crate::filters::{self, VOLUMES};
 use crate::params::Params;
 use crate::reply::{self, Answer};
 use crate::router::Version;
@@ -22,7 +22,11 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn list(State(api): Api, params: Params) -> Answer {
-    let filters = filters::read(&params, filters::VOLUMES)?;
+    let filters =
+        filters::any(&params).map_err(|_| Error::invalid("error reading volume filters: invalid filter"))?;
+    if let Some(key) = filters.unknown_key(VOLUMES) {
+        return Err(Error::invalid(format!("invalid filter '{key}'")).into());
+    }
     Ok(reply::json(&api.volumes.list(filters).await?))
 }
 
@@ -31,7 +35,7 @@ async fn inspect(State(api): Api, Path(name): Path<String>) -> Answer {
 }
 
 async fn create(State(api): Api, headers: HeaderMap, body: Body) -> Answer {
-    let request: VolumeCreateRequest = body::json(&headers, body).await?;
+    let request: VolumeCreateRequest = body::json_or_default(&headers, body).await?;
     if request.cluster_volume_spec.is_some() {
         // There are no cluster volumes here; the words are Docker's of a node that is no manager.
         return Err(Error::unavailable(

@@ -30,8 +30,8 @@ impl Containers {
 
 fn describe(kit: &Kit, view: &View, dir: &Path) -> ContainerInspect {
     let record = &view.record;
-    // These are written at the first start.
-    let started = view.state.started_at.0 > 0;
+    // These are written at the first start, one that fails too.
+    let started = view.state.started_at.0 > 0 || dir.join(HOSTS).exists();
     let path = |name: &str| {
         if started {
             dir.join(name).to_string_lossy().into_owned()

@@ -6,14 +6,18 @@ use crate::error::{Result, conflict, invalid};
 
 impl Containers {
     pub async fn kill(&self, reference: &str, signal: &str) -> Result<()> {
-        let handle = self.kit.registry.get(reference)?;
-        let signal = if signal.is_empty() || signal == "0" {
+        let told = |e: crate::error::Error| crate::error::Error {
+            message: format!("cannot kill container: {reference}: {}", e.message),
+            ..e
+        };
+        let handle = self.kit.registry.get(reference).map_err(told)?;
+        let signal = if signal.is_empty() {
             9
         } else {
             crate::units::signal(signal).ok_or_else(|| {
                 let why = match signal.parse::<i32>() {
-                    Ok(_) => format!("the linux daemon does not support signal {signal}"),
-                    Err(_) => format!("invalid signal: {signal}"),
+                    Ok(number) if number != 0 => format!("the linux daemon does not support signal {signal}"),
+                    _ => format!("invalid signal: {signal}"),
                 };
                 invalid(format!("cannot kill container: {reference}: {why}"))
             })?

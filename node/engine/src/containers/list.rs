@@ -194,6 +194,19 @@ impl<'a> Sieve<'a> {
                 ))
             })?;
         }
+        filters
+            .get_bool("is-task")
+            .map_err(|v| invalid(format!("invalid filter 'is-task=[{v}]'")))?;
+        for key in ["publish", "expose"] {
+            for port in filters.get(key) {
+                let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+                let number = ports::parse_host(range)
+                    .map(drop)
+                    .map_err(|_| format!("strconv.ParseUint: parsing {range:?}: invalid syntax"));
+                let fits = number.and_then(|()| ports::parse(&format!("0/{protocol}")).map(drop));
+                fits.map_err(|why| invalid(format!("error while looking up for {key} {port}: {why}")))?;
+            }
+        }
         let created = |key: &str| -> Result<Option<Time>> {
             match filters.get(key).next() {
                 Some(reference) => Ok(Some(

@@ -2,7 +2,7 @@
 
 use super::Containers;
 use super::actor::Input;
-use crate::error::{Result, conflict};
+use crate::error::{Result, conflict, system};
 use shoal_node_core_host::lifecycle::Refusal;
 
 impl Containers {
@@ -23,7 +23,8 @@ impl Containers {
         let handle = self.kit.registry.get(reference)?;
         match handle.ask(Input::Unpause).await? {
             Ok(()) => Ok(()),
-            Err(_) => Err(conflict(format!("Container {} is not paused", handle.id()))),
+            // Docker's definition has no conflict here.
+            Err(_) => Err(system(format!("Container {} is not paused", handle.id()))),
         }
     }
 }

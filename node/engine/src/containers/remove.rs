@@ -13,7 +13,6 @@ impl Containers {
             return Err(invalid("legacy links are not supported"));
         }
         let id = handle.id();
-        let name = handle.name();
         let busy = || conflict(format!("removal of container {reference} is already in progress"));
         if handle.view().phase() == Phase::Removing {
             return Err(busy());
@@ -35,16 +34,15 @@ impl Containers {
         match verdict {
             Ok(()) => Ok(()),
             Err(Refusal::RemovePaused) => Err(conflict(format!(
-                "cannot remove container {:?}: container is paused and must be unpaused first",
-                name
+                "cannot remove container {reference:?}: container is paused and must be unpaused first"
             ))),
             Err(Refusal::RemoveRunning) if handle.view().phase() == Phase::Restarting => {
                 Err(conflict(format!(
-                    "cannot remove container {name:?}: container is restarting: stop the container before removing or force remove"
+                    "cannot remove container {reference:?}: container is restarting: stop the container before removing or force remove"
                 )))
             }
             Err(Refusal::RemoveRunning) => Err(conflict(format!(
-                "cannot remove container {name:?}: container is running: stop the container before removing or force remove"
+                "cannot remove container {reference:?}: container is running: stop the container before removing or force remove"
             ))),
             Err(_) => {
                 tracing::debug!(id, "a second removal while the first is under way");

@@ -3,9 +3,9 @@
 use super::kit::Kit;
 use super::limits;
 use crate::error::{Result, invalid, system};
+use shoal_api_types::Dict;
 use shoal_api_types::container::{Config, HostConfig, Ulimit};
 use shoal_api_types::network::EndpointSettings;
-use shoal_api_types::{Dict, Slice};
 use shoal_node_core_host::lifecycle::Policy;
 use shoal_node_core_host::{binds, caps, devices, ports};
 use std::collections::BTreeMap;
@@ -325,11 +325,6 @@ fn log(kit: &Kit, host: &HostConfig) -> Result<()> {
 /// Fills in what Docker shows for what was left out.
 pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
     let live = kit.live.get();
-    let empty_list = |list: &mut Slice<String>| {
-        if list.is_nil() {
-            *list = Vec::new().into();
-        }
-    };
     if matches!(host.network_mode.as_str(), "" | "default") {
         host.network_mode = "bridge".into();
     }
@@ -364,9 +359,6 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
             }
         }
     }
-    if host.port_bindings.is_nil() {
-        host.port_bindings = Dict::new();
-    }
     if host.restart_policy.name.is_empty() {
         host.restart_policy.name = "no".into();
     }
@@ -381,7 +373,6 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
         if list.is_empty() && !default.is_empty() {
             *list = default.clone().into();
         }
-        empty_list(list);
     }
     let resources = &mut host.resources;
     if resources.memory > 0 && resources.memory_swap == 0 {
@@ -391,9 +382,6 @@ pub fn complete(kit: &Kit, host: &mut HostConfig) -> Result<()> {
     resources.memory_swappiness = resources.memory_swappiness.filter(|n| *n >= 0);
     if !kit.host.cgroup_v2 && resources.oom_kill_disable.is_none() {
         resources.oom_kill_disable = Some(false);
-    }
-    if resources.devices.is_nil() {
-        resources.devices = Vec::new().into();
     }
     for (name, soft, hard) in &kit.defaults.ulimits {
         if !resources.ulimits.iter().any(|u| u.name == *name) {

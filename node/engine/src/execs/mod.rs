@@ -272,7 +272,8 @@ impl api::Execs for Execs {
                 .resize(size.width, size.height)
                 .await
                 .map_err(|e| system(format!("cannot resize the terminal: {e}"))),
-            _ => Err(conflict(format!("exec process {id} is not running"))),
+            State::Ended { .. } => Err(system("cannot resize a stopped container")),
+            _ => Err(system(format!("exec process {id} is not running"))),
         }
     }
 
@@ -302,7 +303,7 @@ impl api::Execs for Execs {
             open_stdout: request.attach_stdout,
             can_remove: false,
             container_id: entry.container.clone(),
-            detach_keys: Some(String::new()),
+            detach_keys: Some(Keys::given(&request.detach_keys)),
             pid,
         })
     }

@@ -88,6 +88,11 @@ impl Table {
             .retain(|_, e| e.container != container || !matches!(e.state, State::Created));
     }
 
+    /// The container is no more, and nobody can ask about what ran in it.
+    pub fn container_removed(&self, container: &str) {
+        self.execs.lock().retain(|_, e| e.container != container);
+    }
+
     /// Execs that ran on while the daemon was away. What they were asked for is not known any more.
     pub fn readopt(&self, container: &str, handles: Vec<ExecHandle>) {
         for handle in handles {

@@ -184,12 +184,15 @@ impl System {
 
 fn registries(live: &Live) -> RegistryServiceConfig {
     let mut indexes: BTreeMap<String, IndexInfo> = BTreeMap::new();
-    let mirrors: Slice<String> = live.registry_mirrors.clone().into();
+    let mirrors: Slice<String> = match live.registry_mirrors.is_empty() {
+        true => Slice::nil(),
+        false => live.registry_mirrors.clone().into(),
+    };
     indexes.insert(
         "docker.io".into(),
         IndexInfo {
             name: "docker.io".into(),
-            mirrors: mirrors.clone(),
+            mirrors: live.registry_mirrors.clone().into(),
             secure: true,
             official: true,
         },

@@ -201,7 +201,9 @@ impl api::Volumes for Volumes {
         for volume in self.table.driver().list() {
             let label = |key: &str| volume.labels.get(key).map(String::as_str);
             let excluded = filters.contains("label!") && filters.matches_labels("label!", label);
-            let wanted = all || volume.labels.contains_key(ANONYMOUS);
+            // What options describe (a device, an export) is somebody's wish, never rubbish.
+            let plain = volume.options.is_empty();
+            let wanted = plain && (all || volume.labels.contains_key(ANONYMOUS));
             if !wanted
                 || excluded
                 || !filters.matches_labels("label", label)

@@ -47,6 +47,7 @@ impl Actor {
             return Some(Input::RemoveFailed { error });
         }
         self.kit.registry.remove(&id, &self.record.name);
+        self.kit.execs.container_removed(&id);
         self.kit
             .events
             .publish("container", "destroy", &id, attributes(&self.record));
