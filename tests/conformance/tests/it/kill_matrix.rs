@@ -6,10 +6,29 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use shoal_tests_conformance::{Engine, IMAGE};
+use shoal_tests_harness::run_ok;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-const STAGES: [&str; 7] = ["create", "start", "run", "stop", "rm", "exec", "restart"];
+const STAGES: [&str; 16] = [
+    "create",
+    "start",
+    "run",
+    "stop",
+    "rm",
+    "exec",
+    "restart",
+    "commit",
+    "volume create",
+    "volume rm",
+    "pause",
+    "unpause",
+    "rename",
+    "update",
+    "cp",
+    "kill",
+];
 
 #[test]
 fn a_daemon_killed_at_any_moment_comes_back_consistent_and_leaves_nothing() {
@@ -23,10 +42,13 @@ fn a_daemon_killed_at_any_moment_comes_back_consistent_and_leaves_nothing() {
             .and_then(|n| n.parse().ok())
             .unwrap_or(default)
     };
-    let turns = number("SHOAL_KILLS", 14);
+    let turns = number("SHOAL_KILLS", 16);
     let seed = number("SHOAL_SEED", u64::from(std::process::id()));
     println!("SHOAL_SEED={seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // Once around, so that what a daemon makes once is there.
+    e.ok(&["run", "--rm", "-p", "80", IMAGE, "true"]);
+    let before = Kept::now(&mut e);
     for turn in 0..turns {
         let stage = STAGES[turn as usize % STAGES.len()];
         let delay = Duration::from_micros(random.random_range(0..60_000));
@@ -35,10 +57,65 @@ fn a_daemon_killed_at_any_moment_comes_back_consistent_and_leaves_nothing() {
     let sid = e.host().unwrap().short_id().unwrap();
     let root = e.host().unwrap().data_root();
     nothing_left(&mut e, &sid, &root);
+    let begun = Instant::now();
+    while Kept::now(&mut e) != before {
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "before {before:?}, after {:?}",
+            Kept::now(&mut e)
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What containers and images leave on the disk and in the network of a host when they go: nothing.
+#[derive(Debug, PartialEq)]
+struct Kept {
+    layers: usize,
+    blobs: usize,
+    /// Folders of running containers.
+    running: usize,
+    links: usize,
+    /// Network namespaces that somebody holds a file of.
+    namespaces: usize,
+}
+
+impl Kept {
+    fn now(e: &mut Engine) -> Kept {
+        let host = e.host().expect("ours");
+        let (root, run) = (host.data_root(), host.dir().join("run"));
+        let count = |dir: &Path| files(dir).count();
+        let links = run_ok(host.command("ip").args(["-o", "link"]));
+        let daemon = host.daemon_pid().expect("a daemon");
+        let mounts = std::fs::read_to_string(format!("/proc/{daemon}/mountinfo")).expect("mounts");
+        Kept {
+            layers: std::fs::read_dir(root.join("layers")).map_or(0, Iterator::count),
+            blobs: count(&root.join("images")),
+            running: std::fs::read_dir(run.join("c")).map_or(0, Iterator::count),
+            links: links.lines().count(),
+            namespaces: mounts.lines().filter(|l| l.contains(" nsfs ")).count(),
+        }
+    }
+}
+
+/// All files below a folder.
+fn files(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let mut todo = vec![dir.to_owned()];
+    let mut found = Vec::new();
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.file_type().is_ok_and(|t| t.is_dir()) {
+                true => todo.push(entry.path()),
+                false => found.push(entry.path()),
+            }
+        }
+    }
+    found.into_iter()
 }
 
 fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
     let name = format!("k{turn}");
+    let tag = format!("kill-matrix:{turn}");
     let why = format!("turn {turn}: {stage}, killed after {delay:?}");
     let service = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done"];
     let tail = |first: &[&str]| -> Vec<String> {
@@ -48,8 +125,13 @@ fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
     };
     let ok = |words: Vec<String>| e.ok(&words.iter().map(String::as_str).collect::<Vec<_>>());
     match stage {
-        "create" | "run" => {}
+        "create" | "run" | "volume create" => {}
+        "volume rm" => drop(e.ok(&["volume", "create", &name])),
         "start" => drop(ok(tail(&["create", "-v", "/data"]))),
+        "unpause" => {
+            ok(tail(&["run", "-d", "-v", "/data"]));
+            e.ok(&["pause", &name]);
+        }
         _ => drop(ok(tail(&["run", "-d", "-v", "/data"]))),
     }
     let words: Vec<String> = match stage {
@@ -59,6 +141,26 @@ fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
             .map(String::from)
             .to_vec(),
         "rm" => ["rm", "-fv", &name].map(String::from).to_vec(),
+        "commit" => ["commit", "-c", "ENV A=b", &name, &tag]
+            .map(String::from)
+            .to_vec(),
+        "rename" => ["rename", &name, &format!("{name}x")].map(String::from).to_vec(),
+        "update" => [
+            "update",
+            "--memory",
+            "64m",
+            "--memory-swap",
+            "64m",
+            "--restart",
+            "on-failure",
+            &name,
+        ]
+        .map(String::from)
+        .to_vec(),
+        "cp" => ["cp", "/bin/busybox", &format!("{name}:/data/busybox")]
+            .map(String::from)
+            .to_vec(),
+        "volume create" | "volume rm" => stage.split(' ').chain([&*name]).map(String::from).collect(),
         "stop" | "restart" => [stage, "-t", "1", &name].map(String::from).to_vec(),
         stage => [stage, &name].map(String::from).to_vec(),
     };
@@ -79,14 +181,59 @@ fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(5), "{why}: {took:?}");
     let there = list.as_array().unwrap();
-    // What was answered has happened.
-    let exists = there.iter().any(|c| c["Names"][0] == format!("/{name}"));
+    // What was answered has happened; what was not has happened whole or not at all.
+    let has = |name: &str| there.iter().any(|c| c["Names"][0] == format!("/{name}"));
+    let exists = has(&name);
     match stage {
         "create" | "run" if done => assert!(exists, "{why}"),
         "create" | "run" => {}
         "rm" if done => assert!(!exists, "{why}"),
         "rm" => {}
+        "rename" if done => assert!(has(&format!("{name}x")) && !exists, "{why}"),
+        "rename" => assert!(has(&format!("{name}x")) != exists, "{why}: one name"),
+        "volume create" | "volume rm" => {
+            let volume = e.docker(&["volume", "inspect", &name]).status.success();
+            assert!(!done || volume == (stage == "volume create"), "{why}");
+            e.docker(&["volume", "rm", "-f", &name]);
+        }
         _ => assert!(exists, "{why}"),
+    }
+    match stage {
+        "commit" => {
+            let image = e.docker(&["image", "inspect", &tag]).status.success();
+            assert!(image || !done, "{why}");
+            if image {
+                assert_eq!(e.sh(&[], "true"), "", "{why}");
+                assert_eq!(e.ok(&["run", "--rm", &tag, "sh", "-c", "echo $A"]), "b", "{why}");
+                e.ok(&["rmi", &tag]);
+            }
+        }
+        "pause" | "unpause" if done => {
+            let state = e.ok(&["inspect", "-f", "{{.State.Paused}}", &name]);
+            assert_eq!(state == "true", stage == "pause", "{why}");
+        }
+        "update" => {
+            let limit = e.ok(&[
+                "inspect",
+                "-f",
+                "{{.HostConfig.Memory}} {{.HostConfig.RestartPolicy.Name}}",
+                &name,
+            ]);
+            let all = [Some("67108864 on-failure"), (!done).then_some("0 no")];
+            assert!(all.contains(&Some(&*limit)), "{why}: {limit}");
+        }
+        "cp" if done => {
+            let size = std::fs::metadata("/bin/busybox")
+                .expect("busybox")
+                .len()
+                .to_string();
+            assert_eq!(
+                e.ok(&["exec", &name, "stat", "-c", "%s", "/data/busybox"]),
+                size,
+                "{why}"
+            );
+        }
+        _ => {}
     }
     for container in there {
         let id = container["Id"].as_str().unwrap();

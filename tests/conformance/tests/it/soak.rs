@@ -8,6 +8,8 @@ struct Holding {
     descriptors: usize,
     threads: usize,
     private: u64,
+    /// All that is in memory, program and all.
+    resident: u64,
 }
 
 fn holding(pid: u32) -> Holding {
@@ -23,10 +25,15 @@ fn holding(pid: u32) -> Holding {
         .filter(|l| l.starts_with("Private_Dirty:"))
         .filter_map(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok())
         .sum();
+    let resident = rollup
+        .lines()
+        .find_map(|l| l.strip_prefix("Rss:")?.split_whitespace().next()?.parse().ok())
+        .unwrap_or(0);
     Holding {
         descriptors: count("fd"),
         threads: count("task"),
         private,
+        resident,
     }
 }
 
@@ -108,4 +115,81 @@ fn a_daemon_under_work_does_not_grow() {
             "{dir}: {left:?}"
         );
     }
+}
+
+/// Create, start, exec, stop and remove, by the API alone. `SHOAL_LIVES=2000` is the long form: a quarter of the rounds
+/// warms up, after that no more than 5 descriptors and 20 MiB may be added.
+#[test]
+fn lives_leave_nothing_in_the_daemon() {
+    let mut e = Engine::start();
+    let Some(pid) = e.host().and_then(|h| h.daemon_pid()) else {
+        return;
+    };
+    let rounds = std::env::var("SHOAL_LIVES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(80);
+    let post = |path: &str, body: serde_json::Value, status: u16| {
+        let answer = e.api("POST", &format!("/v1.51{path}"), Some(&body));
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        serde_json::from_slice::<serde_json::Value>(&answer.body).unwrap_or_default()["Id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let nothing = serde_json::Value::Null;
+    let begun = std::time::Instant::now();
+    let mut warm = None;
+    for round in 0..rounds {
+        if round == rounds / 4 {
+            warm = Some(holding(pid));
+        }
+        let script = "trap 'exit 0' TERM; echo up; while :; do sleep 0.05; done";
+        let id = post(
+            "/containers/create",
+            serde_json::json!({"Image": IMAGE, "Cmd": ["sh", "-c", script], "Volumes": {"/v": {}}}),
+            201,
+        );
+        post(&format!("/containers/{id}/start"), nothing.clone(), 204);
+        let exec = post(
+            &format!("/containers/{id}/exec"),
+            serde_json::json!({"Cmd": ["echo", "in"], "AttachStdout": true}),
+            201,
+        );
+        let answer = e.api(
+            "POST",
+            &format!("/v1.51/exec/{exec}/start"),
+            Some(&serde_json::json!({})),
+        );
+        assert!(
+            answer.text().ends_with("in\n"),
+            "round {round}: {}",
+            answer.text()
+        );
+        post(&format!("/containers/{id}/stop"), nothing.clone(), 204);
+        let gone = e.api("DELETE", &format!("/v1.51/containers/{id}?v=1"), None);
+        assert_eq!(gone.status, 204, "{}", gone.text());
+    }
+    let warm = warm.expect("rounds");
+    let mut after = holding(pid);
+    for _ in 0..50 {
+        if after.descriptors <= warm.descriptors + 5 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        after = holding(pid);
+    }
+    println!(
+        "{rounds} lives in {:.0?}, from round {} on: {warm:?} -> {after:?}",
+        begun.elapsed(),
+        rounds / 4
+    );
+    assert!(
+        after.descriptors <= warm.descriptors + 5,
+        "descriptors: {warm:?} -> {after:?}"
+    );
+    assert!(
+        after.resident <= warm.resident + (20 << 10),
+        "memory: {warm:?} -> {after:?}"
+    );
 }
