@@ -112,12 +112,17 @@ impl Origin {
         let Ok(socket) = watchable(fd) else { return };
         // The kernel tells of room whenever the reader has taken something.
         while let Ok(ready) = socket.ready(Interest::WRITABLE).await {
-            if ready.is_write_closed() || unread::is_empty(fd) {
+            if ready.is_write_closed() {
                 return;
             }
-            let _ = socket.try_io(Interest::WRITABLE, || {
-                Err::<(), _>(std::io::ErrorKind::WouldBlock.into())
+            // Looked at inside: news that came between a look and the clearing would be cleared with what is old.
+            let looked = socket.try_io(Interest::WRITABLE, || match unread::is_empty(fd) {
+                true => Ok(()),
+                false => Err(std::io::ErrorKind::WouldBlock.into()),
             });
+            if looked.is_ok() {
+                return;
+            }
         }
     }
 }
