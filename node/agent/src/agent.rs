@@ -11,6 +11,8 @@ use crate::runner::Shop;
 use crate::session::Session;
 use crate::worker::Worker;
 use shoal_node_drivers_certs::{Credentials, Files};
+use shoal_raft_objects::NodeId;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -176,5 +178,8 @@ impl Agent {
             }
         });
         futures_util::future::join_all(removals).await;
+        if let Err(error) = self.shop.executor.lay(&NodeId::default(), &BTreeMap::new()).await {
+            tracing::warn!(%error, "something of the cluster's networks is left on this host");
+        }
     }
 }

@@ -41,6 +41,8 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         containers: Arc::new(engine.containers.clone()),
         images: Arc::new(engine.images.clone()),
         system: Arc::new(engine.system.clone()),
+        networks: Arc::new(engine.networks.clone()),
+        overlays: engine.overlays.clone(),
     });
     let authorization = Authorization::new(Plugins::default(), config.authorization_plugins.clone());
     authorization.check().await?;

@@ -9,7 +9,7 @@ use crate::home::Home;
 use crate::host::Host;
 use crate::images::ImagesService;
 use crate::launch::{Seccomp, blocking};
-use crate::networks::{self, Networks};
+use crate::networks::{self, Networks, OverlayNetworks};
 use crate::subids::Subids;
 use crate::system::System;
 use crate::volumes::{Foreign, VolumeTable, Volumes};
@@ -28,6 +28,8 @@ pub struct Engine {
     pub execs: Execs,
     pub images: ImagesService,
     pub networks: Networks,
+    /// The cluster's networks on this host.
+    pub overlays: OverlayNetworks,
     pub volumes: Volumes,
     pub system: System,
     pub events: Events,
@@ -75,6 +77,7 @@ impl Engine {
         );
         let engine = Engine {
             execs: Execs::new(kit.clone()),
+            overlays: OverlayNetworks(kit.networks.clone()),
             networks: Networks::new(kit.networks.clone(), kit.registry.clone()),
             images,
             volumes,

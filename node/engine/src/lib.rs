@@ -47,6 +47,6 @@ pub use execs::Execs;
 pub use figures::{ACTIONS, BOUNDS, Figures, Histogram, Reading};
 pub use home::{Error as HomeError, Home};
 pub use images::ImagesService;
-pub use networks::Networks;
+pub use networks::{GATEWAY_BRIDGE, Laid, Networks, OverlayNetworks};
 pub use system::{SERVER_VERSION, System};
 pub use volumes::Volumes;

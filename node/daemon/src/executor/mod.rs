@@ -3,6 +3,7 @@
 //! A task is a container with Docker's name and labels; by its label it is found again, so nothing about tasks is kept
 //! here and every act may be asked for twice.
 
+mod ground;
 mod health;
 mod image;
 mod logs;
@@ -12,15 +13,17 @@ mod template;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use shoal_api_backend::{
-    Class, Containers, CreateContainer, Images, ListContainers, RemoveContainer, StopContainer, System,
-    WaitCondition,
+    Class, Containers, CreateContainer, Images, ListContainers, Networks, RemoveContainer, StopContainer,
+    System, WaitCondition,
 };
 use shoal_api_types::Filters;
 use shoal_api_types::container::{ContainerInspect, ContainerSummary};
 use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Started, TaskError};
+use shoal_node_engine::OverlayNetworks;
 use shoal_raft_objects::service::PortConfig;
 use shoal_raft_objects::task::ContainerStatus;
-use shoal_raft_objects::{NodeDescription, Task, TaskId};
+use shoal_raft_objects::{NodeDescription, NodeId, Task, TaskId, Track};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -33,6 +36,8 @@ pub struct TaskRunner {
     pub containers: Arc<dyn Containers>,
     pub images: Arc<dyn Images>,
     pub system: Arc<dyn System>,
+    pub networks: Arc<dyn Networks>,
+    pub overlays: OverlayNetworks,
 }
 
 fn fatal(e: impl std::fmt::Display) -> TaskError {
@@ -78,7 +83,7 @@ impl Executor for TaskRunner {
         let info = self.system.info().await.unwrap_or_default();
         let labels = info.labels.0.clone().unwrap_or_default();
         let pair = |l: &String| l.split_once('=').map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let plugins = ["bridge", "host", "null"]
+        let plugins = ["bridge", "host", "null", "overlay"]
             .iter()
             .map(|n| ("Network".to_owned(), (*n).to_owned()));
         let logs = info
@@ -105,19 +110,19 @@ impl Executor for TaskRunner {
         }
     }
 
+    async fn lay(&self, node: &NodeId, tracks: &BTreeMap<String, Track>) -> Result<(), TaskError> {
+        ground::lay(&self.overlays, node, tracks).await
+    }
+
     async fn prepare(&self, task: &Task, material: &Material) -> Result<(), TaskError> {
         if !material.secrets.is_empty() || !material.configs.is_empty() {
             return Err(fatal("secrets and configs are not available on this node"));
         }
-        if !task.networks.is_empty() {
-            return Err(fatal(
-                "overlay networks and published ports are not available on this node",
-            ));
-        }
         if self.containers.inspect(&task.name(), false).await.is_ok() {
             return Ok(());
         }
-        let request = spec::request(task).map_err(fatal)?;
+        let places = ground::places(self, task).await?;
+        let request = spec::request(task, &places).map_err(fatal)?;
         image::ensure(self.images.as_ref(), task).await?;
         let create = CreateContainer {
             name: task.name(),
@@ -188,6 +193,7 @@ impl Executor for TaskRunner {
     }
 
     async fn shutdown(&self, task: &Task) -> Result<(), TaskError> {
+        ground::finish_exchanges(self.containers.as_ref(), task).await;
         let options = StopContainer {
             signal: None,
             timeout: Some(spec::grace_seconds(task)),

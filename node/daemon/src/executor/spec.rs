@@ -1,10 +1,12 @@
 //! A task's specification as a request to create its container. Pure.
 
+use super::ground::Places;
 use super::template::Context;
 use serde_json::{Map, Value, json};
 use shoal_api_types::container::CreateRequest;
-use shoal_raft_objects::Task;
+use shoal_raft_objects::network::PREDEFINED;
 use shoal_raft_objects::service::ContainerSpec;
+use shoal_raft_objects::{Attachment, Task};
 
 /// Docker's default grace of a service's task.
 const GRACE_SECONDS: i64 = 10;
@@ -32,7 +34,7 @@ pub fn has_health_check(task: &Task) -> bool {
 }
 
 /// The whole request. Errors name the member that cannot be had.
-pub fn request(task: &Task) -> Result<CreateRequest, String> {
+pub fn request(task: &Task, places: &Places) -> Result<CreateRequest, String> {
     let container = task
         .spec
         .container_spec
@@ -97,9 +99,35 @@ pub fn request(task: &Task) -> Result<CreateRequest, String> {
         }
     }
     let mut host = host_config(task, container, &context)?;
+    if !places.places.is_empty() {
+        let (mode, endpoints) = endpoints(places);
+        host.insert("NetworkMode".into(), json!(mode));
+        body.insert("NetworkingConfig".into(), json!({ "EndpointsConfig": endpoints }));
+    }
     host.insert("PortBindings".into(), Value::Object(bindings));
     body.insert("HostConfig".into(), Value::Object(host));
     serde_json::from_value(Value::Object(body)).map_err(|e| format!("container specification: {e}"))
+}
+
+/// The first network, and everything that is asked for on each.
+fn endpoints(places: &Places) -> (String, Map<String, Value>) {
+    let of = |place: &Attachment| {
+        json!({
+            "IPAMConfig": {"IPv4Address": place.address.to_string()},
+            "MacAddress": place.mac.map(|byte| format!("{byte:02x}")).join(":"),
+            "Aliases": place.aliases,
+        })
+    };
+    let mut endpoints: Map<String, Value> = places
+        .places
+        .iter()
+        .map(|(name, place)| (name.clone(), of(place)))
+        .collect();
+    if let Some(gateway) = places.gateway {
+        endpoints.insert(gateway.into(), json!({}));
+    }
+    let first = places.places.first().map(|(name, _)| name.clone());
+    (first.unwrap_or_default(), endpoints)
 }
 
 fn labels(task: &Task, own: Option<Value>) -> Value {
@@ -211,12 +239,11 @@ fn host_config(
     let mode = match &task.spec.networks[..] {
         [] => "bridge".to_owned(),
         [one] => one.target.clone(),
-        [_, more, ..] => {
-            return Err(format!(
-                "network {}: a task has one network of its host here",
-                more.target
-            ));
-        }
+        // Networks of the cluster, whose places are put in later; the host's own go with none other.
+        all => match all.iter().find(|n| PREDEFINED.contains(&n.target.as_str())) {
+            Some(own) => return Err(format!("network {} goes with no other network", own.target)),
+            None => "bridge".to_owned(),
+        },
     };
     host.insert("NetworkMode".into(), json!(mode));
     Ok(host)
@@ -273,7 +300,7 @@ mod tests {
             }],
             ..Task::default()
         };
-        let r = serde_json::to_value(request(&task).unwrap()).unwrap();
+        let r = serde_json::to_value(request(&task, &Places::default()).unwrap()).unwrap();
         assert_eq!(r["Entrypoint"], json!(["sh"]));
         assert_eq!(r["Cmd"], json!(["-c", "x"]));
         assert_eq!(r["Env"], json!(["SLOT=2"]));

@@ -115,13 +115,18 @@ impl Endpoint {
 
     /// Whether names are looked up on this network.
     pub fn has_names(&self) -> bool {
-        self.attach != Attach::None && self.network != "bridge"
+        let without = ["bridge", "ingress", super::overlay::GATEWAY_BRIDGE];
+        self.attach != Attach::None && !without.contains(&self.network.as_str())
     }
 
     /// What its network should know it by.
     pub fn entry(&self, container_name: &str) -> dns::Entry {
         dns::Entry {
-            names: self.dns_names.clone(),
+            // On a network of the cluster the cluster says what leads where, and when.
+            names: match self.driver.as_str() {
+                super::overlay::OVERLAY => Vec::new(),
+                _ => self.dns_names.clone(),
+            },
             addresses: self.addresses(),
             reverse: Some(container_name.to_owned()),
         }

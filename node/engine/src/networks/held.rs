@@ -74,6 +74,7 @@ impl NetworkTable {
                 "configuration-only network {name} cannot be used by containers"
             )));
         }
+        super::overlay::check_place(&record, asked)?;
         let mut endpoint = Endpoint {
             network: record.name.clone(),
             network_id: record.id.clone(),
@@ -266,6 +267,7 @@ impl NetworkTable {
     /// Gives back what a container held; its addresses and ports are free at once.
     pub fn release(&self, container: &str, endpoints: &[Endpoint]) {
         self.forget_names(container, endpoints);
+        self.leave_overlays(container);
         let held = {
             let mut state = self.inner.state.lock();
             let held = state.held.remove(container);
@@ -324,9 +326,10 @@ impl NetworkTable {
             return;
         }
         let netns = Netns::of_pid(pid).map_err(super::table::driver);
-        if let Err(error) =
-            netns.and_then(|netns| self.settle_names(container, endpoints, Some(netns.into())))
-        {
+        if let Err(error) = netns.and_then(|netns| {
+            self.enter_overlays(id, &netns, endpoints)?;
+            self.settle_names(container, endpoints, Some(netns.into()))
+        }) {
             tracing::warn!(id, %error, "a container's names are not answered");
         }
     }

@@ -40,6 +40,7 @@ impl NetworkTable {
         if endpoints.iter().any(|e| !e.published.is_empty()) {
             self.converge(false)?;
         }
+        self.enter_overlays(&container.id, &netns, endpoints)?;
         self.settle_names(container, endpoints, Some(netns))
     }
 

@@ -189,7 +189,11 @@ impl Record {
             name: self.name.clone(),
             id: self.id.clone(),
             created: clock::timestamp(self.created),
-            scope: "local".into(),
+            scope: if self.driver == super::overlay::OVERLAY {
+                "swarm".into()
+            } else {
+                "local".into()
+            },
             driver: self.driver.clone(),
             enable_ipv4: self.enable_ipv4,
             enable_ipv6: self.enable_ipv6,

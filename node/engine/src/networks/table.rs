@@ -3,8 +3,8 @@
 use super::endpoint::{Attach, Endpoint};
 use super::held::Held;
 use super::names::SharedZone;
-use super::pull;
 use super::record::Record;
+use super::{overlay, pull};
 use crate::error::{Result, invalid, not_found, system};
 use crate::events::Events;
 use crate::files::{self, Durability};
@@ -32,6 +32,7 @@ pub(super) struct Inner {
     pub ports: Ports,
     pub spares: Spares,
     pub resolvers: Resolvers,
+    pub overlay: overlay::State,
     pub dir: PathBuf,
     pub events: Events,
     /// Where subnets come from when nobody names one.
@@ -95,6 +96,7 @@ impl NetworkTable {
             pools,
             forward,
             choosing: Mutex::new(()),
+            overlay: overlay::State::open(sid).map_err(driver)?,
             resolvers: Resolvers::start(tokio::runtime::Handle::current()).map_err(driver)?,
             state: Mutex::default(),
             converging: Mutex::new(()),

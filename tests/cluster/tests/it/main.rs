@@ -6,6 +6,7 @@ mod form;
 mod jobs;
 mod leader;
 mod lost;
+mod networks;
 mod remote;
 mod removed;
 mod seat;

@@ -17,7 +17,7 @@ mod plan;
 
 pub use balance::{Balance, Target, Vip};
 pub use ingress::{Ingress, Peer};
-pub use names::{Name, names};
+pub use names::{Name, Names, names};
 pub use plan::{Plan, Problem, Segment, plan};
 
 use crate::netplan::LINK_NAME_BYTES_MAX;

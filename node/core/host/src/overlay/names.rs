@@ -11,11 +11,14 @@ pub struct Name {
     pub addresses: BTreeSet<Ipv4Addr>,
 }
 
+/// By network and name.
+pub type Names = BTreeMap<String, BTreeMap<String, Name>>;
+
 /// Every name of every network, in lower case, by network and name. A service is its virtual address (or, without one,
 /// its live tasks), `tasks.` before its name always its live tasks.
-pub fn names(tracks: &BTreeMap<String, Track>) -> BTreeMap<String, BTreeMap<String, Name>> {
+pub fn names(tracks: &BTreeMap<String, Track>) -> Names {
     let known = Known::of(tracks);
-    let mut all: BTreeMap<String, BTreeMap<String, Name>> = BTreeMap::new();
+    let mut all = Names::new();
     let mut add = |network: &NetworkId, name: &str, address: Ipv4Addr| {
         if name.is_empty() {
             return;

@@ -1,0 +1,300 @@
+//! The cluster's networks on this host: the kernel, the table and the resolvers follow the plan.
+//!
+//! A cluster network is a network of the table like any other, with a bridge that `drivers/network::overlay` keeps; what is
+//! on other nodes comes with the plan. Containers are plugged in by the same cables. Beside that each of them gets the
+//! table by which services' addresses lead to tasks, and the way back for what came by a published port.
+
+use super::endpoint::Endpoint;
+use super::open::insert;
+use super::record::{Record, Subnet};
+use super::table::{NetworkTable, driver};
+use crate::clock;
+use crate::error::{Result, conflict, io};
+use crate::files;
+use parking_lot::Mutex;
+use shoal_api_types::network::EndpointSettings;
+use shoal_node_core_host::dns;
+use shoal_node_core_host::overlay::{self, Balance, Plan};
+use shoal_node_drivers_network::overlay::{Inside, Overlays, answer_over};
+use shoal_node_drivers_network::{Error as DriverError, Netns};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The driver's name in a record.
+pub const OVERLAY: &str = "overlay";
+/// Docker's name for the bridge over which containers on cluster networks reach the world.
+pub const GATEWAY_BRIDGE: &str = "docker_gwbridge";
+/// Who puts the cluster's names into a network's zone.
+const OWNER: &str = "cluster";
+/// The packet rules are read back so often; everything else each time.
+const READ_RULES_EVERY: Duration = Duration::from_secs(5);
+const MTU: &str = "com.docker.network.driver.mtu";
+
+/// What is kept for the cluster's networks.
+pub(super) struct State {
+    driver: Overlays,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    /// Nothing before managers were heard: what is there stays as it is.
+    plan: Option<Plan>,
+    names: overlay::Names,
+    /// By container.
+    inside: HashMap<String, Arc<Part>>,
+    read_at: Option<Instant>,
+}
+
+/// One container's part.
+struct Part {
+    inside: Inside,
+    networks: Vec<String>,
+}
+
+impl State {
+    pub fn open(sid: &str) -> std::result::Result<Self, DriverError> {
+        Ok(Self {
+            driver: Overlays::open(sid)?,
+            now: Mutex::default(),
+        })
+    }
+}
+
+/// The cluster's networks on this host, for whoever hears what they should be.
+#[derive(Clone)]
+pub struct OverlayNetworks(pub(crate) NetworkTable);
+
+impl OverlayNetworks {
+    /// What tells this daemon's interfaces from others', for whoever makes a plan.
+    pub fn sid(&self) -> &str {
+        &self.0.inner.sid
+    }
+
+    /// Brings this host to the plan, and its containers' resolvers to the names. Blocks.
+    pub fn lay(&self, plan: Plan, names: overlay::Names) -> Result<()> {
+        let table = &self.0;
+        let state = &table.inner.overlay;
+        let recheck = {
+            let mut now = state.now.lock();
+            let due = now.read_at.is_none_or(|at| at.elapsed() >= READ_RULES_EVERY);
+            if due {
+                now.read_at = Some(Instant::now());
+            }
+            now.plan = Some(plan.clone());
+            due
+        };
+        let (found, done) = state.driver.converge(&plan, recheck);
+        for difference in &found {
+            tracing::debug!(%difference, "cluster networks");
+        }
+        table.keep_records(&plan)?;
+        table.put_names(names);
+        let parts: Vec<Arc<Part>> = state.now.lock().inside.values().cloned().collect();
+        for part in parts {
+            if let Err(error) = part.bring(&plan, recheck, true) {
+                // Its container ended meanwhile, most likely; the next look tells.
+                tracing::debug!(%error, "a container's services were not brought up to date");
+            }
+        }
+        done.map_err(driver)
+    }
+
+    /// The network, once containers can be put on it; an error says why it cannot be had on this host.
+    pub fn laid(&self, network: &str) -> Result<Option<Laid>> {
+        let now = self.0.inner.overlay.now.lock();
+        let Some(plan) = &now.plan else { return Ok(None) };
+        if let Some(problem) = plan.problems.get(network) {
+            return Err(conflict(problem.why.clone()));
+        }
+        let segment = plan.segments.get(network).filter(|_| self.0.exists(network));
+        Ok(segment.map(|segment| Laid {
+            name: segment.name.clone(),
+            internal: segment.internal,
+            ingress: plan.ingress.as_ref().is_some_and(|i| i.bridge == segment.bridge),
+        }))
+    }
+
+    /// What differs between the plan and this host, in words; nothing if all is well. Blocks.
+    pub fn compare(&self) -> Result<Vec<String>> {
+        let state = &self.0.inner.overlay;
+        let (plan, parts) = {
+            let now = state.now.lock();
+            let parts: Vec<(String, Arc<Part>)> = now
+                .inside
+                .iter()
+                .map(|(id, part)| (id.clone(), part.clone()))
+                .collect();
+            (now.plan.clone().unwrap_or_default(), parts)
+        };
+        let mut found = state.driver.compare(&plan).map_err(driver)?;
+        found.extend(
+            plan.problems
+                .values()
+                .map(|p| format!("network {}: {}", p.name, p.why)),
+        );
+        for (container, part) in parts {
+            match part.bring(&plan, true, false) {
+                Ok(differences) => found.extend(
+                    differences
+                        .into_iter()
+                        .map(|difference| format!("container {container}: {difference}")),
+                ),
+                Err(error) => found.push(format!("container {container}: {error}")),
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A cluster network that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Laid {
+    pub name: String,
+    pub internal: bool,
+    pub ingress: bool,
+}
+
+impl Part {
+    fn bring(
+        &self,
+        plan: &Plan,
+        recheck: bool,
+        change: bool,
+    ) -> std::result::Result<Vec<String>, DriverError> {
+        let mut balance = Balance::default();
+        for segment in self.networks.iter().filter_map(|id| plan.segments.get(id)) {
+            balance.merge(&segment.balance);
+        }
+        self.inside.balance(&balance, recheck, change)
+    }
+}
+
+impl NetworkTable {
+    /// The table has exactly the networks of the plan, and whatever a container is still on.
+    fn keep_records(&self, plan: &Plan) -> Result<()> {
+        for segment in plan.segments.values() {
+            let record = Record {
+                id: segment.id.clone(),
+                name: segment.name.clone(),
+                created: clock::now(),
+                driver: OVERLAY.into(),
+                // The way out is over the gateway bridge, not over the network itself.
+                internal: true,
+                attachable: segment.attachable,
+                options: [(MTU.to_owned(), segment.mtu.to_string())].into(),
+                subnets: vec![Subnet {
+                    net: segment.subnet.into(),
+                    range: None,
+                    gateway: Some(IpAddr::V4(segment.gateway)),
+                    aux: BTreeMap::new(),
+                    given: true,
+                }],
+                link: segment.bridge.clone(),
+                ..Record::default()
+            };
+            let known = self.find(&segment.id).ok();
+            let same = known.is_some_and(|known| {
+                known.link == record.link
+                    && known.subnets == record.subnets
+                    && known.options == record.options
+            });
+            if !same {
+                self.save(&record)?;
+                insert(self, record)?;
+            }
+        }
+        let gone = self.all().into_iter().filter(|record| {
+            record.driver == OVERLAY
+                && !plan.segments.contains_key(&record.id)
+                && self.on(&record.id).is_empty()
+        });
+        for record in gone {
+            let path = self.inner.dir.join(format!("{}.json", record.id));
+            files::remove_file(&path)
+                .and_then(|()| files::sync_dir(&self.inner.dir))
+                .map_err(io("remove", path.display()))?;
+            self.inner.state.lock().networks.remove(&record.id);
+        }
+        Ok(())
+    }
+
+    fn put_names(&self, names: overlay::Names) {
+        let mut now = self.inner.overlay.now.lock();
+        for (network, names) in &names {
+            if now.names.get(network) == Some(names) {
+                continue;
+            }
+            let Some(zone) = self.zone(network) else { continue };
+            let entries = names.iter().map(|(name, found)| dns::Entry {
+                names: vec![name.clone()],
+                addresses: found.addresses.iter().map(|a| IpAddr::V4(*a)).collect(),
+                reverse: None,
+            });
+            zone.write().put(OWNER, entries.collect());
+        }
+        for network in now.names.keys().filter(|network| !names.contains_key(*network)) {
+            if let Some(zone) = self.zone(network) {
+                zone.write().remove(OWNER);
+            }
+        }
+        now.names = names;
+    }
+
+    /// A container that was just plugged in, or that runs on: services' addresses lead to tasks, answers find back.
+    pub(super) fn enter_overlays(
+        &self,
+        container: &str,
+        netns: &Netns,
+        endpoints: &[Endpoint],
+    ) -> Result<()> {
+        let on: Vec<&Endpoint> = endpoints.iter().filter(|e| e.driver == OVERLAY).collect();
+        if on.is_empty() {
+            return Ok(());
+        }
+        let part = Arc::new(Part {
+            inside: Inside::of(netns).map_err(driver)?,
+            networks: on.iter().map(|e| e.network_id.clone()).collect(),
+        });
+        let plan = {
+            let mut now = self.inner.overlay.now.lock();
+            now.inside.insert(container.to_owned(), part.clone());
+            now.plan.clone()
+        };
+        // A daemon that has just started knows no plan yet; the container has what it had.
+        let Some(plan) = plan else { return Ok(()) };
+        part.bring(&plan, true, true).map_err(driver)?;
+        let Some(ingress) = &plan.ingress else {
+            return Ok(());
+        };
+        for endpoint in on {
+            if endpoint.bridge() == Some(ingress.bridge.as_str())
+                && let Some(IpAddr::V4(address)) = endpoint.v4.map(|place| place.address)
+            {
+                answer_over(netns, &endpoint.name, address, ingress.address.addr()).map_err(driver)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_overlays(&self, container: &str) {
+        self.inner.overlay.now.lock().inside.remove(container);
+    }
+}
+
+/// On a network of the cluster, the cluster gives the addresses.
+pub(super) fn check_place(record: &Record, asked: &EndpointSettings) -> Result<()> {
+    let given = asked
+        .ipam_config
+        .as_ref()
+        .is_some_and(|config| !config.ipv4_address.is_empty());
+    if record.driver != OVERLAY || given {
+        return Ok(());
+    }
+    Err(conflict(format!(
+        "network {} is a network of the cluster: in this version only services are put on it",
+        record.name
+    )))
+}

@@ -1,0 +1,289 @@
+//! Services on cluster networks: names, addresses, published ports, updates, and that nothing is left behind.
+
+use shoal_tests_cluster::{Cluster, IMAGE};
+use shoal_tests_harness::{Host, eventually};
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Says who asks and who answers.
+const SERVER: &str = "mkdir -p /www/cgi-bin; \
+    printf '#!/bin/sh\\necho Content-type: text/plain; echo; echo $REMOTE_ADDR $(hostname)\\n' >/www/cgi-bin/who; \
+    chmod +x /www/cgi-bin/who; exec httpd -f -p 80 -h /www";
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn servers(cluster: &Cluster, name: &str, replicas: usize, options: &[&str]) {
+    let count = replicas.to_string();
+    let mut args = vec![
+        "service",
+        "create",
+        "--detach",
+        "--no-resolve-image",
+        "--name",
+        name,
+        "--replicas",
+        &count,
+        "--restart-delay",
+        "200ms",
+    ];
+    args.extend(options);
+    args.extend([IMAGE, "sh", "-c", SERVER]);
+    cluster.hosts[0].docker_ok(&args);
+    cluster.await_running(0, name, replicas, LIMIT);
+}
+
+/// What a command in the service's container on that host prints.
+fn exec(host: &Host, service: &str, command: &str) -> Option<String> {
+    let filter = format!("label=com.docker.swarm.service.name={service}");
+    let ids = host.docker_ok(&["ps", "-q", "--filter", &filter]);
+    let id = ids.lines().next()?.to_owned();
+    let out = host.docker(&["exec", &id, "sh", "-c", command]);
+    out.status
+        .success()
+        .then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}
+
+/// A request by hand: the static busybox of the image cannot look up names for `wget`.
+fn get(address: &str, path: &str) -> String {
+    format!("printf 'GET /{path} HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 80")
+}
+
+/// The addresses of a name, as the container's resolver gives them.
+fn resolve(host: &Host, service: &str, name: &str) -> BTreeSet<String> {
+    let command =
+        format!("nslookup -type=a {name} 127.0.0.11 | sed -n '/^Name/,$p' | sed -n 's/^Address: *//p'");
+    exec(host, service, &command)
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The addresses of a service's running tasks on a network, as the managers have them.
+fn places(host: &Host, service: &str, network: &str) -> BTreeSet<String> {
+    let tasks = host.api("GET", &format!("/tasks?filters=%7B%22service%22%3A%5B%22{service}%22%5D%2C%22desired-state%22%3A%5B%22running%22%5D%7D"), None).json();
+    let running = tasks
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|t| t["Status"]["State"] == "running");
+    running
+        .flat_map(|t| t["NetworksAttachments"].as_array().cloned().unwrap_or_default())
+        .filter(|a| a["Network"]["Spec"]["Name"] == network)
+        .filter_map(|a| Some(a["Addresses"][0].as_str()?.split('/').next()?.to_owned()))
+        .collect()
+}
+
+fn vip(host: &Host, service: &str) -> String {
+    let shown = host.api("GET", &format!("/services/{service}"), None).json();
+    let vips = shown["Endpoint"]["VirtualIPs"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let text = vips[0]["Addr"].as_str().unwrap_or_default().to_owned();
+    text.split('/').next().unwrap_or_default().to_owned()
+}
+
+/// What a published port answers to a host outside of the cluster.
+fn ask(client: &Host, address: &str, port: u16) -> Option<String> {
+    let url = format!("http://{address}:{port}/cgi-bin/who");
+    let out = client
+        .command("curl")
+        .args(["-s", "-m", "3", &url])
+        .output()
+        .ok()?;
+    // The server listens on both families and writes an IPv4 address in its IPv6 form.
+    let text = String::from_utf8_lossy(&out.stdout)
+        .replace("[::ffff:", "")
+        .replace(']', "");
+    let text = text.trim().to_owned();
+    (out.status.success() && !text.is_empty()).then_some(text)
+}
+
+fn kernel(host: &Host) -> String {
+    let mut all = String::new();
+    for args in [
+        &["-br", "link"][..],
+        &["-4", "route", "show", "table", "all"],
+        &["rule"],
+    ] {
+        let out = host.command("ip").args(args).output().expect("ip");
+        all.push_str(&String::from_utf8_lossy(&out.stdout));
+    }
+    let out = host
+        .command("nft")
+        .args(["list", "tables"])
+        .output()
+        .expect("nft");
+    all + &String::from_utf8_lossy(&out.stdout)
+}
+
+#[test]
+fn names_and_addresses_lead_to_tasks_from_every_node() {
+    let cluster = Cluster::form(1, 2);
+    let host = &cluster.hosts[0];
+    // From a worker: it passes the call on.
+    cluster.hosts[2].docker_ok(&["network", "create", "-d", "overlay", "mesh"]);
+    let listed = host.docker_ok(&["network", "ls", "--format", "{{.Name}} {{.Driver}} {{.Scope}}"]);
+    assert!(listed.lines().any(|l| l == "mesh overlay swarm"), "{listed}");
+    assert!(listed.lines().any(|l| l == "ingress overlay swarm"), "{listed}");
+    servers(
+        &cluster,
+        "web",
+        3,
+        &["--network", "mesh", "--replicas-max-per-node", "1"],
+    );
+    servers(
+        &cluster,
+        "probe",
+        3,
+        &["--network", "mesh", "--replicas-max-per-node", "1"],
+    );
+    let address = vip(host, "web");
+    let tasks = places(host, "web", "mesh");
+    assert_eq!(tasks.len(), 3);
+    for (n, host) in cluster.hosts.iter().enumerate() {
+        eventually(&format!("host {n} knows the tasks"), LIMIT, || {
+            (resolve(host, "probe", "tasks.web") == tasks).then_some(())
+        });
+        assert_eq!(
+            resolve(host, "probe", "web"),
+            [address.clone()].into(),
+            "on host {n}"
+        );
+        let answered: BTreeSet<String> = (0..20)
+            .filter_map(|_| exec(host, "probe", &get(&address, "cgi-bin/who")))
+            .filter_map(|answer| answer.split_whitespace().last().map(str::to_owned))
+            .collect();
+        assert_eq!(answered.len(), 3, "every task answers on host {n}: {answered:?}");
+        for task in &tasks {
+            let out = exec(host, "probe", &get(task, "index.html")).unwrap_or_default();
+            assert!(out.ends_with("hello"), "host {n} reaches {task}: {out:?}");
+        }
+    }
+    let used = host.docker_err(&["network", "rm", "mesh"]);
+    assert!(used.contains("is in use by service"), "{used}");
+    host.docker_ok(&["service", "rm", "web", "probe"]);
+    eventually("the network goes", LIMIT, || {
+        host.docker(&["network", "rm", "mesh"])
+            .status
+            .success()
+            .then_some(())
+    });
+    for (n, host) in cluster.hosts.iter().enumerate() {
+        // Of the cluster's networks only the one for published ports is left: a bridge and a VXLAN interface.
+        eventually(&format!("nothing is left on host {n}"), LIMIT, || {
+            let links = kernel(host);
+            let of_mesh = links.lines().any(|l| {
+                let name = l.split([' ', '@']).next().unwrap_or_default();
+                (name.starts_with("ob") || name.starts_with("ov")) && !name.ends_with("1000")
+            });
+            (!of_mesh).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_published_port_answers_on_every_node_with_the_clients_address() {
+    let mut cluster = Cluster::form(1, 2);
+    let client = cluster.world.host();
+    servers(
+        &cluster,
+        "web",
+        2,
+        &["--publish", "8080:80", "--replicas-max-per-node", "1"],
+    );
+    for host in &cluster.hosts {
+        eventually("the port answers", LIMIT, || ask(&client, &host.address, 8080));
+        let answers: Vec<String> = (0..12)
+            .filter_map(|_| ask(&client, &host.address, 8080))
+            .collect();
+        assert_eq!(answers.len(), 12, "{answers:?}");
+        let from: BTreeSet<&str> = answers.iter().filter_map(|a| a.split(' ').next()).collect();
+        assert_eq!(from, [client.address.as_str()].into(), "through {}", host.address);
+        let by: BTreeSet<&str> = answers.iter().filter_map(|a| a.split(' ').nth(1)).collect();
+        assert_eq!(by.len(), 2, "both tasks answer through {}", host.address);
+        // From the node itself as well.
+        eventually("the port answers to its own node", LIMIT, || {
+            ask(host, &host.address, 8080)
+        });
+    }
+    // What is not published is not reached, whoever routes there.
+    let tasks = places(&cluster.hosts[0], "web", "ingress");
+    for task in &tasks {
+        for host in &cluster.hosts {
+            let route = format!("route replace {task} via {}", host.address);
+            let done = Command::new("ip")
+                .args(["-n", &client.netns])
+                .args(route.split(' '))
+                .status();
+            assert!(done.is_ok_and(|s| s.success()));
+            assert_eq!(ask(&client, task, 80), None, "{task} through {}", host.address);
+        }
+    }
+    cluster.hosts[0].docker_ok(&["service", "rm", "web"]);
+    eventually("the port is closed", LIMIT, || {
+        ask(&client, &cluster.hosts[1].address, 8080)
+            .is_none()
+            .then_some(())
+    });
+}
+
+#[test]
+fn an_update_under_load_fails_no_request() {
+    let mut cluster = Cluster::form(1, 2);
+    let client = cluster.world.host();
+    servers(
+        &cluster,
+        "web",
+        3,
+        &[
+            "--publish",
+            "8080:80",
+            "--update-order",
+            "start-first",
+            "--update-monitor",
+            "1s",
+        ],
+    );
+    let addresses: Vec<String> = cluster.hosts.iter().map(|h| h.address.clone()).collect();
+    for address in &addresses {
+        eventually("the port answers", LIMIT, || ask(&client, address, 8080));
+    }
+    let (mut asked, mut failed) = (0, Vec::new());
+    let mut update = cluster.hosts[0]
+        .docker_command(&[
+            "service",
+            "update",
+            "--no-resolve-image",
+            "--env-add",
+            "NEW=1",
+            "web",
+        ])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("docker");
+    let began = Instant::now();
+    let ended = loop {
+        for address in &addresses {
+            asked += 1;
+            if ask(&client, address, 8080).is_none() {
+                failed.push((began.elapsed(), address.clone()));
+            }
+        }
+        if let Some(status) = update.try_wait().expect("docker") {
+            break status;
+        }
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "the update does not end"
+        );
+    };
+    assert!(ended.success());
+    println!("{asked} requests in {:?}", began.elapsed());
+    assert!(
+        failed.is_empty(),
+        "{} of {asked} failed: {failed:?}",
+        failed.len()
+    );
+}
