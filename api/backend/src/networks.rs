@@ -16,4 +16,9 @@ pub trait Networks: Send + Sync + 'static {
     async fn connect(&self, id: &str, request: NetworkConnectRequest) -> Result<()>;
     async fn disconnect(&self, id: &str, request: NetworkDisconnectRequest) -> Result<()>;
     async fn prune(&self, filters: Filters) -> Result<NetworkPruneReport>;
+    /// What differs between what this host should have of the cluster's networks and what its kernel has, in words. Not
+    /// Docker's.
+    async fn examine(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }

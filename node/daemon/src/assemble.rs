@@ -59,7 +59,11 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         containers: Arc::new(engine.containers.clone()),
         execs: Arc::new(engine.execs.clone()),
         images: Arc::new(engine.images.clone()),
-        networks: Arc::new(AllNetworks::new(Arc::new(engine.networks.clone()), swarm.clone())),
+        networks: Arc::new(AllNetworks::new(
+            Arc::new(engine.networks.clone()),
+            engine.overlays.clone(),
+            swarm.clone(),
+        )),
         volumes: Arc::new(engine.volumes.clone()),
         system: Arc::new(NodeSystem::new(
             engine.system.clone(),

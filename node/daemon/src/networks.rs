@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use shoal_api_backend::{Class, Error, Forwarding, Networks, Result, Route, Swarm};
 use shoal_api_types::network::*;
 use shoal_api_types::{Filters, Slice};
+use shoal_node_engine::OverlayNetworks;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,17 @@ const OVERLAY: &str = "overlay";
 
 pub struct AllNetworks {
     engine: Arc<dyn Networks>,
+    overlays: OverlayNetworks,
     seat: Arc<Seat>,
 }
 
 impl AllNetworks {
-    pub fn new(engine: Arc<dyn Networks>, seat: Arc<Seat>) -> Self {
-        Self { engine, seat }
+    pub fn new(engine: Arc<dyn Networks>, overlays: OverlayNetworks, seat: Arc<Seat>) -> Self {
+        Self {
+            engine,
+            overlays,
+            seat,
+        }
     }
 
     async fn of_cluster(&self, filters: &Filters) -> Result<Vec<Network>> {
@@ -160,6 +166,12 @@ impl Networks for AllNetworks {
 
     async fn disconnect(&self, id: &str, request: NetworkDisconnectRequest) -> Result<()> {
         self.engine.disconnect(id, request).await
+    }
+
+    async fn examine(&self) -> Result<Vec<String>> {
+        let overlays = self.overlays.clone();
+        let done = tokio::task::spawn_blocking(move || overlays.compare()).await;
+        done.map_err(|e| Error::system(e.to_string()))?
     }
 
     async fn prune(&self, filters: Filters) -> Result<NetworkPruneReport> {

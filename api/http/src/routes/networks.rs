@@ -19,6 +19,7 @@ pub(super) fn routes() -> Routes {
         .route("/networks/", get(list))
         .route("/networks/create", post(create))
         .route("/networks/prune", post(prune))
+        .route("/shoal/networks/doctor", get(examine))
         .route("/networks/{id}", get(inspect).delete(remove))
         .route("/networks/{id}/connect", post(connect))
         .route("/networks/{id}/disconnect", post(disconnect))
@@ -27,6 +28,12 @@ pub(super) fn routes() -> Routes {
 async fn list(State(api): Api, params: Params) -> Answer {
     let filters = filters::read(&params, filters::NETWORKS)?;
     Ok(reply::json(&api.networks.list(filters).await?))
+}
+
+async fn examine(State(api): Api) -> Answer {
+    Ok(reply::json(
+        &serde_json::json!({ "Differences": api.networks.examine().await? }),
+    ))
 }
 
 async fn inspect(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {

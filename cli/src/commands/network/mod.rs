@@ -1,5 +1,6 @@
 //! `shoal network …`.
 
+mod doctor;
 mod ports;
 
 use crate::app::Leaf;
@@ -174,6 +175,7 @@ pub fn leaves() -> Vec<Leaf> {
         },
         connect(),
         disconnect(),
+        doctor::leaf(),
         ports::leaf(),
         Leaf {
             path: &["network", "prune"],

@@ -287,3 +287,92 @@ fn an_update_under_load_fails_no_request() {
         failed.len()
     );
 }
+
+/// Every name leads to exactly the live tasks from every node that has a probe, and every kernel is as decided.
+fn await_whole(cluster: &Cluster, hosts: &[usize], client: &Host) {
+    for n in hosts {
+        let host = &cluster.hosts[*n];
+        eventually(&format!("host {n} knows exactly the live tasks"), LIMIT, || {
+            let tasks = places(&cluster.hosts[0], "web", "mesh");
+            (tasks.len() == 3 && resolve(host, "probe", "tasks.web") == tasks).then_some(())
+        });
+        eventually(&format!("the kernel of host {n} is as decided"), LIMIT, || {
+            let found = host.api("GET", "/shoal/networks/doctor", None).json();
+            (found["Differences"] == serde_json::json!([])).then_some(())
+        });
+        for _ in 0..9 {
+            assert!(ask(client, &host.address, 8080).is_some(), "the port answers on host {n}");
+        }
+        let address = vip(host, "web");
+        for _ in 0..6 {
+            let answer = exec(host, "probe", &get(&address, "index.html")).unwrap_or_default();
+            assert!(answer.ends_with("hello"), "the service answers on host {n}: {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn killed_partitioned_and_tampered_with_nodes_end_clean() {
+    let mut cluster = Cluster::form(3, 1);
+    let client = cluster.world.host();
+    cluster.hosts[0].docker_ok(&["network", "create", "-d", "overlay", "mesh"]);
+    servers(&cluster, "web", 3, &["--network", "mesh", "--publish", "8080:80"]);
+    cluster.hosts[0].docker_ok(&[
+        "service", "create", "--detach", "--no-resolve-image", "--mode", "global", "--name", "probe", "--network",
+        "mesh", IMAGE, "sleep", "100000",
+    ]);
+    cluster.await_running(0, "probe", 4, LIMIT);
+    await_whole(&cluster, &[0, 1, 2, 3], &client);
+
+    cluster.hosts[3].crash();
+    eventually("three run without the host", LIMIT, || {
+        let spread = cluster.spread(0, "web");
+        (!spread.contains_key("host4") && spread.values().sum::<usize>() == 3).then_some(())
+    });
+    await_whole(&cluster, &[0, 1, 2], &client);
+    cluster.hosts[3].start();
+    cluster.await_ready(4);
+    cluster.await_running(0, "probe", 4, LIMIT);
+    await_whole(&cluster, &[0, 1, 2, 3], &client);
+
+    cluster.world.cable(&cluster.hosts[2], false);
+    eventually("three run on the majority's side", LIMIT, || {
+        let spread = cluster.spread(0, "web");
+        (!spread.contains_key("host3") && spread.values().sum::<usize>() == 3).then_some(())
+    });
+    await_whole(&cluster, &[0, 1, 3], &client);
+    cluster.world.cable(&cluster.hosts[2], true);
+    cluster.await_ready(4);
+    cluster.await_running(0, "probe", 4, LIMIT);
+    await_whole(&cluster, &[0, 1, 2, 3], &client);
+
+    // Somebody's hand in the kernel: repaired without anybody's doing.
+    let links = kernel(&cluster.hosts[1]);
+    let vxlan = links.lines().find(|l| l.starts_with("ov")).and_then(|l| l.split([' ', '@']).next());
+    let vxlan = vxlan.expect("a VXLAN interface").to_owned();
+    for command in [&["ip", "link", "del", &vxlan][..], &["nft", "flush", "ruleset"]] {
+        let out = cluster.hosts[1].command(command[0]).args(&command[1..]).output();
+        assert!(out.is_ok_and(|o| o.status.success()), "{command:?}");
+    }
+    eventually("what was deleted is there again", Duration::from_secs(12), || {
+        let found = cluster.hosts[1].api("GET", "/shoal/networks/doctor", None).json();
+        (found["Differences"] == serde_json::json!([])).then_some(())
+    });
+    await_whole(&cluster, &[0, 1, 2, 3], &client);
+
+    // A daemon that starts again answers names at once, and takes up where it was.
+    cluster.hosts[1].kill();
+    cluster.hosts[1].start();
+    let tasks = places(&cluster.hosts[0], "web", "mesh");
+    eventually("names are answered after a restart", LIMIT, || {
+        (resolve(&cluster.hosts[1], "probe", "tasks.web") == tasks).then_some(())
+    });
+    await_whole(&cluster, &[0, 1, 2, 3], &client);
+    for (n, host) in cluster.hosts.iter().enumerate().rev() {
+        host.docker_ok(&["swarm", "leave", "--force"]);
+        eventually(&format!("nothing is left on host {n}"), LIMIT, || {
+            let left = kernel(host);
+            (!left.lines().any(|l| l.starts_with("ob") || l.starts_with("ov") || l.contains("-ingress"))).then_some(())
+        });
+    }
+}
