@@ -65,7 +65,7 @@ impl Agent {
             executor: config.executor,
             reporter: Reporter::default(),
             orders: Orders::new(),
-            ground: Ground::new(),
+            ground: Ground::load(&config.state_dir),
             hands: Semaphore::new(HANDS),
             changed: Notify::new(),
         });

@@ -1,9 +1,11 @@
 //! This node's part of the cluster's networks: what managers say of them, and how far the host has it.
 
+use crate::book::replace;
 use crate::executor::Executor;
 use parking_lot::Mutex;
-use shoal_raft_objects::{NodeId, Track};
+use shoal_raft_objects::{NodeId, Track, codec};
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -19,6 +21,8 @@ struct Plan {
     tracks: Arc<BTreeMap<String, Track>>,
     /// Log index of the assignments that it is from; nothing before a manager was heard.
     index: Option<u64>,
+    /// It differs from what is on disk.
+    unsaved: bool,
 }
 
 /// Shared by the session, which changes the plan, and the loop that has it laid.
@@ -26,12 +30,25 @@ pub(crate) struct Ground {
     plan: Mutex<Plan>,
     changed: Notify,
     laid: watch::Sender<u64>,
+    /// The plan on disk, so that a restarted daemon answers names before it hears from a manager.
+    path: PathBuf,
 }
 
 impl Ground {
-    pub fn new() -> Self {
+    /// With what was known before the daemon went.
+    pub fn load(dir: &Path) -> Self {
+        let path = dir.join("networks");
+        // A file that cannot be read is as good as none: a complete set will come.
+        let tracks: BTreeMap<String, Track> = std::fs::read(&path)
+            .ok()
+            .and_then(|bytes| codec::decode(&bytes).ok())
+            .unwrap_or_default();
         Self {
-            plan: Mutex::default(),
+            plan: Mutex::new(Plan {
+                tracks: Arc::new(tracks),
+                ..Plan::default()
+            }),
+            path,
             changed: Notify::new(),
             laid: watch::Sender::new(0),
         }
@@ -40,6 +57,7 @@ impl Ground {
     /// All of it, as of `index`.
     pub fn replace(&self, tracks: BTreeMap<String, Track>, index: u64) {
         let mut plan = self.plan.lock();
+        plan.unsaved |= *plan.tracks != tracks;
         plan.tracks = Arc::new(tracks);
         plan.index = Some(index);
         drop(plan);
@@ -52,6 +70,7 @@ impl Ground {
     pub fn change(&self, pieces: Vec<Piece>, index: u64) {
         let mut plan = self.plan.lock();
         if !pieces.is_empty() {
+            plan.unsaved = true;
             let tracks = Arc::make_mut(&mut plan.tracks);
             for piece in pieces {
                 match piece {
@@ -76,6 +95,12 @@ impl Ground {
 
     /// Has the host follow the plan until `stop`.
     pub async fn run(&self, node: NodeId, executor: Arc<dyn Executor>, stop: CancellationToken) {
+        let known = self.plan.lock().tracks.clone();
+        if !known.is_empty()
+            && let Err(error) = executor.lay(&node, &known).await
+        {
+            tracing::warn!(%error, "this node's part of the cluster's networks is not as it was");
+        }
         let mut wait = LOOK_EVERY;
         loop {
             tokio::select! {
@@ -83,13 +108,16 @@ impl Ground {
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
-            let (tracks, index) = {
-                let plan = self.plan.lock();
+            let (tracks, index, unsaved) = {
+                let mut plan = self.plan.lock();
                 match plan.index {
-                    Some(index) => (plan.tracks.clone(), index),
+                    Some(index) => (plan.tracks.clone(), index, std::mem::take(&mut plan.unsaved)),
                     None => continue,
                 }
             };
+            if unsaved {
+                self.save(tracks.clone()).await;
+            }
             let done = tokio::select! {
                 () = stop.cancelled() => return,
                 done = executor.lay(&node, &tracks) => done,
@@ -107,6 +135,21 @@ impl Ground {
                     RETRY
                 }
             };
+        }
+    }
+}
+
+impl Ground {
+    async fn save(&self, tracks: Arc<BTreeMap<String, Track>>) {
+        let path = self.path.clone();
+        let work = move || {
+            let bytes = codec::encode(&*tracks).map_err(std::io::Error::other)?;
+            replace(&path, &bytes)
+        };
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot keep what this node knows of networks"),
+            Err(error) => tracing::error!(%error, "writing what this node knows of networks failed"),
         }
     }
 }

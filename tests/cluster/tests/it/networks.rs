@@ -301,12 +301,18 @@ fn await_whole(cluster: &Cluster, hosts: &[usize], client: &Host) {
             (found["Differences"] == serde_json::json!([])).then_some(())
         });
         for _ in 0..9 {
-            assert!(ask(client, &host.address, 8080).is_some(), "the port answers on host {n}");
+            assert!(
+                ask(client, &host.address, 8080).is_some(),
+                "the port answers on host {n}"
+            );
         }
         let address = vip(host, "web");
         for _ in 0..6 {
             let answer = exec(host, "probe", &get(&address, "index.html")).unwrap_or_default();
-            assert!(answer.ends_with("hello"), "the service answers on host {n}: {answer:?}");
+            assert!(
+                answer.ends_with("hello"),
+                "the service answers on host {n}: {answer:?}"
+            );
         }
     }
 }
@@ -318,8 +324,19 @@ fn killed_partitioned_and_tampered_with_nodes_end_clean() {
     cluster.hosts[0].docker_ok(&["network", "create", "-d", "overlay", "mesh"]);
     servers(&cluster, "web", 3, &["--network", "mesh", "--publish", "8080:80"]);
     cluster.hosts[0].docker_ok(&[
-        "service", "create", "--detach", "--no-resolve-image", "--mode", "global", "--name", "probe", "--network",
-        "mesh", IMAGE, "sleep", "100000",
+        "service",
+        "create",
+        "--detach",
+        "--no-resolve-image",
+        "--mode",
+        "global",
+        "--name",
+        "probe",
+        "--network",
+        "mesh",
+        IMAGE,
+        "sleep",
+        "100000",
     ]);
     cluster.await_running(0, "probe", 4, LIMIT);
     await_whole(&cluster, &[0, 1, 2, 3], &client);
@@ -348,7 +365,10 @@ fn killed_partitioned_and_tampered_with_nodes_end_clean() {
 
     // Somebody's hand in the kernel: repaired without anybody's doing.
     let links = kernel(&cluster.hosts[1]);
-    let vxlan = links.lines().find(|l| l.starts_with("ov")).and_then(|l| l.split([' ', '@']).next());
+    let vxlan = links
+        .lines()
+        .find(|l| l.starts_with("ov"))
+        .and_then(|l| l.split([' ', '@']).next());
     let vxlan = vxlan.expect("a VXLAN interface").to_owned();
     for command in [&["ip", "link", "del", &vxlan][..], &["nft", "flush", "ruleset"]] {
         let out = cluster.hosts[1].command(command[0]).args(&command[1..]).output();
@@ -372,7 +392,10 @@ fn killed_partitioned_and_tampered_with_nodes_end_clean() {
         host.docker_ok(&["swarm", "leave", "--force"]);
         eventually(&format!("nothing is left on host {n}"), LIMIT, || {
             let left = kernel(host);
-            (!left.lines().any(|l| l.starts_with("ob") || l.starts_with("ov") || l.contains("-ingress"))).then_some(())
+            (!left
+                .lines()
+                .any(|l| l.starts_with("ob") || l.starts_with("ov") || l.contains("-ingress")))
+            .then_some(())
         });
     }
 }
