@@ -300,12 +300,15 @@ fn await_whole(cluster: &Cluster, hosts: &[usize], client: &Host) {
             let found = host.api("GET", "/shoal/networks/doctor", None).json();
             (found["Differences"] == serde_json::json!([])).then_some(())
         });
-        for _ in 0..9 {
-            assert!(
-                ask(client, &host.address, 8080).is_some(),
-                "the port answers on host {n}"
-            );
-        }
+        eventually(
+            &format!("the port answers on host {n}, nine times in a row"),
+            LIMIT,
+            || {
+                (0..9)
+                    .all(|_| ask(client, &host.address, 8080).is_some())
+                    .then_some(())
+            },
+        );
         let address = vip(host, "web");
         for _ in 0..6 {
             let answer = exec(host, "probe", &get(&address, "index.html")).unwrap_or_default();
