@@ -160,11 +160,9 @@ fn plain(value: &mut Value, key: &str, prefix: &str) {
     match value {
         Value::String(text) if key == "HostPort" && text.len() == 5 => *text = "<port>".into(),
         Value::String(text) => *text = word(text, prefix),
-        Value::Number(number) if NUMBERS.contains(&key) => {
-            // None and "not counted" are told apart; the rest differs each time.
-            if number.as_i64().is_none_or(|n| n > 0) {
-                *value = Value::String("<n>".into());
-            }
+        // None and "not counted" are told apart; the rest differs each time.
+        Value::Number(number) if NUMBERS.contains(&key) && number.as_i64().is_none_or(|n| n > 0) => {
+            *value = Value::String("<n>".into());
         }
         Value::Array(list) => {
             for value in list.iter_mut() {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 use shoal_tests_conformance::{Engine, IMAGE};
-use shoal_tests_harness::{Guests, Registry, busybox_tar, run};
+use shoal_tests_harness::{Guests, busybox_tar, run};
 
 fn import(e: &Engine, name: &str, message: &str) -> String {
     let tar = busybox_tar();
