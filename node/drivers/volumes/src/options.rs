@@ -50,7 +50,7 @@ pub fn size(text: &str) -> Option<u64> {
     let number: f64 = text[..end].parse().ok()?;
     let power = ["", "k", "m", "g", "t", "p"].iter().position(|u| *u == unit)?;
     let bytes = number * 1024f64.powi(i32::try_from(power).ok()?);
-    (bytes >= 0.0 && bytes < 9e18).then_some(bytes as u64)
+    (0.0..9e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// What is to be mounted over a volume's directory.
