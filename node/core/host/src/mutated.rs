@@ -117,7 +117,9 @@ fn files_of_others() {
         &["nameserver 1.1.1.1\nsearch a.b c\noptions ndots:5 rotate\n# x\n"],
         1000,
         |input| {
-            resolvconf::content(&text(input), &Default::default(), true);
+            let wishes = Default::default();
+            resolvconf::content(&text(input), &wishes, resolvconf::Place::Resolver);
+            resolvconf::servers(&text(input), &wishes);
         },
     );
     mutations(&["A=b", "PATH=/bin", "=x", "A", "LONG=ä"], 1000, |input| {
