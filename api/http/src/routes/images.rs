@@ -81,9 +81,10 @@ async fn create(
         };
         api.images.import(request).await?
     } else {
+        let name = params.get("fromImage");
         let request = PullImage {
             // `pull -a` may send a name with a colon at its end.
-            name: params.get("fromImage").trim_end_matches(':').to_owned(),
+            name: name.strip_suffix(':').unwrap_or(name).to_owned(),
             all_tags: true,
             tag: params.get("tag").to_owned(),
             platform,

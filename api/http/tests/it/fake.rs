@@ -277,7 +277,7 @@ impl Images for Fake {
                 let first = stream::iter([Ok(JsonMessage::status("Pulling"))]);
                 Ok(Box::pin(first.chain(stream::pending())))
             }
-            ":::" => Err(Error::invalid("invalid reference format")),
+            "::" => Err(Error::invalid("invalid reference format")),
             _ => Ok(Box::pin(stream::iter([Ok(JsonMessage::status(
                 "Status: Downloaded newer image",
             ))]))),

@@ -114,14 +114,12 @@ impl Reference {
 
     /// The repository as Docker shows it: `busybox`, `localhost:5000/a/b`.
     pub fn familiar_name(&self) -> String {
-        match self.domain == HUB {
-            true => self
-                .path
-                .strip_prefix("library/")
-                .unwrap_or(&self.path)
-                .to_owned(),
-            false => self.repository(),
+        if self.domain != HUB {
+            return self.repository();
         }
+        // Only one word may follow: `library/a/b` would be read back as `a/b`.
+        let official = self.path.strip_prefix("library/").filter(|p| !p.contains('/'));
+        official.unwrap_or(&self.path).to_owned()
     }
 
     /// The whole name as Docker shows it: `busybox:1.36`, `busybox@sha256:…`.

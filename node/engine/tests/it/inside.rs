@@ -286,7 +286,8 @@ fn networks_and_published_ports() {
         .iter()
         .any(|w| w.contains("drops forwarded"));
     if !warned {
-        let other = format!("wget -T 5 -qO- http://{}/i", seen.ip_address);
+        let address = &seen.networks.get("bridge").expect("on the bridge").ip_address;
+        let other = format!("wget -T 5 -qO- http://{address}/i");
         assert_eq!(
             lab.output(&other, HostConfig::default()),
             (0, "hello\n".into()),
