@@ -327,8 +327,9 @@ impl NetworkTable {
         }
         let netns = Netns::of_pid(pid).map_err(super::table::driver);
         if let Err(error) = netns.and_then(|netns| {
+            let netns = Arc::new(netns);
             self.enter_overlays(id, &netns, endpoints)?;
-            self.settle_names(container, endpoints, Some(netns.into()))
+            self.settle_names(container, endpoints, Some(netns))
         }) {
             tracing::warn!(id, %error, "a container's names are not answered");
         }

@@ -237,6 +237,10 @@ pub fn settle(table: &NetworkTable) -> Result<()> {
         .list_ours(&netplan::link_prefix(&table.inner.sid))
         .map_err(driver)?;
     for link in netplan::stale_links(shown.iter().map(String::as_str), &plan) {
+        // A cable on a network of the cluster is in no plan of this host's own networks.
+        if table.is_held(&link) {
+            continue;
+        }
         if let Err(error) = table.inner.links.unplug(&link) {
             tracing::warn!(link, %error, "a stale cable could not be pulled");
         }

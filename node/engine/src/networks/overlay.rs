@@ -18,7 +18,7 @@ use shoal_node_core_host::overlay::{self, Balance, Plan};
 use shoal_node_drivers_network::overlay::{Inside, Overlays, answer_over};
 use shoal_node_drivers_network::{Error as DriverError, Netns};
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,10 @@ struct Now {
 /// One container's part.
 struct Part {
     inside: Inside,
+    netns: Arc<Netns>,
     networks: Vec<String>,
+    /// Its places on cluster networks: the bridge, the address.
+    places: Vec<(String, Ipv4Addr)>,
 }
 
 impl State {
@@ -98,6 +101,10 @@ impl OverlayNetworks {
                 // Its container ended meanwhile, most likely; the next look tells.
                 tracing::debug!(%error, "a container's services were not brought up to date");
             }
+        }
+        // A bridge that somebody deleted took its cables' places with it.
+        if found.iter().any(|difference| difference.starts_with("create ")) {
+            table.mend()?;
         }
         done.map_err(driver)
     }
@@ -167,6 +174,15 @@ impl Part {
         let mut balance = Balance::default();
         for segment in self.networks.iter().filter_map(|id| plan.segments.get(id)) {
             balance.merge(&segment.balance);
+        }
+        if let Some(ingress) = plan.ingress.as_ref().filter(|_| recheck && change) {
+            let published = self
+                .places
+                .iter()
+                .filter(|(bridge, ..)| *bridge == ingress.bridge);
+            for (_, address) in published {
+                answer_over(&self.netns, *address, ingress.address.addr())?;
+            }
         }
         self.inside.balance(&balance, recheck, change)
     }
@@ -247,16 +263,24 @@ impl NetworkTable {
     pub(super) fn enter_overlays(
         &self,
         container: &str,
-        netns: &Netns,
+        netns: &Arc<Netns>,
         endpoints: &[Endpoint],
     ) -> Result<()> {
         let on: Vec<&Endpoint> = endpoints.iter().filter(|e| e.driver == OVERLAY).collect();
         if on.is_empty() {
             return Ok(());
         }
+        let place = |e: &&Endpoint| {
+            let IpAddr::V4(address) = e.v4?.address else {
+                return None;
+            };
+            Some((e.bridge()?.to_owned(), address))
+        };
         let part = Arc::new(Part {
             inside: Inside::of(netns).map_err(driver)?,
+            netns: netns.clone(),
             networks: on.iter().map(|e| e.network_id.clone()).collect(),
+            places: on.iter().filter_map(place).collect(),
         });
         let plan = {
             let mut now = self.inner.overlay.now.lock();
@@ -265,18 +289,7 @@ impl NetworkTable {
         };
         // A daemon that has just started knows no plan yet; the container has what it had.
         let Some(plan) = plan else { return Ok(()) };
-        part.bring(&plan, true, true).map_err(driver)?;
-        let Some(ingress) = &plan.ingress else {
-            return Ok(());
-        };
-        for endpoint in on {
-            if endpoint.bridge() == Some(ingress.bridge.as_str())
-                && let Some(IpAddr::V4(address)) = endpoint.v4.map(|place| place.address)
-            {
-                answer_over(netns, &endpoint.name, address, ingress.address.addr()).map_err(driver)?;
-            }
-        }
-        Ok(())
+        part.bring(&plan, true, true).map(drop).map_err(driver)
     }
 
     pub(super) fn leave_overlays(&self, container: &str) {

@@ -402,3 +402,49 @@ fn killed_partitioned_and_tampered_with_nodes_end_clean() {
         });
     }
 }
+
+#[test]
+fn a_daemon_that_starts_again_disturbs_no_connection() {
+    let mut cluster = Cluster::form(1, 2);
+    let client = cluster.world.host();
+    servers(
+        &cluster,
+        "web",
+        3,
+        &["--publish", "8080:80", "--replicas-max-per-node", "1"],
+    );
+    let addresses: Vec<String> = cluster.hosts.iter().map(|h| h.address.clone()).collect();
+    for address in &addresses {
+        eventually("the port answers", LIMIT, || ask(&client, address, 8080));
+    }
+    let links = kernel(&cluster.hosts[2]);
+    cluster.hosts[2].kill();
+    let (mut asked, mut failed) = (0, 0);
+    let mut ask_all = |times: usize| {
+        for address in addresses.iter().cycle().take(times * addresses.len()) {
+            asked += 1;
+            failed += usize::from(ask(&client, address, 8080).is_none());
+        }
+    };
+    ask_all(5);
+    cluster.hosts[2].start();
+    ask_all(10);
+    cluster.await_ready(3);
+    ask_all(10);
+    assert_eq!(failed, 0, "of {asked} requests");
+    let names = |text: &str| -> Vec<String> {
+        let mut all: Vec<String> = text
+            .lines()
+            .filter_map(|l| l.split([' ', '@']).next())
+            .filter(|l| l.starts_with("sv"))
+            .map(str::to_owned)
+            .collect();
+        all.sort();
+        all
+    };
+    assert_eq!(
+        names(&kernel(&cluster.hosts[2])),
+        names(&links),
+        "the cables are the same"
+    );
+}

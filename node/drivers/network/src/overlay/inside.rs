@@ -49,8 +49,9 @@ impl Inside {
     }
 }
 
-/// What is answered from `address` leaves by `link` over `gateway`, whatever the container's own way out is.
-pub fn answer_over(netns: &Netns, link: &str, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {
+/// What is answered from `address` leaves over `gateway`, which is on the same link, whatever the container's own way out
+/// is. Nothing changes where it is so already.
+pub fn answer_over(netns: &Netns, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {
     let mut request = Request::new();
     let mut head = [0; ROUTE_HEAD_BYTES];
     head[0] = libc::AF_INET as u8;
@@ -66,7 +67,8 @@ pub fn answer_over(netns: &Netns, link: &str, address: Ipv4Addr, gateway: Ipv4Ad
     head[2] = 32;
     head[4] = TABLE;
     head[7] = TO_TABLE;
-    request.begin(libc::RTM_NEWRULE, libc::NLM_F_CREATE as u16, &head);
+    let new = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
+    request.begin(libc::RTM_NEWRULE, new, &head);
     request
         .put(RULE_SRC, &address.octets())
         .put_u32(RULE_PRIORITY, PRIORITY);
@@ -74,13 +76,9 @@ pub fn answer_over(netns: &Netns, link: &str, address: Ipv4Addr, gateway: Ipv4Ad
         0 => format!("route answers from {address} over {gateway}"),
         _ => format!("add a rule for answers from {address}"),
     };
+    // The kernel's check of where packets come from follows the rule as well: clients' addresses may come in by the link.
     match netns.socket().lock().exchange(&mut request, what) {
-        Err(e) if !e.is_exists() => return Err(e),
-        _ => {}
+        Err(e) if !e.is_exists() => Err(e),
+        _ => Ok(()),
     }
-    // Clients' addresses come in by it though the way to them is another.
-    let file = format!("/proc/sys/net/ipv4/conf/{link}/rp_filter");
-    netns
-        .run(|| std::fs::write(&file, "2"))?
-        .map_err(|e| Error::io(format!("write {file}"), e))
 }
