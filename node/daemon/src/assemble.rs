@@ -32,6 +32,11 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     let config = &loaded.config;
     // Signals first: an end that is asked for while containers are taken over must not be lost.
     let signals = Signals::new().context("listening for signals")?;
+    if config.oom_score_adjust != 0 {
+        // Containers and their shims have scores of their own.
+        std::fs::write("/proc/self/oom_score_adj", config.oom_score_adjust.to_string())
+            .with_context(|| format!("setting oom-score-adjust to {}", config.oom_score_adjust))?;
+    }
     let mut engine = Engine::start(engine_config(config)?)
         .await
         .map_err(|e| anyhow!("{e}"))?;

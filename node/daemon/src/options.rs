@@ -441,7 +441,12 @@ pub const KNOWN: &[Known] = &[
     file("swarm-raft-election-tick", Number),
     file("swarm-raft-heartbeat-tick", Number),
     none("node-generic-resource", "node-generic-resources", List),
-    none("oom-score-adjust", "oom-score-adjust", Number),
+    works(
+        "oom-score-adjust",
+        "oom-score-adjust",
+        Number,
+        "Set the oom_score_adj for the daemon",
+    ),
     works(
         "raw-logs",
         "raw-logs",

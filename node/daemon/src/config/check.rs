@@ -26,6 +26,9 @@ pub fn check(config: &Config) -> Result<(), String> {
     if !(0..=65535).contains(&config.mtu) {
         return Err(format!("invalid default MTU: {}", config.mtu));
     }
+    if !(-1000..=1000).contains(&config.oom_score_adjust) {
+        return Err(format!("invalid oom-score-adjust: {}", config.oom_score_adjust));
+    }
     labels(&config.labels)?;
     for mirror in &config.registry_mirrors {
         check_mirror(mirror)?;

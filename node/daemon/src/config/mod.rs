@@ -87,6 +87,7 @@ pub struct Config {
     pub raw_logs: bool,
     pub userns_remap: String,
     pub seccomp_profile: String,
+    pub oom_score_adjust: i64,
     pub cdi_spec_dirs: Vec<PathBuf>,
 }
 
@@ -165,6 +166,7 @@ impl Default for Config {
             raw_logs: false,
             userns_remap: String::new(),
             seccomp_profile: String::new(),
+            oom_score_adjust: 0,
             cdi_spec_dirs: Vec::new(),
         }
     }

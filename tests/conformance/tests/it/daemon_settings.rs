@@ -133,3 +133,16 @@ fn devices_are_described_where_the_daemon_is_told() {
         json!([dir]).to_string()
     );
 }
+
+#[test]
+fn the_daemons_own_score_is_not_the_containers() {
+    let mut e = Engine::start();
+    let Some(host) = e.host() else { return };
+    host.stop();
+    write(host, &json!({"oom-score-adjust": 300}));
+    host.start();
+    let pid = host.daemon_pid().expect("a daemon");
+    let score = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).expect("a score");
+    assert_eq!(score.trim(), "300");
+    assert_eq!(e.sh(&[], "cat /proc/self/oom_score_adj"), "0");
+}
