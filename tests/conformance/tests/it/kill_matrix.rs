@@ -48,7 +48,7 @@ fn a_daemon_killed_at_any_moment_comes_back_consistent_and_leaves_nothing() {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // Once around, so that what a daemon makes once is there.
     e.ok(&["run", "--rm", "-p", "80", IMAGE, "true"]);
-    let before = Kept::now(&mut e);
+    let before = Kept::settled(&mut e);
     for turn in 0..turns {
         let stage = STAGES[turn as usize % STAGES.len()];
         let delay = Duration::from_micros(random.random_range(0..60_000));
@@ -81,6 +81,24 @@ struct Kept {
 }
 
 impl Kept {
+    /// Once nothing has changed for half a second: interfaces go, and namespaces are made ahead, in the background.
+    fn settled(e: &mut Engine) -> Kept {
+        let begun = Instant::now();
+        let mut last = Kept::now(e);
+        loop {
+            std::thread::sleep(Duration::from_millis(500));
+            let now = Kept::now(e);
+            if now == last {
+                return now;
+            }
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "it does not settle: {now:?}"
+            );
+            last = now;
+        }
+    }
+
     fn now(e: &mut Engine) -> Kept {
         let host = e.host().expect("ours");
         let (root, run) = (host.data_root(), host.dir().join("run"));
