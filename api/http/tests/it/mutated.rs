@@ -37,11 +37,12 @@ async fn whatever_comes_is_answered_or_closed() {
         before(info);
     }));
     let mut frames: Vec<Vec<u8>> = SEEDS.iter().map(|seed| seed.as_bytes().to_vec()).collect();
-    // A whole frame with a mask, a ping, a close.
+    // A whole frame with a mask, a ping, a close, and one that says it is longer than anything.
     let handshake = SEEDS[10].split("\u{2}").next().unwrap_or_default().as_bytes();
     for frame in [
         &b"\x82\x85\x01\x02\x03\x04\x69\x67\x6f\x68\x6e"[..],
         b"\x89\x80\x01\x02\x03\x04\x88\x82\0\0\0\0\x03\xe8",
+        b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0",
     ] {
         frames.push([handshake, frame].concat());
     }
