@@ -55,7 +55,11 @@ async fn every_node_passes_calls_to_the_leader() {
             .starts_with("refused: This node is not a swarm manager. Worker nodes can't")
     })
     .await;
-    assert!(!worker.swarm.info().await.control_available);
+    // The managers refuse at once; the worker itself learns of it by its session.
+    eventually("the worker says so", || async {
+        !worker.swarm.info().await.control_available
+    })
+    .await;
     assert_eq!(answered_by(&follower).await, "m1");
     assert_eq!(leader.swarm.nodes(Filters::new()).await.unwrap().len(), 3);
     for node in [worker, follower, leader] {
