@@ -433,7 +433,12 @@ fn found_running(mut s: State, pid: i32, at: Time, paused: bool) -> Answer {
     s.started_at = at;
     s.exit_code = 0;
     s.error.clear();
-    Ok((s, vec![Effect::Persist]))
+    // A commit or a pause that was cut short may have left it frozen, and nobody else would ever thaw it.
+    let effects = match paused {
+        true => vec![Effect::Persist],
+        false => vec![Effect::Thaw, Effect::Persist],
+    };
+    Ok((s, effects))
 }
 
 fn found_nothing(mut s: State, now: Time) -> Answer {
