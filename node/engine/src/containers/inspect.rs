@@ -145,14 +145,15 @@ pub fn networks(kit: &Kit, view: &View) -> Dict<EndpointSettings> {
             Some(endpoint) => endpoint.settings(Some(asked)),
             None => {
                 let mut settings = asked.clone();
-                if let Ok(network) = kit.networks.find(name) {
+                // Whether or not it is still there.
+                let _ = kit.networks.look(name, |network| {
                     if started {
                         settings.network_id.clone_from(&network.id);
                     }
                     if !network.is_predefined() {
                         settings.dns_names = endpoint_names(&view.record, asked);
                     }
-                }
+                });
                 settings.mac_address = String::new();
                 settings
             }

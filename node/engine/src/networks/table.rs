@@ -122,19 +122,24 @@ impl NetworkTable {
 
     /// By id, name, or the start of an id.
     pub fn find(&self, reference: &str) -> Result<Record> {
+        self.look(reference, Record::clone)
+    }
+
+    /// What `read` sees in a network, of which nothing is copied: lists ask this for each of their containers.
+    pub fn look<T>(&self, reference: &str, read: impl FnOnce(&Record) -> T) -> Result<T> {
         let state = self.inner.state.lock();
         if let Some(net) = state.networks.get(reference) {
-            return Ok(net.record.clone());
+            return Ok(read(&net.record));
         }
         if let Some(net) = state.networks.values().find(|n| n.record.name == reference) {
-            return Ok(net.record.clone());
+            return Ok(read(&net.record));
         }
         let mut found = state
             .networks
             .values()
             .filter(|n| n.record.id.starts_with(reference));
         match (found.next(), found.next()) {
-            (Some(net), None) if names::is_id_prefix(reference) => Ok(net.record.clone()),
+            (Some(net), None) if names::is_id_prefix(reference) => Ok(read(&net.record)),
             (Some(_), Some(_)) if names::is_id_prefix(reference) => Err(invalid(format!(
                 "network {reference} is ambiguous ({} matches found on ID prefix)",
                 2
