@@ -149,7 +149,7 @@ pub(crate) fn exec(request: &mut ExecCreateRequest, version: ApiVersion) {
 }
 
 /// A container as inspect shows it; answers JSON because members come and go.
-pub(crate) fn inspect(mut container: ContainerInspect, version: ApiVersion) -> Value {
+pub(crate) fn inspect(mut container: ContainerInspect, version: ApiVersion) -> ContainerInspect {
     if !version.at_least(45) {
         // Aliases of user-defined networks used to end with the short id.
         let short: String = container.id.chars().take(12).collect();
@@ -165,21 +165,15 @@ pub(crate) fn inspect(mut container: ContainerInspect, version: ApiVersion) -> V
     if !version.at_least(48) {
         container.image_manifest_descriptor = None;
     }
-    let mut value = to_value(&container);
-    if version.at_least(52)
-        && let Some(Value::Object(settings)) = value.get_mut("NetworkSettings")
-    {
-        settings.retain(|key, _| matches!(key.as_str(), "SandboxID" | "SandboxKey" | "Ports" | "Networks"));
+    let on_build = container.config.on_build.take();
+    if version.at_least(52) {
+        container.network_settings.default_network = None;
+        container.config.on_build = on_build.filter(|list| !list.is_nil());
+    } else {
+        container.config.on_build = Some(on_build.unwrap_or_default());
+        container.storage = None;
     }
-    if version.at_least(52)
-        && let Some(Value::Object(config)) = value.get_mut("Config")
-    {
-        config.retain(|key, member| key != "OnBuild" || !member.is_null());
-    }
-    if !version.at_least(52) {
-        drop_member(&mut value, "Storage");
-    }
-    value
+    container
 }
 
 pub(crate) fn summaries(list: &mut [ContainerSummary], version: ApiVersion) {
@@ -469,10 +463,4 @@ pub(crate) fn service(spec: &mut ServiceSpec, version: ApiVersion) {
 fn to_value<T: serde::Serialize>(value: &T) -> Value {
     // Our own types: nothing in them can fail to encode.
     serde_json::to_value(value).unwrap_or_default()
-}
-
-fn drop_member(value: &mut Value, key: &str) {
-    if let Value::Object(members) = value {
-        members.remove(key);
-    }
 }

@@ -61,6 +61,8 @@ async fn create(
     body: Body,
 ) -> Answer {
     let mut request: CreateRequest = body::json(&headers, body).await?;
+    // Nobody can tell a list that was not sent from one that is null.
+    request.config.on_build = request.config.on_build.filter(|list| !list.is_nil());
     if request == CreateRequest::default() {
         return Err(Error::invalid("config cannot be empty in order to create a container").into());
     }

@@ -43,8 +43,9 @@ pub struct Config {
     /// Deprecated since API 1.44 in favour of the endpoint's.
     #[serde(skip_serializing_if = "empty")]
     pub mac_address: String,
-    /// Written as null by engines before API 1.52, left out since.
-    pub on_build: Slice<String>,
+    /// Written as null by engines before API 1.52, left out since: `api/http` sets which.
+    #[serde(default = "nil_on_build", skip_serializing_if = "Option::is_none")]
+    pub on_build: Option<Slice<String>>,
     pub labels: Dict<String>,
     #[serde(skip_serializing_if = "empty")]
     pub stop_signal: String,
@@ -53,6 +54,10 @@ pub struct Config {
     pub stop_timeout: Option<i64>,
     #[serde(deserialize_with = "str_slice::deserialize", skip_serializing_if = "empty")]
     pub shell: Slice<String>,
+}
+
+fn nil_on_build() -> Option<Slice<String>> {
+    Some(Slice::nil())
 }
 
 /// A health check; durations in nanoseconds, 0 inherits.

@@ -106,16 +106,25 @@ pub struct Storage {
     pub root_fs: Option<serde_json::Value>,
 }
 
-/// Addresses and ports. Everything of the default network is repeated beside `networks` for clients older than API 1.52;
-/// `api/http` takes it out for newer ones.
+/// Addresses and ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkSettings {
-    pub bridge: String,
     #[serde(rename = "SandboxID")]
     pub sandbox_id: String,
     pub sandbox_key: String,
     pub ports: PortMap,
+    /// Beside the others, for clients older than API 1.52; `api/http` takes it out for newer ones.
+    #[serde(flatten)]
+    pub default_network: Option<DefaultNetworkSettings>,
+    pub networks: Dict<EndpointSettings>,
+}
+
+/// What [`NetworkSettings`] repeated of the default network until API 1.52.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DefaultNetworkSettings {
+    pub bridge: String,
     pub hairpin_mode: bool,
     #[serde(rename = "LinkLocalIPv6Address")]
     pub link_local_ipv6_address: String,
@@ -139,7 +148,6 @@ pub struct NetworkSettings {
     #[serde(rename = "IPv6Gateway")]
     pub ipv6_gateway: String,
     pub mac_address: String,
-    pub networks: Dict<EndpointSettings>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

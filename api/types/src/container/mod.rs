@@ -17,7 +17,8 @@ pub use host_config::{
     ThrottleDevice, Ulimit, WeightDevice,
 };
 pub use inspect::{
-    Address, ContainerInspect, DriverData, Health, HealthcheckResult, NetworkSettings, State, Storage,
+    Address, ContainerInspect, DefaultNetworkSettings, DriverData, Health, HealthcheckResult,
+    NetworkSettings, State, Storage,
 };
 pub use stats::*;
 pub use summary::{ContainerSummary, HealthSummary, Port, SummaryHostConfig, SummaryNetworkSettings};

@@ -6,7 +6,9 @@ use crate::clock;
 use crate::error::Result;
 use crate::launch::{HOSTNAME, HOSTS, RESOLV_CONF};
 use crate::networks::{Endpoint, endpoint_names, port_map};
-use shoal_api_types::container::{ContainerInspect, DriverData, Health, NetworkSettings, State};
+use shoal_api_types::container::{
+    ContainerInspect, DefaultNetworkSettings, DriverData, Health, NetworkSettings, State,
+};
 use shoal_api_types::network::EndpointSettings;
 use shoal_api_types::{Dict, Slice};
 use shoal_node_core_host::lifecycle::Phase;
@@ -177,16 +179,20 @@ fn network_settings(kit: &Kit, view: &View) -> NetworkSettings {
         out.sandbox_id = record.id.clone();
         out.sandbox_key = format!("/proc/{}/ns/net", view.state.pid);
     }
-    if let Some(first) = view.endpoints.iter().find(|e| e.network == "bridge") {
-        let settings = first.settings(None);
-        out.endpoint_id = settings.endpoint_id;
-        out.gateway = settings.gateway;
-        out.ip_address = settings.ip_address;
-        out.ip_prefix_len = settings.ip_prefix_len;
-        out.mac_address = settings.mac_address;
-        out.ipv6_gateway = settings.ipv6_gateway;
-        out.global_ipv6_address = settings.global_ipv6_address;
-        out.global_ipv6_prefix_len = settings.global_ipv6_prefix_len;
-    }
+    let first = view.endpoints.iter().find(|e| e.network == "bridge");
+    out.default_network = Some(match first.map(|first| first.settings(None)) {
+        None => DefaultNetworkSettings::default(),
+        Some(settings) => DefaultNetworkSettings {
+            endpoint_id: settings.endpoint_id,
+            gateway: settings.gateway,
+            ip_address: settings.ip_address,
+            ip_prefix_len: settings.ip_prefix_len,
+            mac_address: settings.mac_address,
+            ipv6_gateway: settings.ipv6_gateway,
+            global_ipv6_address: settings.global_ipv6_address,
+            global_ipv6_prefix_len: settings.global_ipv6_prefix_len,
+            ..DefaultNetworkSettings::default()
+        },
+    });
     out
 }

@@ -48,7 +48,7 @@ impl Containers {
                 stop_signal: config.stop_signal,
                 args_escaped: config.args_escaped,
                 healthcheck: config.healthcheck,
-                on_build: config.on_build,
+                on_build: (!config.on_build.is_nil()).then_some(config.on_build),
                 shell: config.shell,
                 ..Config::default()
             },
@@ -126,7 +126,7 @@ fn image_config(config: Config) -> ImageConfig {
         stop_signal: config.stop_signal,
         args_escaped: config.args_escaped,
         healthcheck: config.healthcheck,
-        on_build: config.on_build,
+        on_build: config.on_build.unwrap_or_default(),
         shell: config.shell,
     }
 }

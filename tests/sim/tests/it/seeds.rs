@@ -1,14 +1,12 @@
-//! Five runs of 10,000 steps. `SHOAL_SIM_SEED` and `SHOAL_SIM_STEPS` choose another run, to look at a failure or to
-//! search for new ones.
+//! Five runs of 10,000 steps. `SHOAL_SIM_SEED` and `SHOAL_SIM_STEPS` choose another run, to look at a failure;
+//! `SHOAL_SIM_SEEDS_AFTER` moves all five on, to search for new ones.
 
 use shoal_tests_sim::cluster::story;
 
 fn story(seed: u64) {
-    let steps = std::env::var("SHOAL_SIM_STEPS").ok().and_then(|s| s.parse().ok());
-    let seed = std::env::var("SHOAL_SIM_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(seed);
+    let number = |name: &str| -> Option<u64> { std::env::var(name).ok()?.parse().ok() };
+    let steps = number("SHOAL_SIM_STEPS");
+    let seed = number("SHOAL_SIM_SEED").unwrap_or(seed + number("SHOAL_SIM_SEEDS_AFTER").unwrap_or(0));
     match story::run(seed, steps.unwrap_or(10_000)) {
         Ok(report) => println!("seed {seed}: {report:#?}"),
         Err(violation) => panic!("{violation}"),
