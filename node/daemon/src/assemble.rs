@@ -16,7 +16,7 @@ use shoal_node_engine::{
     Bridge, Config as EngineConfig, Defaults, Engine, Live, OWN_RUNTIMES, Proxies, Runtime, SeccompDefault,
 };
 use shoal_node_manager::Config as SwarmConfig;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -37,9 +37,17 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         std::fs::write("/proc/self/oom_score_adj", config.oom_score_adjust.to_string())
             .with_context(|| format!("setting oom-score-adjust to {}", config.oom_score_adjust))?;
     }
-    let mut engine = Engine::start(engine_config(config)?)
-        .await
-        .map_err(|e| anyhow!("{e}"))?;
+    let mut engine = engine_config(config)?;
+    // What lies beside the configuration file counts as well.
+    if let Some(beside) = loaded
+        .args
+        .config_file
+        .as_deref()
+        .and_then(|file| Path::new(file).parent())
+    {
+        engine.registry_certificates.push(beside.join("certs.d"));
+    }
+    let mut engine = Engine::start(engine).await.map_err(|e| anyhow!("{e}"))?;
     let oldest = config.min_api_version().map_err(anyhow::Error::msg)?;
     engine.system.serve_from(&format!("1.{oldest}"));
     let runner = Arc::new(TaskRunner {
@@ -196,9 +204,9 @@ fn engine_config(config: &Config) -> Result<EngineConfig> {
     engine.userns_remap.clone_from(&config.userns_remap);
     engine.live = live(config)?;
     engine.proxies = Proxies {
-        http: config.http_proxy.clone(),
-        https: config.https_proxy.clone(),
-        no: config.no_proxy.clone(),
+        http: or_environment(&config.http_proxy, "HTTP_PROXY"),
+        https: or_environment(&config.https_proxy, "HTTPS_PROXY"),
+        no: or_environment(&config.no_proxy, "NO_PROXY"),
     };
     engine.defaults = Defaults {
         log_driver: config.log_driver.clone(),
@@ -212,6 +220,17 @@ fn engine_config(config: &Config) -> Result<EngineConfig> {
         dns_options: config.dns_opts.clone(),
     };
     Ok(engine)
+}
+
+/// What the configuration says, or the environment in capitals or not.
+fn or_environment(configured: &str, name: &str) -> String {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    match configured {
+        "" => set(name)
+            .or_else(|| set(&name.to_ascii_lowercase()))
+            .unwrap_or_default(),
+        value => value.to_owned(),
+    }
 }
 
 /// What a SIGHUP may change.

@@ -347,19 +347,19 @@ pub const KNOWN: &[Known] = &[
         "http-proxy",
         "http-proxy",
         Text,
-        "HTTP proxy URL, as told by docker info",
+        "HTTP proxy URL to use for registries reached without TLS",
     ),
     works(
         "https-proxy",
         "https-proxy",
         Text,
-        "HTTPS proxy URL, as told by docker info",
+        "HTTPS proxy URL to use for registries",
     ),
     works(
         "no-proxy",
         "no-proxy",
         Text,
-        "Hosts for which the proxy is skipped, as told by docker info",
+        "Comma-separated list of hosts or IP addresses for which the proxy is skipped",
     ),
     works(
         "max-concurrent-uploads",

@@ -23,6 +23,8 @@ pub struct Config {
     /// Whose subordinate ids containers get: `default`, a user, a user and a group; empty for the host's own ids.
     pub userns_remap: String,
     pub proxies: Proxies,
+    /// Folders in which each registry may have one: authorities' certificates, and ours (`certs.d`).
+    pub registry_certificates: Vec<PathBuf>,
     /// Where devices are described (CDI); what lies in the later one wins.
     pub cdi_dirs: Vec<PathBuf>,
 }
@@ -217,6 +219,9 @@ impl Config {
             defaults: Defaults::default(),
             userns_remap: String::new(),
             proxies: Proxies::default(),
+            registry_certificates: ["/etc/docker/certs.d", "/etc/shoal/certs.d"]
+                .map(PathBuf::from)
+                .to_vec(),
             cdi_dirs: ["/etc/cdi", "/var/run/cdi"].map(PathBuf::from).to_vec(),
         }
     }

@@ -102,9 +102,9 @@ impl Engine {
 
     /// From now on these settings count.
     pub fn reload(&self, live: Live) {
-        self.images
-            .store()
-            .set_registries(crate::images::registries(&live));
+        let store = self.images.store();
+        let now = (*store.registries()).clone();
+        store.set_registries(crate::images::with_live(now, &live));
         self.system.set_live(live);
     }
 
@@ -137,8 +137,8 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
     hierarchy
         .prepare_parent(&cgroup_parent)
         .map_err(|e| system(e.to_string()))?;
-    let images = Images::open(&config.data_root, crate::images::registries(&config.live))
-        .map_err(crate::images::error)?;
+    let registries = crate::images::registries(config)?;
+    let images = Images::open(&config.data_root, registries).map_err(crate::images::error)?;
     let registry = Registry::default();
     let volumes = shoal_node_drivers_volumes::Volumes::open(&config.data_root.join("volumes"))
         .map_err(|e| system(e.to_string()))?;

@@ -1,9 +1,12 @@
 //! Which registries are trusted how.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use super::proxy::Proxies;
 
 /// The daemon's settings about registries (`insecure-registries`, `max-concurrent-downloads`,
 /// `max-concurrent-uploads`, `max-download-attempts`).
@@ -14,6 +17,9 @@ pub struct RegistryConfig {
     pub insecure: Vec<String>,
     /// `https://host[/path]`, asked before the Hub and without anybody's credentials.
     pub mirrors: Vec<String>,
+    /// Folders with one below them for each registry: whom it is trusted by, and who we are to it (`certs.d`).
+    pub certificates: Vec<PathBuf>,
+    pub proxies: Proxies,
     /// Layers downloaded at a time, over all pulls.
     pub downloads_max: usize,
     /// Blobs uploaded at a time, over all pushes.
@@ -31,6 +37,8 @@ impl Default for RegistryConfig {
         RegistryConfig {
             insecure: Vec::new(),
             mirrors: Vec::new(),
+            certificates: Vec::new(),
+            proxies: Proxies::default(),
             downloads_max: 3,
             uploads_max: 5,
             attempts_max: 5,

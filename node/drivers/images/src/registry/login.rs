@@ -13,9 +13,7 @@ use crate::error::{Error, Result};
 pub(crate) async fn login(auth: AuthConfig, config: &RegistryConfig) -> Result<String> {
     let domain = domain(&auth.serveraddress)?;
     let insecure = config.is_insecure(&domain);
-    let idle = config.idle_timeout;
-    let http = tokio::task::spawn_blocking(move || Http::new(!insecure, idle)).await;
-    let http = http.map_err(|e| Error::Unreachable(e.to_string()))??;
+    let http = Http::open(config, &domain).await?;
     let authorizer = Authorizer::for_login(auth);
     let schemes: &[&str] = if insecure { &["https", "http"] } else { &["https"] };
     let mut failed = Error::Unreachable(format!("no way to reach {domain}"));

@@ -4,9 +4,11 @@
 
 mod auth;
 mod body;
+mod certs;
 mod config;
 mod http;
 mod login;
+mod proxy;
 mod search;
 mod session;
 mod trouble;
@@ -14,6 +16,7 @@ mod upload;
 
 pub use config::RegistryConfig;
 pub(crate) use login::login;
+pub use proxy::Proxies;
 pub use search::Hit;
 pub(crate) use search::search;
 pub(crate) use session::{Access, Part, Session};

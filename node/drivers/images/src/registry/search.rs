@@ -51,9 +51,7 @@ pub(crate) async fn search(
         _ => rest,
     };
     let insecure = config.is_insecure(domain);
-    let idle = config.idle_timeout;
-    let http = tokio::task::spawn_blocking(move || Http::new(!insecure, idle)).await;
-    let http = http.map_err(|e| Error::Unreachable(e.to_string()))??;
+    let http = Http::open(config, domain).await?;
     let mut headers = HeaderMap::new();
     if let Some(value) = auth.and_then(|auth| basic_of(auth, domain)?.parse().ok()) {
         headers.insert(header::AUTHORIZATION, value);
@@ -80,7 +78,7 @@ pub(crate) async fn search(
                 response.status().as_u16()
             )));
         }
-        let text = body::small(response.into_body(), ANSWER_MAX, idle).await?;
+        let text = body::small(response.into_body(), ANSWER_MAX, config.idle_timeout).await?;
         let answer: Answer = serde_json::from_slice(&text)
             .map_err(|e| Error::Unreachable(format!("error decoding registry search results: {e}")))?;
         return Ok(answer.results);

@@ -9,7 +9,7 @@ use shoal_api_types::auth::AuthConfig;
 
 use super::auth::{Authorizer, challenges};
 use super::config::RegistryConfig;
-use super::http::{Http, Outgoing, full};
+use super::http::{Http, Outgoing, full, host_of};
 use super::{body, trouble};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -88,16 +88,10 @@ impl Session {
         config: &RegistryConfig,
     ) -> Result<Session> {
         let domain = name.domain();
-        let host = if domain == "docker.io" {
-            "registry-1.docker.io"
-        } else {
-            domain
-        };
+        let host = host_of(domain);
         let insecure = config.is_insecure(domain);
         let idle = config.idle_timeout;
-        // Reading the system's certificates takes a while.
-        let http = tokio::task::spawn_blocking(move || Http::new(!insecure, idle)).await;
-        let http = http.map_err(|e| Error::Unreachable(e.to_string()))??;
+        let http = Http::open(config, domain).await?;
         let scope = match access {
             Access::Pull => format!("repository:{}:pull", name.path()),
             Access::Push => format!("repository:{}:pull,push", name.path()),
@@ -131,11 +125,9 @@ impl Session {
         let uri: Uri = base
             .parse()
             .map_err(|_| Error::Unreachable(format!("invalid mirror {base:?}")))?;
-        let insecure = config.is_insecure(uri.authority().map_or("", |a| a.as_str()));
         let idle = config.idle_timeout;
-        let http = tokio::task::spawn_blocking(move || Http::new(!insecure, idle)).await;
         let session = Session {
-            http: http.map_err(|e| Error::Unreachable(e.to_string()))??,
+            http: Http::open(config, uri.authority().map_or("", |a| a.as_str())).await?,
             authorizer: Authorizer::new(name.domain(), format!("repository:{}:pull", name.path()), None),
             base,
             name: name.clone(),

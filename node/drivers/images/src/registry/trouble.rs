@@ -141,7 +141,7 @@ fn why(uri: &Uri, error: &hyper_util::client::legacy::Error) -> String {
     let mut deepest = error.to_string();
     while let Some(cause) = source {
         deepest = cause.to_string();
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = of_tls(cause) {
             return match tls {
                 rustls::Error::InvalidMessage(_) => {
                     "http: server gave HTTP response to HTTPS client".to_owned()
@@ -167,23 +167,18 @@ fn why(uri: &Uri, error: &hyper_util::client::legacy::Error) -> String {
                 _ if io.to_string().contains("lookup address") => {
                     return format!("dial tcp: lookup {host}: no such host");
                 }
-                // rustls' errors come inside one.
-                _ => {
-                    if let Some(tls) = io
-                        .get_ref()
-                        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-                    {
-                        return match tls {
-                            rustls::Error::InvalidMessage(_) => {
-                                "http: server gave HTTP response to HTTPS client".to_owned()
-                            }
-                            other => format!("tls: failed to verify certificate: {other}"),
-                        };
-                    }
-                }
+                _ => {}
             }
         }
         source = cause.source();
     }
     deepest
+}
+
+/// An error of TLS, which may lie in several others of input and output: they do not tell it as their source.
+fn of_tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls);
+    }
+    of_tls(error.downcast_ref::<std::io::Error>()?.get_ref()?)
 }
