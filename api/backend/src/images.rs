@@ -49,6 +49,15 @@ pub struct RemoveImage {
     pub platforms: Vec<OciPlatform>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListAttestations {
+    pub platform: Option<OciPlatform>,
+    /// Predicate types; empty for all.
+    pub kinds: Vec<String>,
+    /// With the statements themselves.
+    pub statements: bool,
+}
+
 /// Everything about images but building. `name` is a reference, an id or an unambiguous prefix of one.
 #[async_trait]
 pub trait Images: Send + Sync + 'static {
@@ -59,6 +68,10 @@ pub trait Images: Send + Sync + 'static {
         platform: Option<OciPlatform>,
         manifests: bool,
     ) -> Result<ImageInspect>;
+    async fn attestations(&self, name: &str, options: ListAttestations) -> Result<Vec<AttestationStatement>> {
+        let _ = (name, options);
+        Err(Error::not_implemented("what is stated about an image"))
+    }
     async fn history(&self, name: &str, platform: Option<OciPlatform>) -> Result<Vec<HistoryItem>>;
     /// Fails before the first progress only for what the request says (an invalid reference); the rest is in the stream.
     async fn pull(&self, request: PullImage) -> Result<BoxStream<Result<JsonMessage>>>;

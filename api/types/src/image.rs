@@ -19,7 +19,7 @@ pub struct ImageSummary {
     #[serde(skip_serializing_if = "empty")]
     pub descriptor: Option<Descriptor>,
     #[serde(skip_serializing_if = "empty")]
-    pub manifests: Slice<serde_json::Value>,
+    pub manifests: Slice<ManifestSummary>,
     /// Never null.
     pub repo_digests: Vec<String>,
     /// Never null.
@@ -66,7 +66,71 @@ pub struct ImageInspect {
     #[serde(skip_serializing_if = "empty")]
     pub descriptor: Option<Descriptor>,
     #[serde(skip_serializing_if = "empty")]
-    pub manifests: Slice<serde_json::Value>,
+    pub manifests: Slice<ManifestSummary>,
+}
+
+/// One manifest of an image: for a platform, or what is stated about one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ManifestSummary {
+    /// The manifest's digest.
+    #[serde(rename = "ID")]
+    pub id: String,
+    pub descriptor: Descriptor,
+    /// Whether all that it leads to is here.
+    pub available: bool,
+    pub size: ManifestSize,
+    /// `image`, `attestation` or `unknown`.
+    pub kind: String,
+    #[serde(skip_serializing_if = "empty")]
+    pub image_data: Option<ImageProperties>,
+    #[serde(skip_serializing_if = "empty")]
+    pub attestation_data: Option<AttestationProperties>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ManifestSize {
+    /// Of the manifest and what it names, as it came.
+    pub content: i64,
+    /// The same, and the unpacked layers.
+    pub total: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageProperties {
+    pub platform: OciPlatform,
+    pub size: UnpackedSize,
+    /// IDs of containers that use it. Never null.
+    pub containers: Vec<String>,
+}
+
+/// In bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UnpackedSize {
+    pub unpacked: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AttestationProperties {
+    /// The digest of the image manifest that it speaks of.
+    #[serde(rename = "For")]
+    pub about: String,
+}
+
+/// One in-toto statement of `GET /images/{name}/attestations`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AttestationStatement {
+    pub descriptor: Descriptor,
+    pub predicate_type: String,
+    /// Word for word, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Box<serde_json::value::RawValue>>,
 }
 
 /// An image's configuration as inspect shows it since API 1.50 (since 1.52 without what is empty).

@@ -12,7 +12,9 @@ use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
-use shoal_api_backend::{ApiVersion, Error, ImportImage, ListImages, PullImage, RemoveImage};
+use shoal_api_backend::{
+    ApiVersion, Error, ImportImage, ListAttestations, ListImages, PullImage, RemoveImage,
+};
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -162,6 +164,18 @@ async fn get_one(
             }
             let image = api.images.inspect(name, platform, manifests).await?;
             Ok(reply::json(&gates::image(image, version)))
+        }
+        Some((name, "attestations")) if version.at_least(55) => {
+            let mut platforms = params.platforms_or_one()?;
+            if platforms.len() > 1 {
+                return Err(Error::invalid("only one platform can be asked for").into());
+            }
+            let options = ListAttestations {
+                platform: platforms.pop(),
+                kinds: params.all("type").map(str::to_owned).collect(),
+                statements: params.flag("statement"),
+            };
+            Ok(reply::json(&api.images.attestations(name, options).await?))
         }
         Some((name, "history")) => {
             let platform = if version.at_least(48) {

@@ -1,6 +1,7 @@
 //! `inspect`, for containers and for whatever has the name.
 
 use crate::app::{Leaf, Session};
+use crate::commands::image;
 use crate::commands::parse::*;
 use crate::format::render;
 use anyhow::Result;
@@ -82,6 +83,11 @@ fn optional(object: &mut Json) {
 pub async fn print(s: &Session, m: &ArgMatches, kinds: &[&str]) -> Result<u8> {
     let mut found: Vec<Json> = Vec::new();
     let mut code = 0;
+    // Only images have it.
+    let platform = match m.try_get_one::<String>("platform") {
+        Ok(Some(platform)) => vec![("platform".to_owned(), image::platform(platform)?)],
+        _ => Vec::new(),
+    };
     for name in list(m, "names") {
         let mut missing = None;
         let before = found.len();
@@ -90,6 +96,7 @@ pub async fn print(s: &Session, m: &ArgMatches, kinds: &[&str]) -> Result<u8> {
             if *kind == "container" && on(m, "size") {
                 at += "?size=1";
             }
+            at = image::with_query(&at, &platform);
             match s.client.get::<Json>(&at).await {
                 Ok(object) => {
                     found.push(object);

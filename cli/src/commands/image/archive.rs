@@ -1,5 +1,6 @@
 //! `load`, `save` and `import`.
 
+use super::{platform_arg, platforms, with_query};
 use crate::app::Leaf;
 use crate::commands::{parse::*, progress};
 use anyhow::{Context, Result, bail};
@@ -20,12 +21,16 @@ pub fn load() -> Leaf {
         args: |c| {
             c.arg(one("input", "string", "Read from tar archive file, instead of STDIN").short('i'))
                 .arg(switch("quiet", "Suppress the load output").short('q'))
+                .arg(platform_arg("Load only the given platform(s)"))
         },
         run: |s, m| {
             Box::pin(async move {
                 let body = source(text(m, "input").unwrap_or("-")).await?;
                 let quiet = if on(m, "quiet") { "1" } else { "" };
-                let path = query("/images/load", &[("quiet", quiet)]);
+                let path = with_query(
+                    &query("/images/load", &[("quiet", quiet)]),
+                    &platforms(m, "platform")?,
+                );
                 let lines = s
                     .client
                     .lines::<Json>(Method::POST, &path, body, HeaderMap::new())
@@ -43,7 +48,9 @@ pub fn save() -> Leaf {
         also: &[&["save"]],
         about: "Save one or more images to a tar archive (streamed to STDOUT by default)",
         args: |c| {
-            names(c, "IMAGE").arg(one("output", "string", "Write to a file, instead of STDOUT").short('o'))
+            names(c, "IMAGE")
+                .arg(one("output", "string", "Write to a file, instead of STDOUT").short('o'))
+                .arg(platform_arg("Save only the given platform(s)"))
         },
         run: |s, m| {
             Box::pin(async move {
@@ -51,12 +58,11 @@ pub fn save() -> Leaf {
                 if output.is_none() && std::io::stdout().is_terminal() {
                     bail!("cowardly refusing to save to a terminal. Use the -o flag or redirect");
                 }
-                let mut path = String::from("/images/get");
-                for (i, name) in list(m, "names").iter().enumerate() {
-                    let one = query("", &[("names", name)]);
-                    path.push(if i == 0 { '?' } else { '&' });
-                    path.push_str(one.trim_start_matches('?'));
-                }
+                let names = list(m, "names")
+                    .into_iter()
+                    .map(|name| ("names".to_owned(), name));
+                let wanted: Vec<_> = names.chain(platforms(m, "platform")?).collect();
+                let path = with_query("/images/get", &wanted);
                 let (_, mut tar) = s
                     .client
                     .stream(Method::GET, &path, Body::Empty, HeaderMap::new())

@@ -17,6 +17,10 @@ pub fn leaf() -> Leaf {
             Listing::args(c)
                 .arg(switch("all", "Show all images (default hides intermediate images)").short('a'))
                 .arg(switch("digests", "Show digests"))
+                .arg(switch(
+                    "tree",
+                    "List multi-platform images as a tree (EXPERIMENTAL)",
+                ))
                 .arg(Arg::new("repository").value_name("REPOSITORY[:TAG]"))
         },
         run: |s, m| Box::pin(ls(s, m)),
@@ -29,12 +33,21 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
         wanted.push(format!("reference={repository}"));
     }
     let all = if on(m, "all") { "1" } else { "" };
+    let tree = on(m, "tree");
     let path = query(
         "/images/json",
-        &[("all", all), ("filters", &filters_of(&wanted)?)],
+        &[
+            ("all", all),
+            ("filters", &filters_of(&wanted)?),
+            ("manifests", if tree { "1" } else { "" }),
+        ],
     );
     let found: Vec<Json> = s.client.get(&path).await?;
     let whole = m.get_flag("no-trunc");
+    if tree {
+        super::tree::print(&found, whole);
+        return Ok(0);
+    }
     let mut rows = Vec::new();
     for image in &found {
         let id = image["Id"].as_str().unwrap_or_default();

@@ -1,10 +1,10 @@
 //! `push`.
 
-use super::with_tag;
+use super::{platform, with_tag};
 use crate::app::Leaf;
 use crate::commands::{parse::*, progress};
 use crate::credentials;
-use anyhow::{Result, bail};
+use anyhow::bail;
 use http::Method;
 use serde_json::Value as Json;
 use shoal_api_client::{Body, query};
@@ -54,19 +54,4 @@ pub fn leaf() -> Leaf {
             })
         },
     }
-}
-
-/// `linux/arm64/v8` as the API wants it.
-pub fn platform(text: &str) -> Result<String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let (os, architecture, variant) = match parts[..] {
-        [os, architecture] => (os, architecture, ""),
-        [os, architecture, variant] => (os, architecture, variant),
-        _ => bail!("{text:?} is no platform: os/architecture[/variant]"),
-    };
-    let mut value = serde_json::json!({"os": os, "architecture": architecture});
-    if !variant.is_empty() {
-        value["variant"] = variant.into();
-    }
-    Ok(value.to_string())
 }

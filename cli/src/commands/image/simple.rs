@@ -44,6 +44,7 @@ pub fn leaves() -> Vec<Leaf> {
                 names(c, "IMAGE")
                     .arg(switch("force", "Force removal of the image").short('f'))
                     .arg(switch("no-prune", "Do not delete untagged parents"))
+                    .arg(super::platform_arg("Remove only the given platform variant"))
             },
             run: |s, m| Box::pin(rm(s, m)),
         },
@@ -51,14 +52,26 @@ pub fn leaves() -> Vec<Leaf> {
             path: &["image", "inspect"],
             also: &[],
             about: "Display detailed information on one or more images",
-            args: inspect::args,
+            args: |c| {
+                inspect::args(c).arg(one(
+                    "platform",
+                    "string",
+                    "Inspect a specific platform of the image",
+                ))
+            },
             run: |s, m| Box::pin(inspect::print(s, m, &["image"])),
         },
         Leaf {
             path: &["image", "history"],
             also: &[&["history"]],
             about: "Show the history of an image",
-            args: |c| name(Listing::args(c), "IMAGE"),
+            args: |c| {
+                name(Listing::args(c), "IMAGE").arg(one(
+                    "platform",
+                    "string",
+                    "Show history for the given platform",
+                ))
+            },
             run: |s, m| Box::pin(history(s, m)),
         },
         Leaf {
@@ -103,11 +116,13 @@ fn show(item: &Json) {
 async fn rm(s: &Session, m: &ArgMatches) -> Result<u8> {
     let mut code = 0;
     let flag = |name: &str| if on(m, name) { "1" } else { "" };
+    let platforms = super::platforms(m, "platforms")?;
     for image in list(m, "names") {
         let path = query(
             &format!("/images/{image}"),
             &[("force", flag("force")), ("noprune", flag("no-prune"))],
         );
+        let path = super::with_query(&path, &platforms);
         match s
             .client
             .json::<Vec<Json>>(Method::DELETE, &path, Body::Empty)
@@ -124,10 +139,9 @@ async fn rm(s: &Session, m: &ArgMatches) -> Result<u8> {
 }
 
 async fn history(s: &Session, m: &ArgMatches) -> Result<u8> {
-    let layers: Vec<Json> = s
-        .client
-        .get(&format!("/images/{}/history", required(m, "name")?))
-        .await?;
+    let path = format!("/images/{}/history", required(m, "name")?);
+    let path = super::with_query(&path, &super::platforms(m, "platform")?);
+    let layers: Vec<Json> = s.client.get(&path).await?;
     let whole = m.get_flag("no-trunc");
     let rows = layers
         .iter()

@@ -74,6 +74,10 @@ impl Archive {
         Ok(archive)
     }
 
+    pub fn has(&self, path: &str) -> bool {
+        self.files.contains_key(&self.resolve(path))
+    }
+
     /// The text of a small file; `None` if there is no such file.
     pub fn small(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let path = self.resolve(path);

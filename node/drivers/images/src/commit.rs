@@ -42,7 +42,7 @@ impl Images {
             let mut chains = parent.layers.clone();
             chains.iter().for_each(|chain| lease.pin(chain));
             let blobs = chains.iter().map(|chain| {
-                let gone = || Error::Corrupt(format!("layer {chain} of image {} is missing", parent.id));
+                let gone = || Error::no_such_image(&parent.id);
                 store.layer_blob(chain).ok_or_else(gone)
             });
             let mut blobs = blobs.collect::<Result<Vec<_>>>()?;
@@ -79,15 +79,11 @@ impl Images {
                 format: FORMAT,
                 id: id.clone(),
                 manifest,
-                index: None,
-                beside: Vec::new(),
                 layers: chains,
+                parent: Digest::parse(&parent.id).ok(),
                 added: config::now(),
             };
-            store.commit(record, raw)?;
-            if let Some(name) = child.name {
-                store.name(&id, &[name.or_latest()])?;
-            }
+            store.commit(record, raw, &child.name.into())?;
             lease.done();
             Ok(id.to_string())
         })

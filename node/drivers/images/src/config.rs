@@ -92,13 +92,21 @@ impl ConfigFile {
     pub fn created_unix(&self) -> i64 {
         unix(self.created.as_deref())
     }
+
+    /// The same in nanoseconds.
+    pub fn created_nanos(&self) -> i128 {
+        let time = self.created.as_deref().and_then(time_of);
+        time.map_or(0, |time| time.unix_timestamp_nanos())
+    }
 }
 
 /// Unix seconds of an RFC 3339 time; 0 for none.
 pub(crate) fn unix(text: Option<&str>) -> i64 {
-    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-    text.and_then(|text| OffsetDateTime::parse(text, &Rfc3339).ok())
-        .map_or(0, |time| time.unix_timestamp())
+    text.and_then(time_of).map_or(0, |time| time.unix_timestamp())
+}
+
+fn time_of(text: &str) -> Option<time::OffsetDateTime> {
+    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
 }
 
 /// Now, as Docker writes times.

@@ -18,9 +18,13 @@ pub struct Image {
     pub config: Arc<ConfigFile>,
     /// The configuration as it came, byte for byte.
     pub raw_config: Arc<[u8]>,
+    /// The image that it was committed on, `sha256:…`, while that is here.
+    pub parent: Option<String>,
     /// RFC 3339; empty if the configuration does not say.
     pub created: String,
     pub created_unix: i64,
+    /// Nanoseconds of Unix time.
+    pub created_nanos: i128,
     /// Bytes of all layers, unpacked.
     pub size: u64,
     /// Chain ids, bottom first.
@@ -30,6 +34,8 @@ pub struct Image {
     pub variant: String,
     /// The manifest it came with, or the one that was made for it.
     pub manifest: Descriptor,
+    /// What its names stand for where that is an index, each once.
+    pub indexes: Vec<Descriptor>,
     /// Where the layers are unpacked, top first.
     pub lower: Vec<PathBuf>,
     /// When one of its tags was last set here, RFC 3339.

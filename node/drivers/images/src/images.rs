@@ -1,15 +1,18 @@
 //! The handle that everybody holds.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::flights::Flights;
 use crate::image::Image;
 use crate::registry::RegistryConfig;
+use crate::store::state::Entry;
 use crate::store::{FaultHook, Store};
 
 /// A cheap handle on the images of one data root.
@@ -56,39 +59,84 @@ impl Images {
         *self.registries.write() = Arc::new(registries);
     }
 
-    pub(crate) fn registries(&self) -> Arc<RegistryConfig> {
+    /// How registries are spoken to now.
+    pub fn registries(&self) -> Arc<RegistryConfig> {
         self.registries.read().clone()
     }
 
-    /// Every image, newest first.
+    /// Every image, newest first; those of other platforms that came under the same names not by themselves.
     pub fn list(&self) -> Vec<Image> {
         let state = self.store.state.lock();
+        let beside = state.beside();
         let mut images: Vec<_> = state
             .images
             .values()
+            .filter(|entry| !beside.contains(&entry.record.id))
             .map(|e| state.image(&self.store.paths, e))
             .collect();
         images.sort_by(|a, b| b.created_unix.cmp(&a.created_unix).then_with(|| a.id.cmp(&b.id)));
         images
     }
 
-    /// Bytes of an image's layers that other images have too.
-    pub fn shared_size(&self, image: &Image) -> u64 {
+    /// Ids of the images that an image's names stand for, itself included: one for each platform.
+    pub fn platforms(&self, image: &Image) -> Vec<String> {
         let state = self.store.state.lock();
-        let others = || {
-            state
-                .images
-                .values()
-                .filter(|entry| entry.record.id.as_str() != image.id)
-        };
-        let shared = image
-            .layers
+        let mut ids = vec![image.id.clone()];
+        for index in &image.indexes {
+            for variant in state.variants(&index.digest) {
+                if !ids.iter().any(|id| id == variant.id().as_str()) {
+                    ids.push(variant.id().to_string());
+                }
+            }
+        }
+        ids
+    }
+
+    /// Ids of the images that were committed on these, and on those in turn.
+    pub fn descendants(&self, ids: &[String]) -> Vec<String> {
+        let state = self.store.state.lock();
+        let mut found: Vec<Digest> = ids.iter().filter_map(|id| Digest::parse(id).ok()).collect();
+        let own = found.len();
+        let mut at = 0;
+        while let Some(parent) = found.get(at).cloned() {
+            for (id, entry) in &state.images {
+                if entry.record.parent.as_ref() == Some(&parent) && !found.contains(id) {
+                    found.push(id.clone());
+                }
+            }
+            at += 1;
+        }
+        found.drain(own..).map(|id| id.to_string()).collect()
+    }
+
+    /// Bytes of the layers of all these images, each layer once.
+    pub fn unpacked_size(&self, ids: &[String]) -> u64 {
+        let state = self.store.state.lock();
+        let entries = ids
             .iter()
-            .filter(|&chain| others().any(|entry| entry.record.layers.contains(chain)));
-        shared
-            .filter_map(|chain| state.layers.get(chain))
-            .map(|layer| layer.size)
-            .sum()
+            .filter_map(|id| state.images.get(&Digest::parse(id).ok()?));
+        let chains: HashSet<&Digest> = entries.flat_map(|entry| &entry.record.layers).collect();
+        let layers = chains.into_iter().filter_map(|chain| state.layers.get(chain));
+        layers.map(|layer| layer.size).sum()
+    }
+
+    /// Bytes of these images' layers that other images have too, each layer once.
+    pub fn shared_size(&self, ids: &[String]) -> u64 {
+        let state = self.store.state.lock();
+        let own = |id: &Digest| ids.iter().any(|other| other == id.as_str());
+        let (these, others): (Vec<_>, Vec<_>) =
+            state.images.values().partition(|entry| own(&entry.record.id));
+        let chains = |entries: Vec<&Arc<Entry>>| -> HashSet<Digest> {
+            entries
+                .into_iter()
+                .flat_map(|entry| entry.record.layers.clone())
+                .collect()
+        };
+        let (these, others) = (chains(these), chains(others));
+        let shared = these
+            .intersection(&others)
+            .filter_map(|chain| state.layers.get(chain));
+        shared.map(|layer| layer.size).sum()
     }
 
     /// Bytes of all unpacked layers, each once.

@@ -37,7 +37,7 @@ impl Images {
         } else {
             message.to_owned()
         };
-        let name = name.map(|name| name.clone().or_latest());
+        let name = name.cloned();
         let (reader, feed) = bridge::reader(source);
         let mut lease = Lease::building(&self.store);
         let work = self.blocking(move |store| {
@@ -80,15 +80,11 @@ impl Images {
                 format: FORMAT,
                 id: id.clone(),
                 manifest,
-                index: None,
-                beside: Vec::new(),
                 layers: vec![chain],
+                parent: None,
                 added: config::now(),
             };
-            store.commit(record, raw)?;
-            if let Some(name) = name {
-                store.name(&id, &[name])?;
-            }
+            store.commit(record, raw, &name.into())?;
             lease.done();
             Ok(id.to_string())
         });

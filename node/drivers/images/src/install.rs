@@ -12,7 +12,7 @@ use crate::images::Images;
 use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::progress::Sink;
 use crate::store::records::{FORMAT, ImageRecord};
-use crate::store::{Lease, Place, Store, Unpacked};
+use crate::store::{Bringing, Growing, GrowingReader, Lease, Moved, Names, Place, Store, Unpacked};
 
 /// Layers unpacked at a time in one operation: more only fight for the disk.
 const UNPACKS_MAX: usize = 3;
@@ -28,25 +28,23 @@ pub(crate) struct Incoming {
     pub layers: Vec<Descriptor>,
     /// Already in the store and pinned.
     pub manifest: Descriptor,
-    pub index: Option<Descriptor>,
-    /// Other blobs to be kept with it, in the store and pinned.
-    pub beside: Vec<Digest>,
 }
 
-/// Gets a layer's blob into the store, if it is not there.
+/// Gets a layer's blob into the store, if it is not there. One that comes slowly may be shown while it comes.
 pub(crate) trait Fetch: Send + Sync + 'static {
-    fn fetch(&self, layer: &Descriptor) -> impl Future<Output = Result<()>> + Send;
+    fn fetch(&self, layer: &Descriptor, growing: &Growing) -> impl Future<Output = Result<()>> + Send;
 }
 
 impl Images {
-    /// Unpacks the layers that are not there, fetching them as needed, and writes the image down.
+    /// Unpacks the layers that are not there, fetching them as needed, and writes the image and its names down.
     pub(crate) async fn install(
         &self,
         lease: &mut Lease,
         image: Incoming,
+        names: Names,
         fetch: Arc<impl Fetch>,
         report: Report,
-    ) -> Result<()> {
+    ) -> Result<Moved> {
         if !matches!(image.config.os.as_str(), "" | "linux") {
             return Err(Error::InvalidParameter(format!(
                 "image operating system {:?} cannot be used on this platform",
@@ -80,13 +78,14 @@ impl Images {
                 chain: chain.clone(),
                 parent,
             };
-            let (store, layer, fetch) = (self.store.clone(), layer.clone(), fetch.clone());
-            let (unpacks, report) = (unpacks.clone(), report.clone());
-            let work = async move {
-                fetch.fetch(&layer).await?;
-                let _permit = unpacks.acquire_owned().await;
-                unpack(store, layer, place, report).await
+            let unpacking = Unpacking {
+                store: self.store.clone(),
+                layer: layer.clone(),
+                place,
+                report: report.clone(),
+                turns: unpacks.clone(),
             };
+            let work = unpacking.run(fetch.clone());
             jobs.push(Some(Job {
                 work: AbortOnDropHandle::new(tokio::spawn(work)),
                 _turn: turn,
@@ -120,12 +119,11 @@ impl Images {
             format: FORMAT,
             id: image.id,
             manifest: image.manifest,
-            index: image.index,
-            beside: image.beside,
             layers: chains,
+            parent: None,
             added: config::now(),
         };
-        self.blocking(move |store| store.commit(record, image.raw_config))
+        self.blocking(move |store| store.commit(record, image.raw_config, &names))
             .await
     }
 }
@@ -160,19 +158,67 @@ struct Job {
     _turn: OwnedMutexGuard<()>,
 }
 
-async fn unpack(store: Arc<Store>, layer: Descriptor, place: Place, how: Report) -> Result<Unpacked> {
-    let id = layer.digest.short().to_owned();
-    let (mut reported, layer_size) = (0, layer.size);
-    let report = move |read: u64| {
-        if read >= reported + REPORT_EVERY || (read == layer_size && read > reported) {
-            reported = read;
-            how.extracting(&id, read, layer_size);
+/// One layer on its way from a blob to its place.
+#[derive(Clone)]
+struct Unpacking {
+    store: Arc<Store>,
+    layer: Descriptor,
+    place: Place,
+    report: Report,
+    turns: Arc<Semaphore>,
+}
+
+impl Unpacking {
+    /// Unpacks while the blob comes. What came of it counts only if the blob turns out to be what it should.
+    async fn run(self, fetch: Arc<impl Fetch>) -> Result<Unpacked> {
+        let growing = Growing::new(self.layer.size);
+        let bringing = Bringing(growing.clone());
+        let fetched = async {
+            let fetched = fetch.fetch(&self.layer, &growing).await;
+            growing.end(fetched.is_ok());
+            drop(bringing);
+            fetched
+        };
+        let early = async {
+            let reader = growing.begun().await?;
+            let _turn = self.turns.clone().acquire_owned().await;
+            let shown = growing.clone();
+            Some(self.unpack(Some(reader), move || shown.has_ended()).await)
+        };
+        let (fetched, early) = tokio::join!(fetched, early);
+        fetched?;
+        match early {
+            Some(done) if !growing.is_spoiled() => done,
+            _ => {
+                let _turn = self.turns.clone().acquire_owned().await;
+                self.unpack(None, || true).await
+            }
         }
-    };
-    let blob = layer.clone();
-    let work = tokio::task::spawn_blocking(move || store.unpack(&blob, Some(&place), report));
-    work.await
-        .map_err(|e| Error::Corrupt(format!("unpacking layer {} stopped: {e}", layer.digest)))?
+    }
+
+    /// From a blob that is coming, or from the store's. Its progress is told from when `tell` says so: one line is all
+    /// that a layer has, and its coming is told there first.
+    async fn unpack(
+        &self,
+        source: Option<GrowingReader>,
+        tell: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Unpacked> {
+        let id = self.layer.digest.short().to_owned();
+        let (mut reported, size, how) = (0, self.layer.size, self.report.clone());
+        let report = move |read: u64| {
+            if (read >= reported + REPORT_EVERY || (read == size && read > reported)) && tell() {
+                reported = read;
+                how.extracting(&id, read, size);
+            }
+        };
+        let (store, blob, place) = (self.store.clone(), self.layer.clone(), self.place.clone());
+        let work = tokio::task::spawn_blocking(move || match source {
+            Some(source) => store.unpack_from(source, &blob, Some(&place), report),
+            None => store.unpack(&blob, Some(&place), report),
+        });
+        let stopped = |e| Error::Corrupt(format!("unpacking layer {} stopped: {e}", self.layer.digest));
+        work.await.map_err(stopped)?
+    }
 }
 
 /// The manifest of an image that came without one, and its text.

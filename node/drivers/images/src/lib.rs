@@ -2,7 +2,7 @@
 //! registries, archives, and the root file systems of containers.
 //!
 //! ```text
-//! registry ─┐                    ┌─ blobs (as they came)
+//! registry ─┐                    ┌─ blobs (as they came), indexes among them
 //! archive ──┼─> lease ─> store ──┼─ layers (unpacked, one per chain id) ──> snapshots (upper, work)
 //! tar ──────┘                    └─ records ── names
 //! ```
@@ -30,6 +30,7 @@ mod load;
 mod login;
 mod lookup;
 mod manifest;
+mod manifests;
 #[cfg(test)]
 mod mutated;
 mod platform;
@@ -55,10 +56,11 @@ pub use history::Step;
 pub use image::{Deleted, Image, InUse, Rootfs};
 pub use images::Images;
 pub use manifest::{Descriptor, Index, Manifest};
+pub use manifests::{Listed, Statement, What};
 pub use platform::Platform;
 pub use progress::{Progress, Sink};
 pub use reference::Reference;
-pub use registry::{Hit, RegistryConfig};
+pub use registry::{Hit, Proxies, RegistryConfig};
 pub use shoal_api_types::auth::AuthConfig;
 pub use shoal_api_types::image::ImageConfig;
 pub use store::FaultHook;

@@ -36,7 +36,33 @@ pub struct Descriptor {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// What BuildKit says of a manifest that is no image: what it is, and of which image manifest it speaks.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+
 impl Descriptor {
+    /// Whether it is listed as statements about an image, not as an image; and about which, by manifest.
+    pub(crate) fn attests(&self) -> Option<Option<Digest>> {
+        let kind = self.annotations.get(REFERENCE_TYPE).map(String::as_str);
+        let about = || Digest::parse(self.annotations.get(REFERENCE_DIGEST)?).ok();
+        (kind == Some("attestation-manifest")).then(about)
+    }
+
+    /// Whether it names no platform that anything could run on.
+    pub(crate) fn is_unknown(&self) -> bool {
+        let unknown = |platform: &Platform| platform.os == "unknown" || platform.architecture == "unknown";
+        self.platform.as_ref().is_some_and(unknown)
+    }
+
+    pub(crate) fn is_index(&self) -> bool {
+        matches!(self.media_type.as_str(), OCI_INDEX | DOCKER_INDEX)
+    }
+
+    /// Without what its list says of it.
+    pub(crate) fn plain(&self) -> Descriptor {
+        Descriptor::new(&self.media_type, self.digest.clone(), self.size)
+    }
+
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Descriptor {
         Descriptor {
             media_type: media_type.into(),
@@ -65,6 +91,13 @@ pub struct Index {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub media_type: String,
     pub manifests: Vec<Descriptor>,
+}
+
+impl Manifest {
+    /// Of whatever kind: statements about an image have other layers than images.
+    pub(crate) fn of_anything(text: &[u8]) -> Result<Manifest> {
+        serde_json::from_slice(text).map_err(|e| Error::Corrupt(format!("invalid manifest: {e}")))
+    }
 }
 
 /// A document that a name leads to.
@@ -161,12 +194,29 @@ pub(crate) fn docker_manifest_of(
 }
 
 impl Index {
+    /// Its media type, which OCI does not oblige it to say.
+    pub(crate) fn kind(&self) -> &'static str {
+        if self.media_type == DOCKER_INDEX {
+            DOCKER_INDEX
+        } else {
+            OCI_INDEX
+        }
+    }
+
     /// The manifest for a platform. Attestations and the like carry the platform `unknown/unknown`.
     pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
-        let fits = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| wanted.accepts(p));
-        let exact = |d: &&Descriptor| d.platform.as_ref().is_some_and(|p| p.variant == wanted.variant);
-        let fitting = || self.manifests.iter().filter(fits);
-        fitting().find(exact).or_else(|| fitting().next())
+        let ranked = self.manifests.iter().filter_map(|d| {
+            let rank = wanted.rank(d.platform.as_ref()?)?;
+            Some((rank, d))
+        });
+        ranked.min_by_key(|(rank, _)| *rank).map(|(_, d)| d)
+    }
+
+    /// The statements about one of its images, by that image's manifest.
+    pub(crate) fn attestations<'a>(&'a self, image: &'a Digest) -> impl Iterator<Item = &'a Descriptor> {
+        self.manifests
+            .iter()
+            .filter(move |d| d.attests().flatten().as_ref() == Some(image))
     }
 }
 

@@ -56,12 +56,45 @@ impl Platform {
         })
     }
 
+    /// In Go's names.
+    pub fn normalized(&self) -> Platform {
+        let (architecture, variant) = normal(&self.architecture, &self.variant);
+        Platform {
+            os: self.os.clone(),
+            architecture,
+            variant,
+        }
+    }
+
     /// Whether an image for `other` is what was asked for: variants count only if both name one.
     pub fn accepts(&self, other: &Platform) -> bool {
-        let (architecture, variant) = normal(&other.architecture, &other.variant);
-        self.os == other.os
-            && self.architecture == architecture
-            && (self.variant == variant || self.variant.is_empty() || variant.is_empty())
+        self.rank(other).is_some()
+    }
+
+    /// How well an image for `other` is what was asked for, 0 best; `None` if it is not.
+    pub fn rank(&self, other: &Platform) -> Option<u32> {
+        let (own, other) = (self.normalized(), other.normalized());
+        if (&own.os, &own.architecture) != (&other.os, &other.architecture) {
+            return None;
+        }
+        if own.architecture == "arm" {
+            // An older one runs on a newer one.
+            return arm(&own.variant)?.checked_sub(arm(&other.variant)?);
+        }
+        match (own.variant.as_str(), other.variant.as_str()) {
+            (own, other) if own == other => Some(0),
+            (_, "") => Some(1),
+            ("", _) => Some(2),
+            _ => None,
+        }
+    }
+}
+
+/// 5 to 8; who does not say means 7.
+fn arm(variant: &str) -> Option<u32> {
+    match variant {
+        "" => Some(7),
+        variant => variant.strip_prefix('v')?.parse().ok(),
     }
 }
 
@@ -101,6 +134,12 @@ mod tests {
         assert!(arm.accepts(&Platform::parse("linux/aarch64").expect("platform")));
         assert!(!arm.accepts(&Platform::host()) || cfg!(target_arch = "aarch64"));
         assert_eq!(Platform::parse("arm/v7").map(|p| p.os).ok(), Some("arm".into()));
+        let of = |text: &str| Platform::parse(text).expect("platform");
+        assert_eq!(of("linux/arm/v7").rank(&of("linux/arm")), Some(0));
+        assert_eq!(of("linux/arm/v7").rank(&of("linux/arm/v5")), Some(2));
+        assert_eq!(of("linux/arm/v6").rank(&of("linux/arm/v7")), None);
+        assert_eq!(of("linux/amd64/v2").rank(&of("linux/amd64")), Some(1));
+        assert_eq!(of("linux/amd64/v2").rank(&of("linux/amd64/v3")), None);
         assert!(Platform::parse("linux/").is_err() && Platform::parse("a/b/c/d").is_err());
     }
 }

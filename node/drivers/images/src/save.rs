@@ -12,26 +12,41 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::install::manifest_of;
-use crate::lookup::{find, is_name};
+use crate::lookup::{Found, find, for_platform, is_name};
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::store::indexes::{Kind, Member};
 use crate::store::{Lease, Store};
 
-/// One image to be written and the names it was asked by.
+/// What is to be written as one entry, and the names it was asked by.
 struct Wanted {
+    /// What old engines load of it.
     id: Digest,
+    /// With all its platforms that are here, or those asked for.
+    index: Option<Digest>,
+    only: Option<Vec<Digest>>,
+    /// Of an index's image that goes alone.
+    manifest: Option<Descriptor>,
     names: Vec<Reference>,
 }
 
 impl Images {
     /// An archive of the named images. Fails at once if one is missing; a failure on the way breaks the stream
-    /// off. A name without a tag means all tags of that repository, an id means the image without names.
-    pub fn save(&self, names: &[String]) -> Result<impl AsyncRead + Send + Unpin + 'static> {
+    /// off. A name without a tag means all tags of that repository, an id means the image without names. Of several
+    /// platforms all that are here go, or those for `platforms`: of one alone the image without its index.
+    pub fn save(
+        &self,
+        names: &[String],
+        platforms: &[Platform],
+    ) -> Result<impl AsyncRead + Send + Unpin + 'static> {
         let mut lease = Lease::reading(&self.store);
-        let wanted = wanted(&self.store, names)?;
+        let wanted = wanted(&self.store, names, platforms)?;
         for image in &wanted {
             lease.pin_image(&image.id)?;
+            if let Some(index) = &image.index {
+                lease.pin_index(index);
+            }
         }
         let (writer, reader) = bridge::writer();
         let store = self.store.clone();
@@ -50,18 +65,36 @@ impl Images {
     }
 }
 
-fn wanted(store: &Store, names: &[String]) -> Result<Vec<Wanted>> {
+fn wanted(store: &Store, names: &[String], platforms: &[Platform]) -> Result<Vec<Wanted>> {
     let state = store.state.lock();
     let mut wanted: Vec<Wanted> = Vec::new();
-    let mut add = |id: Digest, name: Option<Reference>| {
-        let at = wanted.iter().position(|image| image.id == id).unwrap_or_else(|| {
+    let mut add = |said: &str, found: Found, name: Option<Reference>| {
+        let only = platforms
+            .iter()
+            .map(|platform| for_platform(&state, said, &found, platform));
+        let only = only.collect::<Result<Vec<_>>>()?;
+        let manifest = match (&only[..], &found.index) {
+            ([one], Some(index)) => state.manifest_of(index, one),
+            _ => None,
+        };
+        let (id, index, only) = match &only[..] {
+            [] => (found.id, found.index, None),
+            [one] => (one.clone(), None, None),
+            [first, ..] => (first.clone(), found.index, Some(only)),
+        };
+        let same = |other: &Wanted| other.id == id && other.index == index;
+        let at = wanted.iter().position(same).unwrap_or_else(|| {
             wanted.push(Wanted {
                 id,
+                index,
+                only,
+                manifest,
                 names: Vec::new(),
             });
             wanted.len() - 1
         });
         wanted[at].names.extend(name);
+        Ok::<_, Error>(())
     };
     for name in names {
         let reference = Reference::parse(name).ok();
@@ -71,19 +104,25 @@ fn wanted(store: &Store, names: &[String]) -> Result<Vec<Wanted>> {
         let tags = state
             .references
             .tags
-            .iter()
-            .filter_map(|(tag, tagged)| Some((Reference::parse(tag).ok()?, tagged)));
+            .keys()
+            .filter_map(|tag| Reference::parse(tag).ok());
         let all: Vec<_> = tags
-            .filter(|(tag, _)| bare.is_some_and(|bare| bare.repository() == tag.repository()))
+            .filter(|tag| bare.is_some_and(|bare| bare.repository() == tag.repository()))
             .collect();
         if !all.is_empty() {
-            all.into_iter()
-                .for_each(|(tag, tagged)| add(tagged.id.clone(), Some(tag)));
+            for tag in all {
+                let said = tag.familiar();
+                add(&said, find(&state, &said)?, Some(tag))?;
+            }
             continue;
         }
-        let id = find(&state, name)?;
+        let found = find(&state, name)?;
         let named = reference.filter(|reference| reference.tag().is_some() && is_name(&state, name));
-        add(id, named.filter(|reference| reference.digest().is_none()));
+        add(
+            name,
+            found,
+            named.filter(|reference| reference.digest().is_none()),
+        )?;
     }
     Ok(wanted)
 }
@@ -95,7 +134,22 @@ fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[W
         append(archive, directory, tar::EntryType::Directory, 0, io::empty())?;
     }
     for image in wanted {
-        let whole = Whole::gather(store, &image.id)?;
+        let index = image
+            .index
+            .as_ref()
+            .map(|index| indexed(store, index, image.only.as_deref()));
+        let index = index.transpose()?.flatten();
+        for found in index.iter().flat_map(|(_, blobs)| blobs) {
+            if written.insert(found.digest.clone()) {
+                blob(
+                    archive,
+                    &found.digest,
+                    found.size,
+                    store.open_blob(&found.digest)?,
+                )?;
+            }
+        }
+        let whole = Whole::gather(store, &image.id, image.manifest.as_ref())?;
         for layer in &whole.layers {
             if written.insert(layer.digest.clone()) {
                 blob(
@@ -112,8 +166,13 @@ fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[W
                 blob(archive, &digest, text.len() as u64, &text[..])?;
             }
         }
-        let mut entry = whole.manifest.clone();
-        entry.platform = Some(whole.platform);
+        let entry = match index {
+            Some((index, _)) => index,
+            None => Descriptor {
+                platform: Some(whole.platform),
+                ..whole.manifest.clone()
+            },
+        };
         if image.names.is_empty() {
             entries.push(entry.clone());
         }
@@ -157,6 +216,44 @@ fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[W
     archive.finish().map_err(broken)
 }
 
+/// An index and the blobs of it that are here, or of its images those asked for; `None` if of none all is here: another
+/// image may have brought a layer packed differently.
+fn indexed(
+    store: &Store,
+    index: &Digest,
+    only: Option<&[Digest]>,
+) -> Result<Option<(Descriptor, Vec<Descriptor>)>> {
+    let state = store.state.lock();
+    let Some(index) = state.indexes.get(index) else {
+        return Ok(None);
+    };
+    let here = |blob: &Descriptor| state.blobs.contains(&blob.digest);
+    let wanted = |member: &&Member| match (&member.kind, state.image_of(member)) {
+        (Kind::Image, Some(image)) => only.is_none_or(|only| only.contains(&image.record.id)),
+        (Kind::Image, None) => false,
+        _ => true,
+    };
+    let whole = |member: &&Member| {
+        let contents = member.contents.as_ref();
+        here(&member.descriptor) && contents.is_some_and(|contents| contents.blobs().all(here))
+    };
+    let members: Vec<&Member> = index.members.iter().filter(wanted).filter(whole).collect();
+    let manifests: Vec<&Digest> = members.iter().map(|member| &member.descriptor.digest).collect();
+    if !members.iter().any(|member| member.kind == Kind::Image) {
+        return Ok(None);
+    }
+    let mut blobs = vec![index.descriptor.clone()];
+    for member in &members {
+        // What is said of an image goes with it.
+        let alone = matches!(&member.kind, Kind::Attestation(Some(about)) if !manifests.contains(&about));
+        if let (Some(contents), false) = (&member.contents, alone) {
+            blobs.extend(contents.layers.iter().cloned());
+            blobs.extend([contents.config.clone(), member.descriptor.plain()]);
+        }
+    }
+    Ok(Some((index.descriptor.clone(), blobs)))
+}
+
 /// Everything that makes up an image.
 pub(crate) struct Whole {
     pub config: Vec<u8>,
@@ -172,9 +269,9 @@ impl Whole {
         Descriptor::new(OCI_CONFIG, id.clone(), self.config.len() as u64)
     }
 
-    /// With its own manifest if all the layers that it names are here; with one made for those that are, if
-    /// another image brought a layer packed differently.
-    pub fn gather(store: &Store, id: &Digest) -> Result<Whole> {
+    /// With the manifest that is wanted, or its own, if all the layers that it names are here; with one made for those
+    /// that are, if another image brought a layer packed differently.
+    pub fn gather(store: &Store, id: &Digest, wanted: Option<&Descriptor>) -> Result<Whole> {
         let entry = store
             .state
             .lock()
@@ -183,23 +280,20 @@ impl Whole {
             .cloned()
             .ok_or_else(|| Error::no_such_image(id))?;
         let config = entry.raw.to_vec();
-        let platform = Platform {
-            os: entry.config.os.clone(),
-            architecture: entry.config.architecture.clone(),
-            variant: entry.config.variant.clone(),
-        };
-        let manifest = entry.record.manifest.clone();
-        if let Ok(text) = store.read_blob(&manifest.digest, MANIFEST_MAX)
-            && let Document::Manifest(own) = Document::parse(&text, &manifest.media_type)?
-            && own.layers.iter().all(|layer| store.has_blob(&layer.digest))
-        {
-            return Ok(Whole {
-                config,
-                manifest,
-                text,
-                layers: own.layers,
-                platform,
-            });
+        let platform = entry.config.platform();
+        for manifest in wanted.into_iter().chain([&entry.record.manifest]) {
+            if let Ok(text) = store.read_blob(&manifest.digest, MANIFEST_MAX)
+                && let Document::Manifest(own) = Document::parse(&text, &manifest.media_type)?
+                && own.layers.iter().all(|layer| store.has_blob(&layer.digest))
+            {
+                return Ok(Whole {
+                    config,
+                    manifest: manifest.plain(),
+                    text,
+                    layers: own.layers,
+                    platform,
+                });
+            }
         }
         let layers = entry.record.layers.iter().map(|chain| store.layer_blob(chain));
         let layers: Vec<_> = layers

@@ -56,9 +56,9 @@ async fn create(
     if config.image.is_empty() {
         return Err(invalid("config cannot be empty in order to create a container"));
     }
-    let image = crate::images::find(&kit.images, &config.image)?;
-    if let Some(asked) = &platform {
-        crate::images::check_platform(&config.image, &image, asked)?;
+    let image = crate::images::find_for(&kit.images, &config.image, platform.as_ref())?;
+    if platform.is_none() {
+        warnings.extend(crate::images::foreign(&image));
     }
     if host_config.mounts.iter().any(|m| m.kind == "image") {
         warnings.push("Image mount is an experimental feature".into());

@@ -53,17 +53,19 @@ impl Containers {
             views.truncate(options.limit);
         }
         let now = clock::now();
-        let mut names: HashMap<String, bool> = HashMap::new();
+        let mut names: HashMap<(String, String), bool> = HashMap::new();
         let mut out = Vec::with_capacity(views.len());
         for view in &views {
             let mut one = summary(&self.kit, view, now);
             // The name it was made from, unless that name means another image by now.
-            let current = match names.get(&view.record.config.image) {
+            let made = (view.record.config.image.clone(), view.record.image_id.clone());
+            let current = match names.get(&made) {
                 Some(current) => *current,
                 None => {
                     let found = crate::images::find(&self.kit.images, &view.record.config.image);
-                    let current = found.is_ok_and(|image| image.id == view.record.image_id);
-                    names.insert(view.record.config.image.clone(), current);
+                    let current = found
+                        .is_ok_and(|image| self.kit.images.platforms(&image).contains(&view.record.image_id));
+                    names.insert(made, current);
                     current
                 }
             };
@@ -218,7 +220,9 @@ impl<'a> Sieve<'a> {
         let mut ancestors = Vec::new();
         for name in filters.get("ancestor") {
             if let Ok(image) = crate::images::find(&containers.kit.images, name) {
-                ancestors.push(image.id);
+                let own = containers.kit.images.platforms(&image);
+                ancestors.extend(containers.kit.images.descendants(&own));
+                ancestors.extend(own);
             }
         }
         let implied = options.limit > 0 || filters.contains("status") || filters.contains("exited");

@@ -1,7 +1,9 @@
 //! Images of this node: the driver's store, in the API's words.
 
 pub(crate) mod changes;
+mod manifests;
 mod registries;
+mod sieve;
 mod streams;
 mod verbs;
 
@@ -50,28 +52,22 @@ pub fn find(store: &Store, name: &str) -> Result<Image> {
     store.get(name).map_err(error)
 }
 
-/// Refuses an image of another platform than the one that was asked for, so that a client pulls the right one.
-pub fn check_platform(name: &str, image: &Image, asked: &OciPlatform) -> Result<()> {
-    let text = |os: &str, architecture: &str, variant: &str| {
-        let parts = [os, architecture, variant];
-        parts
-            .into_iter()
-            .filter(|p| !p.is_empty())
-            .collect::<Vec<_>>()
-            .join("/")
-    };
-    let (has, wants) = (&image.config, asked);
-    let same = has.os == wants.os
-        && has.architecture == wants.architecture
-        && (wants.variant.is_empty() || has.variant == wants.variant);
-    if same {
-        return Ok(());
-    }
-    Err(crate::error::not_found(format!(
-        "image with reference {name} was found but its platform ({}) does not match the specified platform ({})",
-        text(&has.os, &has.architecture, &has.variant),
-        text(&wants.os, &wants.architecture, &wants.variant),
-    )))
+/// The same for a platform: of what the name stands for, the image that fits it. Its refusal makes a client pull.
+pub fn find_for(store: &Store, name: &str, asked: Option<&OciPlatform>) -> Result<Image> {
+    let asked = asked.cloned().map(platform);
+    store.get_for(name, asked.as_ref()).map_err(error)
+}
+
+/// What to say of a container whose image is for another machine, though nobody asked for that.
+pub fn foreign(image: &Image) -> Option<String> {
+    let (own, host) = (image.config.platform().normalized(), driver::Platform::host());
+    let foreign = !own.architecture.is_empty() && !host.accepts(&own);
+    foreign.then(|| {
+        format!(
+            "The requested image's platform ({own}) does not match the detected host platform ({host}) and no specific \
+             platform was requested"
+        )
+    })
 }
 
 pub fn config_of(image: &Image) -> &ImageConfig {
@@ -93,11 +89,12 @@ pub fn error(e: driver::Error) -> Error {
 
 /// In the driver's words.
 fn platform(asked: OciPlatform) -> driver::Platform {
-    driver::Platform {
+    let asked = driver::Platform {
         os: asked.os,
         architecture: asked.architecture,
         variant: asked.variant,
-    }
+    };
+    asked.normalized()
 }
 
 /// In the API's words.
@@ -111,13 +108,24 @@ fn oci_platform(platform: &driver::Platform) -> OciPlatform {
 }
 
 /// How registries are spoken to, from the daemon's configuration.
-pub fn registries(live: &crate::config::Live) -> driver::RegistryConfig {
+pub fn registries(config: &crate::config::Config) -> Result<driver::RegistryConfig> {
+    let proxies = &config.proxies;
+    let fixed = driver::RegistryConfig {
+        certificates: config.registry_certificates.clone(),
+        proxies: driver::Proxies::new(&proxies.http, &proxies.https, &proxies.no).map_err(error)?,
+        ..driver::RegistryConfig::default()
+    };
+    Ok(with_live(fixed, &config.live))
+}
+
+/// The same with what may change while the daemon runs.
+pub fn with_live(now: driver::RegistryConfig, live: &crate::config::Live) -> driver::RegistryConfig {
     driver::RegistryConfig {
         insecure: live.insecure_registries.clone(),
         mirrors: live.registry_mirrors.clone(),
         downloads_max: live.downloads_max,
         uploads_max: live.uploads_max,
         attempts_max: live.download_attempts_max,
-        ..driver::RegistryConfig::default()
+        ..now
     }
 }

@@ -59,22 +59,29 @@ impl ImagesService {
         &self,
         tar: BoxStream<Result<Bytes>>,
         quiet: bool,
+        platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<JsonMessage>>> {
+        let platforms = platforms.into_iter().map(platform).collect();
         let this = self.clone();
         let source = reader(tar);
         Ok(progress(move |sink| async move {
-            for id in this.store.load(source, quiet, &sink).await? {
+            for id in this.store.load(source, quiet, platforms, &sink).await? {
                 this.emit("load", &id, &id);
             }
             Ok(())
         }))
     }
 
-    pub(super) async fn save_stream(&self, names: Vec<String>) -> Result<BoxStream<Result<Bytes>>> {
+    pub(super) async fn save_stream(
+        &self,
+        names: Vec<String>,
+        platforms: Vec<OciPlatform>,
+    ) -> Result<BoxStream<Result<Bytes>>> {
         if names.is_empty() {
             return Err(invalid("at least one image must be named"));
         }
-        let tar = self.store.save(&names).map_err(error)?;
+        let platforms: Vec<_> = platforms.into_iter().map(platform).collect();
+        let tar = self.store.save(&names, &platforms).map_err(error)?;
         for name in &names {
             if let Ok(image) = self.find(name) {
                 self.emit("save", &image.id, &image.id);

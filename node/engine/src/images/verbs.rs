@@ -1,9 +1,11 @@
 //! What is asked of images.
 
-use super::{ImagesService, error};
+use super::manifests::target;
+use super::sieve::{by_reference, excluded};
+use super::{ImagesService, error, find_for};
 use crate::clock;
 use crate::containers::View;
-use crate::error::{Result, invalid, not_implemented};
+use crate::error::{Result, invalid};
 use async_trait::async_trait;
 use shoal_api_backend as api;
 use shoal_api_backend::{BoxStream, Bytes, ImportImage, ListImages, PullImage, RemoveImage};
@@ -50,51 +52,64 @@ impl ImagesService {
             .collect()
     }
 
-    pub(crate) fn summaries(&self, filters: &Filters, shared: bool) -> Result<Vec<ImageSummary>> {
+    /// `shared` has the bytes counted that others have too; `manifests` has each platform told.
+    pub(crate) fn summaries(
+        &self,
+        filters: &Filters,
+        shared: bool,
+        manifests: bool,
+    ) -> Result<Vec<ImageSummary>> {
         if let Some(key) = filters.unknown_key(&FILTERS) {
             return Err(invalid(format!("invalid filter '{key}'")));
         }
         let bad = |v: String| invalid(format!("invalid filter 'dangling={v}'"));
         let dangling = filters.get_bool("dangling").map_err(bad)?;
-        let created = |key: &str| -> Result<Option<i64>> {
-            filters
-                .get(key)
-                .next()
-                .map(|name| self.find(name).map(|i| i.created_unix))
+        let created = |key: &str| -> Result<Option<i128>> {
+            let named = filters.get(key).next();
+            named
+                .map(|name| self.find(name).map(|i| i.created_nanos))
                 .transpose()
         };
         let (before, since) = (created("before")?, created("since")?);
-        let until = crate::containers::until(filters)?.map(|t| t.0 / 1_000_000_000);
+        let until = crate::containers::until(filters)?.map(|t| i128::from(t.0));
         let in_use = self.in_use();
         let mut out = Vec::new();
         for image in self.store.list() {
             let label = |key: &str| image.config.config.labels.get(key).map(String::as_str);
             let untagged = image.repo_tags.is_empty();
             let passes = dangling.is_none_or(|d| d == untagged)
-                && before.is_none_or(|t| image.created_unix < t)
-                && since.is_none_or(|t| image.created_unix > t)
-                && until.is_none_or(|t| image.created_unix < t)
+                && before.is_none_or(|t| image.created_nanos < t)
+                && since.is_none_or(|t| image.created_nanos > t)
+                && until.is_none_or(|t| image.created_nanos < t)
                 && filters.matches_labels("label", label)
-                && !(filters.contains("label!") && filters.matches_labels("label!", label));
+                && !excluded(filters, label);
             let tags = by_reference(&image.repo_tags, filters);
             let digests = by_reference(&image.repo_digests, filters);
             if !passes || (filters.contains("reference") && tags.is_empty() && digests.is_empty()) {
                 continue;
             }
-            let containers = in_use.iter().filter(|u| u.image == image.id).count();
+            let platforms = self.store.platforms(&image);
+            let containers = in_use.iter().filter(|u| platforms.contains(&u.image)).count();
             out.push(ImageSummary {
                 containers: i64::try_from(containers).unwrap_or(i64::MAX),
                 created: image.created_unix,
                 id: image.id.clone(),
+                parent_id: image.parent.clone().unwrap_or_default(),
                 labels: image.config.config.labels.clone(),
                 repo_digests: digests,
                 repo_tags: tags,
                 shared_size: if shared {
-                    signed(self.store.shared_size(&image))
+                    signed(self.store.shared_size(&platforms))
                 } else {
                     -1
                 },
-                size: signed(image.size),
+                size: signed(self.store.unpacked_size(&platforms)),
+                descriptor: Some(target(&image)),
+                manifests: if manifests {
+                    self.manifests(&image, &in_use).into()
+                } else {
+                    Slice::nil()
+                },
                 ..ImageSummary::default()
             });
         }
@@ -108,40 +123,6 @@ impl ImagesService {
 
 pub(super) fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// The names that a `reference` filter lets through; all of them without one.
-fn by_reference(names: &[String], filters: &Filters) -> Vec<String> {
-    let passes = |name: &String| {
-        let repository = match name.rsplit_once('@').or_else(|| name.rsplit_once(':')) {
-            Some((repository, _)) => repository,
-            None => name,
-        };
-        filters
-            .get("reference")
-            .any(|pattern| glob(pattern, name) || glob(pattern, repository))
-    };
-    names
-        .iter()
-        .filter(|n| !filters.contains("reference") || passes(n))
-        .cloned()
-        .collect()
-}
-
-/// `*` and `?` within one path component.
-fn glob(pattern: &str, text: &str) -> bool {
-    fn matches(p: &[u8], t: &[u8]) -> bool {
-        match (p.first(), t.first()) {
-            (None, None) => true,
-            (Some(b'*'), _) => {
-                matches(&p[1..], t) || t.first().is_some_and(|c| *c != b'/' && matches(p, &t[1..]))
-            }
-            (Some(b'?'), Some(c)) if *c != b'/' => matches(&p[1..], &t[1..]),
-            (Some(a), Some(b)) if a == b => matches(&p[1..], &t[1..]),
-            _ => false,
-        }
-    }
-    pattern.len() <= 256 && matches(pattern.as_bytes(), text.as_bytes())
 }
 
 fn describe(image: &Image) -> ImageInspect {
@@ -160,6 +141,7 @@ fn describe(image: &Image) -> ImageInspect {
     let time = |text: &str| text.parse::<Timestamp>().ok();
     ImageInspect {
         id: image.id.clone(),
+        parent: image.parent.clone().unwrap_or_default(),
         repo_tags: image.repo_tags.clone(),
         repo_digests: image.repo_digests.clone(),
         comment: file.comment.clone(),
@@ -189,6 +171,7 @@ fn describe(image: &Image) -> ImageInspect {
         metadata: ImageMetadata {
             last_tag_time: image.last_tagged.as_deref().and_then(time).unwrap_or_default(),
         },
+        descriptor: Some(target(image)),
         ..ImageInspect::default()
     }
 }
@@ -196,20 +179,34 @@ fn describe(image: &Image) -> ImageInspect {
 #[async_trait]
 impl api::Images for ImagesService {
     async fn list(&self, options: ListImages) -> Result<Vec<ImageSummary>> {
-        self.summaries(&options.filters, options.shared_size)
+        self.summaries(&options.filters, options.shared_size, options.manifests)
     }
 
     async fn inspect(
         &self,
         name: &str,
-        _platform: Option<OciPlatform>,
-        _manifests: bool,
+        platform: Option<OciPlatform>,
+        manifests: bool,
     ) -> Result<ImageInspect> {
-        Ok(describe(&self.find(name)?))
+        let image = find_for(&self.store, name, platform.as_ref())?;
+        let mut shown = describe(&image);
+        if manifests {
+            shown.manifests = self.manifests(&image, &self.in_use()).into();
+        }
+        Ok(shown)
     }
 
-    async fn history(&self, name: &str, _platform: Option<OciPlatform>) -> Result<Vec<HistoryItem>> {
-        let steps = self.store.history(name).map_err(error)?;
+    async fn attestations(
+        &self,
+        name: &str,
+        options: api::ListAttestations,
+    ) -> Result<Vec<AttestationStatement>> {
+        self.statements(name, options).await
+    }
+
+    async fn history(&self, name: &str, platform: Option<OciPlatform>) -> Result<Vec<HistoryItem>> {
+        let platform = platform.map(super::platform);
+        let steps = self.store.history(name, platform.as_ref()).map_err(error)?;
         Ok(steps
             .into_iter()
             .map(|step| HistoryItem {
@@ -239,17 +236,17 @@ impl api::Images for ImagesService {
         &self,
         tar: BoxStream<Result<Bytes>>,
         quiet: bool,
-        _platforms: Vec<OciPlatform>,
+        platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<JsonMessage>>> {
-        self.load_stream(tar, quiet).await
+        self.load_stream(tar, quiet, platforms).await
     }
 
     async fn save(
         &self,
         names: Vec<String>,
-        _platforms: Vec<OciPlatform>,
+        platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<Bytes>>> {
-        self.save_stream(names).await
+        self.save_stream(names, platforms).await
     }
 
     async fn push(
@@ -287,22 +284,27 @@ impl api::Images for ImagesService {
             return Err(invalid("refusing to create a tag with a digest reference"));
         }
         let image = self.find(name)?;
-        self.store.tag(&image.id, &target).await.map_err(error)?;
+        self.store.tag(name, &target).await.map_err(error)?;
         self.emit("tag", &image.id, &target.or_latest().familiar());
         Ok(())
     }
 
     async fn remove(&self, name: &str, options: RemoveImage) -> Result<Vec<ImageDeleteItem>> {
-        if !options.platforms.is_empty() {
-            return Err(not_implemented("removing one platform of an image"));
-        }
         let image = self.find(name)?;
-        let deleted = self
-            .store
-            .remove(name, options.force, options.no_prune, &self.in_use())
-            .await
-            .map_err(error)?;
-        Ok(deleted.into_iter().map(|d| self.told(d, &image.id)).collect())
+        let images = self.store.platforms(&image);
+        let (force, in_use) = (options.force, self.in_use());
+        let deleted = match options.platforms.is_empty() {
+            true => self.store.remove(name, force, options.no_prune, &in_use).await,
+            false => {
+                let platforms = options.platforms.into_iter().map(super::platform).collect();
+                self.store.remove_platforms(name, platforms, force, &in_use).await
+            }
+        };
+        let deleted = deleted.map_err(error)?;
+        Ok(deleted
+            .into_iter()
+            .map(|d| self.told(d, &image.id, &images))
+            .collect())
     }
 
     async fn prune(&self, filters: Filters) -> Result<ImagePruneReport> {
@@ -316,19 +318,19 @@ impl api::Images for ImagesService {
         let before = self.store.layers_size();
         for image in self.store.list() {
             let label = |key: &str| image.config.config.labels.get(key).map(String::as_str);
-            let excluded = filters.contains("label!") && filters.matches_labels("label!", label);
             let wanted = (image.repo_tags.is_empty() || !only_untagged) && image.created_unix <= until;
             let in_use = self.in_use();
+            let platforms = self.store.platforms(&image);
             if !wanted
-                || excluded
+                || excluded(&filters, label)
                 || !filters.matches_labels("label", label)
-                || in_use.iter().any(|u| u.image == image.id)
+                || in_use.iter().any(|u| platforms.contains(&u.image))
             {
                 continue;
             }
             // By id and with force: every name of it goes.
             if let Ok(deleted) = self.store.remove(&image.id, true, false, &in_use).await {
-                items.extend(deleted.into_iter().map(|d| self.told(d, &image.id)));
+                items.extend(deleted.into_iter().map(|d| self.told(d, &image.id, &platforms)));
             }
         }
         let space_reclaimed = before.saturating_sub(self.store.layers_size());
@@ -347,7 +349,8 @@ impl api::Images for ImagesService {
 
 impl ImagesService {
     /// Says what a removal did, as an event and as a line of the answer.
-    fn told(&self, deleted: Deleted, id: &str) -> ImageDeleteItem {
+    /// `images` are those for all platforms.
+    fn told(&self, deleted: Deleted, id: &str, images: &[String]) -> ImageDeleteItem {
         match deleted {
             Deleted::Untagged(name) => {
                 self.emit("untag", id, id);
@@ -357,8 +360,8 @@ impl ImagesService {
                 }
             }
             Deleted::Deleted(digest) => {
-                if digest == id {
-                    self.emit("delete", id, id);
+                if images.contains(&digest) {
+                    self.emit("delete", &digest, &digest);
                 }
                 ImageDeleteItem {
                     deleted: digest,
@@ -366,16 +369,5 @@ impl ImagesService {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn reference_patterns() {
-        assert!(glob("busy*", "busybox") && glob("busybox", "busybox") && glob("reg/*/x", "reg/a/x"));
-        assert!(!glob("*", "a/b") && !glob("busy", "busybox") && !glob("?", ""));
     }
 }

@@ -11,7 +11,7 @@ impl System {
         let mut out = DiskUsage::default();
         if what.images {
             out.layers_size = i64::try_from(self.images.store().layers_size()).unwrap_or(i64::MAX);
-            out.images = self.images.summaries(&Filters::new(), true)?.into();
+            out.images = self.images.summaries(&Filters::new(), true, false)?.into();
         }
         if what.containers {
             let options = ListContainers {

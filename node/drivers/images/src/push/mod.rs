@@ -22,7 +22,7 @@ use crate::platform::Platform;
 use crate::progress::Sink;
 use crate::reference::Reference;
 use crate::registry::{Access, Session};
-use crate::store::Lease;
+use crate::store::{Lease, Names};
 
 use blob::Upload;
 use plan::{Plan, Text};
@@ -145,11 +145,15 @@ impl Images {
                 self.push_made(session, name, &id, &config, &layers).await?
             }
         };
-        drop(lease);
-        let (id, named) = (plan.id, vec![name.with_digest(top.digest.clone())]);
+        let id = plan.id;
+        let names = Names {
+            names: vec![name.with_digest(top.digest.clone())],
+            index: plan.index,
+        };
         self.blocking(move |store| {
+            let _lease = lease;
             store.known.save();
-            store.name(&id, &named).map(drop)
+            store.name(&id, &names).map(drop)
         })
         .await?;
         let tag = name.tag().unwrap_or_default();
@@ -198,9 +202,8 @@ impl Images {
             return Ok(plan);
         }
         let Some(alone) = plan.partial.and_then(|partial| partial.alone) else {
-            sink.aux(json!({"contentMissing": true})).await;
-            return Err(Error::NotFound(
-                "not all platforms of the image are here or in the repository".to_owned(),
+            return Err(Error::Conflict(
+                "multiple matching manifests found but no specific platform requested".to_owned(),
             ));
         };
         if let (Text::Ready { top: (index, _), .. }, Text::Ready { top: (chosen, _), .. }) =

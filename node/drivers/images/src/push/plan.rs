@@ -1,13 +1,16 @@
 //! What a push has to bring to the registry, found out before the first byte goes.
 
+use std::sync::Arc;
+
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, OCI_LAYER};
+use crate::lookup::{find, for_platform};
+use crate::manifest::{Descriptor, MANIFEST_MAX, OCI_LAYER};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::save::Whole;
+use crate::store::indexes::{Kind, best};
 use crate::store::{Lease, Store};
-use std::sync::Arc;
 
 /// One blob.
 #[derive(Debug, Clone)]
@@ -34,7 +37,9 @@ pub(super) enum Text {
 pub(super) struct Plan {
     /// The image that the pushed digest will name.
     pub id: Digest,
-    /// Layers bottom first, then the configuration.
+    /// What is pushed, if that is an index.
+    pub index: Option<Descriptor>,
+    /// Layers bottom first, then the configuration; of one image after the other.
     pub contents: Vec<Content>,
     pub text: Text,
     pub partial: Option<Partial>,
@@ -48,33 +53,110 @@ pub(super) struct Partial {
 }
 
 impl Plan {
+    /// Without a platform the index that the name stands for goes, if what it lists is here or in the registry; or else
+    /// its one image that is here, or the one for this machine.
     pub fn make(
         store: &Arc<Store>,
         lease: &mut Lease,
         name: &Reference,
         platform: Option<&Platform>,
     ) -> Result<Plan> {
-        let id = {
+        let said = name.familiar();
+        let (found, chosen) = {
             let state = store.state.lock();
-            let tagged = state.references.tags.get(&name.to_string());
-            let id = tagged.map(|tagged| tagged.id.clone());
-            id.ok_or_else(|| Error::no_such_image(name.familiar()))?
+            let found = find(&state, &said)?;
+            let chosen = platform.map(|platform| for_platform(&state, &said, &found, platform));
+            let chosen = chosen.transpose()?;
+            (found, chosen)
         };
-        let _ = platform;
-        Plan::single(store, lease, &id)
+        let Some(index) = &found.index else {
+            return Plan::single(store, lease, &chosen.unwrap_or(found.id), None);
+        };
+        lease.pin_index(index);
+        let manifest_of = |id: &Digest| store.state.lock().manifest_of(index, id);
+        match chosen {
+            Some(id) => Plan::single(store, lease, &id, manifest_of(&id)),
+            None => {
+                let mut plan = Plan::index(store, index, &found.id)?;
+                if let Some(partial) = &mut plan.partial {
+                    let variants = store.state.lock().variants(index);
+                    let host = best(&variants, &Platform::host());
+                    let alone = match &variants[..] {
+                        [one] => Some(one),
+                        _ => host,
+                    };
+                    let alone =
+                        alone.map(|v| Plan::single(store, lease, v.id(), Some(v.member.descriptor.plain())));
+                    partial.alone = alone.transpose()?.map(Box::new);
+                }
+                Ok(plan)
+            }
+        }
+    }
+
+    /// An index with all of it that is here.
+    fn index(store: &Store, index: &Digest, id: &Digest) -> Result<Plan> {
+        let entry = store.state.lock().indexes.get(index).cloned();
+        let entry = entry.ok_or_else(|| Error::no_such_image(id))?;
+        let (mut contents, mut documents, mut missing) = (Vec::<Content>::new(), Vec::new(), Vec::new());
+        for member in &entry.members {
+            let here = member.contents.as_ref().filter(|contents| {
+                let mut blobs = contents.blobs();
+                store.has_blob(&member.descriptor.digest) && blobs.all(|blob| store.has_blob(&blob.digest))
+            });
+            let Some(here) = here else {
+                missing.push(member.descriptor.plain());
+                continue;
+            };
+            let image = store.state.lock().images.get(&here.config.digest).cloned();
+            let diff_ids = image
+                .as_ref()
+                .map(|image| &image.config.rootfs.diff_ids[..])
+                .unwrap_or_default();
+            for (at, layer) in here.layers.iter().enumerate() {
+                let label = diff_ids.get(at).unwrap_or(&layer.digest).short().to_owned();
+                add(&mut contents, label, layer, member.kind != Kind::Image);
+            }
+            add(
+                &mut contents,
+                here.config.digest.short().to_owned(),
+                &here.config,
+                true,
+            );
+            let manifest = member.descriptor.plain();
+            let text = store.read_blob(&manifest.digest, MANIFEST_MAX)?;
+            documents.push((manifest, text));
+        }
+        let text = store.read_blob(index, MANIFEST_MAX)?;
+        Ok(Plan {
+            id: id.clone(),
+            index: Some(entry.descriptor.clone()),
+            contents,
+            text: Text::Ready {
+                documents,
+                top: (entry.descriptor.clone(), text),
+            },
+            partial: (!missing.is_empty()).then_some(Partial { missing, alone: None }),
+        })
     }
 
     /// One image with one manifest.
-    fn single(store: &Arc<Store>, lease: &mut Lease, id: &Digest) -> Result<Plan> {
+    fn single(
+        store: &Arc<Store>,
+        lease: &mut Lease,
+        id: &Digest,
+        manifest: Option<Descriptor>,
+    ) -> Result<Plan> {
         lease.pin_image(id)?;
-        let whole = Whole::gather(store, id)?;
+        let whole = Whole::gather(store, id, manifest.as_ref())?;
         let entry = store.state.lock().images.get(id).cloned();
         let entry = entry.ok_or_else(|| Error::no_such_image(id))?;
-        let came = {
+        let came = manifest.is_some() || {
             let state = store.state.lock();
             let (_, digests) = state.names(id);
-            let top = entry.record.index.as_ref().unwrap_or(&whole.manifest);
-            digests.iter().any(|name| name.digest() == Some(&top.digest))
+            digests
+                .iter()
+                .any(|name| name.digest() == Some(&whole.manifest.digest))
         };
         let plain = |layer: &Descriptor| layer.media_type == OCI_LAYER || layer.media_type.ends_with(".tar");
         let pack = !came && whole.layers.iter().any(plain);
@@ -106,9 +188,22 @@ impl Plan {
         };
         Ok(Plan {
             id: id.clone(),
+            index: None,
             contents,
             text,
             partial: None,
         })
+    }
+}
+
+/// Once: images for several platforms have layers in common.
+fn add(contents: &mut Vec<Content>, label: String, blob: &Descriptor, silent: bool) {
+    if !contents.iter().any(|known| known.blob.digest == blob.digest) {
+        contents.push(Content {
+            label,
+            blob: blob.plain(),
+            pack: None,
+            silent,
+        });
     }
 }

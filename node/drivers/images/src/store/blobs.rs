@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
 use crate::store::atomic::{sync_directory, unique};
+use crate::store::growing::Growing;
 
 impl Store {
     pub fn has_blob(&self, digest: &Digest) -> bool {
@@ -57,6 +58,8 @@ pub(crate) struct BlobWriter {
     place: Aside,
     hash: Sha256,
     size: u64,
+    /// Who reads it meanwhile.
+    growing: Option<Growing>,
 }
 
 impl BlobWriter {
@@ -73,7 +76,16 @@ impl BlobWriter {
             place: Aside(path),
             hash: Sha256::new(),
             size: 0,
+            growing: None,
         })
+    }
+
+    /// From now on it can be read while it is written.
+    pub fn shown(mut self, growing: &Growing) -> Result<BlobWriter> {
+        let shown = growing.begin(&self.place.0);
+        shown.map_err(|e| Error::storage("open", &self.place.0, e))?;
+        self.growing = Some(growing.clone());
+        Ok(self)
     }
 
     pub fn size(&self) -> u64 {
@@ -86,6 +98,9 @@ impl BlobWriter {
 
     /// Begins again with nothing.
     pub fn restart(&mut self) -> io::Result<()> {
+        if let Some(growing) = &self.growing {
+            growing.begin_anew();
+        }
         self.file.set_len(0)?;
         io::Seek::rewind(&mut self.file)?;
         self.hash = Sha256::new();
@@ -177,6 +192,9 @@ impl Write for BlobWriter {
         let count = self.file.write(bytes)?;
         self.hash.update(&bytes[..count]);
         self.size += count as u64;
+        if let Some(growing) = &self.growing {
+            growing.grow(self.size);
+        }
         Ok(count)
     }
 

@@ -6,19 +6,44 @@ use std::sync::Arc;
 use crate::config::{self, ConfigFile};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::manifest::Descriptor;
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::atomic::{self, sync_directory};
 use crate::store::records::{ImageRecord, References, Tagged};
-use crate::store::state::Entry;
+use crate::store::state::{Entry, State};
+
+/// Names to be given, and the index that they stand for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    pub names: Vec<Reference>,
+    pub index: Option<Descriptor>,
+}
+
+impl From<Option<Reference>> for Names {
+    fn from(name: Option<Reference>) -> Names {
+        Names {
+            names: name.into_iter().map(Reference::or_latest).collect(),
+            index: None,
+        }
+    }
+}
+
+/// Tags that meant other images before.
+pub(crate) type Moved = Vec<(Reference, Digest)>;
 
 impl Store {
-    /// Adds an image whose blobs and layers are in the store, pinned by the caller's lease.
-    pub fn commit(&self, record: ImageRecord, raw: Vec<u8>) -> Result<()> {
+    /// Adds an image whose blobs and layers are in the store, pinned by the caller's lease, and gives it names, as
+    /// [`Store::name`] does. Nobody sees it without them: what has no name may be cleared away at any moment.
+    pub fn commit(&self, record: ImageRecord, raw: Vec<u8>, names: &Names) -> Result<Moved> {
         let config = Arc::new(ConfigFile::parse(&raw)?);
         self.sync_blobs()?;
+        if let Some(index) = &names.index {
+            self.learn(index)?;
+        }
         let _writing = self.writing.lock();
-        let path = self.paths.record(&record.id);
+        let id = record.id.clone();
+        let path = self.paths.record(&id);
         let bytes = encode(&record, &path)?;
         self.step("before-record");
         atomic::write(&self.paths.tmp, &path, &bytes)?;
@@ -28,13 +53,18 @@ impl Store {
             config,
             raw: raw.into(),
         });
-        self.state.lock().images.insert(entry.record.id.clone(), entry);
-        Ok(())
+        self.state.lock().images.insert(id.clone(), entry);
+        self.rename_locked(|references| self.name_in(references, &id, names))
     }
 
     /// Changes names: `change` is given a copy, which is written down and then takes effect.
     pub fn rename<T>(&self, change: impl FnOnce(&mut References) -> Result<T>) -> Result<T> {
         let _writing = self.writing.lock();
+        self.rename_locked(change)
+    }
+
+    /// The same for who holds the lock of writers.
+    fn rename_locked<T>(&self, change: impl FnOnce(&mut References) -> Result<T>) -> Result<T> {
         let before = self.state.lock().references.clone();
         let mut after = before.clone();
         let result = change(&mut after)?;
@@ -48,43 +78,70 @@ impl Store {
         Ok(result)
     }
 
-    /// Gives an image names; a tag moves from the image that had it, whose id is returned.
-    pub fn name(&self, id: &Digest, names: &[Reference]) -> Result<Vec<(Reference, Digest)>> {
-        self.rename(|references| {
-            // Forgetting takes the same lock as this does.
-            if !self.state.lock().images.contains_key(id) {
-                return Err(Error::no_such_image(id));
-            }
-            let mut moved = Vec::new();
-            for name in names {
-                match name.digest() {
-                    Some(digest) => {
-                        let name = name.with_digest(digest.clone());
-                        references.digests.insert(name.to_string(), id.clone());
-                    }
-                    None => {
-                        let tagged = Tagged {
-                            id: id.clone(),
-                            at: config::now(),
-                        };
-                        if let Some(old) = references.tags.insert(name.to_string(), tagged)
-                            && old.id != *id
-                        {
-                            moved.push((name.clone(), old.id));
-                        }
+    /// Gives an image names; a tag moves from the image that had it, whose id is returned. Names that stand for an
+    /// index, which is in the store, mean from then on what it has for this machine, if it has.
+    pub fn name(&self, id: &Digest, names: &Names) -> Result<Moved> {
+        if let Some(index) = &names.index {
+            self.learn(index)?;
+        }
+        self.rename(|references| self.name_in(references, id, names))
+    }
+
+    fn name_in(
+        &self,
+        references: &mut References,
+        id: &Digest,
+        Names { names, index }: &Names,
+    ) -> Result<Moved> {
+        let state = self.state.lock();
+        // Forgetting takes the same lock as writing names does.
+        if !state.images.contains_key(id) {
+            return Err(Error::no_such_image(id));
+        }
+        let meant = index.as_ref().and_then(|index| state.default_of(&index.digest));
+        let meant = meant.as_ref().unwrap_or(id);
+        let mut moved = Vec::new();
+        for name in names {
+            match name.digest() {
+                Some(digest) => {
+                    let whole = index.as_ref().is_some_and(|index| index.digest == *digest);
+                    let target = if whole { meant } else { id };
+                    let name = name.with_digest(digest.clone()).to_string();
+                    references.digests.insert(name, target.clone());
+                }
+                None => {
+                    let tagged = Tagged {
+                        id: meant.clone(),
+                        index: index.clone(),
+                        at: config::now(),
+                    };
+                    if let Some(old) = references.tags.insert(name.to_string(), tagged)
+                        && old.id != *meant
+                    {
+                        moved.push((name.clone(), old.id));
                     }
                 }
             }
-            Ok(moved)
+        }
+        Ok(moved)
+    }
+
+    /// Takes the record of an image that no name leads to away; its content goes with the next collection. False if
+    /// it was given a name meanwhile.
+    pub fn forget(&self, id: &Digest) -> Result<bool> {
+        self.forget_unless(id, |state| {
+            state.meanings().any(|meaning| state.reaches(&meaning, id))
         })
     }
 
-    /// Takes the record of an image without names away; its content goes with the next collection. False if it
-    /// was given a name meanwhile.
-    pub fn forget(&self, id: &Digest) -> Result<bool> {
+    /// The same for one that names lead to only with its platform beside them.
+    pub fn forget_variant(&self, id: &Digest) -> Result<bool> {
+        self.forget_unless(id, |state| state.meanings().any(|meaning| meaning.id == id))
+    }
+
+    fn forget_unless(&self, id: &Digest, needed: impl FnOnce(&State) -> bool) -> Result<bool> {
         let _writing = self.writing.lock();
-        let (tags, digests) = self.state.lock().names(id);
-        if !tags.is_empty() || !digests.is_empty() {
+        if needed(&self.state.lock()) {
             return Ok(false);
         }
         let path = self.paths.record(id);

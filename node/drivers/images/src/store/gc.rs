@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::records::LayerRecord;
+use crate::store::state::State;
 
 impl Store {
     /// Removes every layer and blob that no image, snapshot or running operation needs. Returns the layers that
@@ -21,6 +22,12 @@ impl Store {
             let record = &entry.record;
             blobs.extend(record.blobs());
             tops.push(record.layers.last().cloned());
+        }
+        let named: HashSet<Digest> = state.meanings().filter_map(|meaning| meaning.index).collect();
+        let State { indexes, pins, .. } = &mut *state;
+        indexes.retain(|index, _| named.contains(index) || pins.contains_key(index));
+        for index in state.indexes.values() {
+            blobs.extend(state.kept_by(index));
         }
         let mut layers = HashSet::new();
         for top in &tops {

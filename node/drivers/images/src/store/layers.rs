@@ -1,6 +1,7 @@
 //! Unpacked layers: made aside, synced, and named by their chain id last.
 
 use std::fs::{self, DirBuilder, File};
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -35,14 +36,24 @@ impl Store {
         place: Option<&Place>,
         report: impl FnMut(u64) + Send,
     ) -> Result<Unpacked> {
-        let file = self.open_blob(&blob.digest)?;
+        self.unpack_from(self.open_blob(&blob.digest)?, blob, place, report)
+    }
+
+    /// The same from elsewhere: whether that gives what the blob's digest promises is the caller's to see.
+    pub fn unpack_from(
+        &self,
+        source: impl Read + Send,
+        blob: &Descriptor,
+        place: Option<&Place>,
+        report: impl FnMut(u64) + Send,
+    ) -> Result<Unpacked> {
         let aside = Aside {
             directory: self.paths.tmp.join(unique("layer")),
             trash: self.trash.clone(),
         };
         make(&aside.directory, 0o710)?;
         make(&aside.directory.join("diff"), 0o755)?;
-        let applied = unpack::layer(file, &aside.directory.join("diff"), Limits::default(), report)?;
+        let applied = unpack::layer(source, &aside.directory.join("diff"), Limits::default(), report)?;
         if let Some(place) = place
             && applied.diff_id != place.diff_id
         {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::store::Store;
+use crate::store::state::State;
 
 /// Blobs and layers named here are not collected until it is dropped. Pin first, then ask whether it is there.
 #[derive(Debug)]
@@ -34,17 +35,40 @@ impl Lease {
     }
 
     pub fn pin(&mut self, digest: &Digest) {
-        *self.store.state.lock().pins.entry(digest.clone()).or_default() += 1;
-        self.pinned.push(digest.clone());
+        let store = self.store.clone();
+        self.pin_all(&mut store.state.lock(), std::iter::once(digest.clone()));
     }
 
     /// All that makes up an image.
     pub fn pin_image(&mut self, id: &Digest) -> Result<()> {
-        let entry = self.store.state.lock().images.get(id).cloned();
+        let store = self.store.clone();
+        let mut state = store.state.lock();
+        let entry = state.images.get(id).cloned();
         let record = &entry.ok_or_else(|| Error::no_such_image(id))?.record;
-        record.blobs().into_iter().for_each(|blob| self.pin(&blob));
-        record.layers.iter().for_each(|chain| self.pin(chain));
+        let blobs = record.blobs().into_iter();
+        self.pin_all(&mut state, blobs.chain(record.layers.iter().cloned()));
         Ok(())
+    }
+
+    /// An index, its images that are here, and what is said of them.
+    pub fn pin_index(&mut self, index: &Digest) {
+        let store = self.store.clone();
+        let mut state = store.state.lock();
+        let Some(entry) = state.indexes.get(index) else {
+            return;
+        };
+        let mut kept = state.kept_by(entry);
+        for variant in state.variants(index) {
+            kept.extend(variant.image.record.layers.iter().cloned());
+        }
+        self.pin_all(&mut state, kept.into_iter());
+    }
+
+    fn pin_all(&mut self, state: &mut State, all: impl Iterator<Item = Digest>) {
+        for digest in all {
+            *state.pins.entry(digest.clone()).or_default() += 1;
+            self.pinned.push(digest);
+        }
     }
 
     pub fn done(mut self) {

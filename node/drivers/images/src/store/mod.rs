@@ -7,6 +7,8 @@ pub(crate) mod atomic;
 mod blobs;
 mod commit;
 mod gc;
+mod growing;
+pub(crate) mod indexes;
 mod known;
 mod layers;
 mod lease;
@@ -21,6 +23,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 pub(crate) use blobs::{BlobWriter, Spooled};
+pub(crate) use commit::{Moved, Names};
+pub(crate) use growing::{Bringing, Growing, GrowingReader};
 use known::Known;
 pub(crate) use layers::{Place, Unpacked};
 pub(crate) use lease::Lease;

@@ -1,5 +1,6 @@
 //! Reading the store, which is also its recovery: what is half there goes, what is listed is whole.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use crate::config::ConfigFile;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::manifest::CONFIG_MAX;
+use crate::manifest::{CONFIG_MAX, Descriptor, Document, MANIFEST_MAX};
 use crate::store::known::Known;
 use crate::store::layers::make;
 use crate::store::paths::Paths;
@@ -58,16 +59,68 @@ impl Store {
         store.read_layers(&mut state)?;
         store.read_images(&mut state)?;
         store.read_snapshots(&mut state)?;
-        // A name whose image did not survive says nothing.
-        let images = &state.images;
-        state
-            .references
-            .tags
-            .retain(|_, tagged| images.contains_key(&tagged.id));
-        state.references.digests.retain(|_, id| images.contains_key(id));
         *store.state.lock() = state;
+        store.learn_named();
+        store.mend_names();
         store.collect()?;
         Ok(Arc::new(store))
+    }
+
+    /// Reads the indexes that names stand for.
+    fn learn_named(&self) {
+        let (mut wanted, known) = {
+            let state = self.state.lock();
+            let tags = state.references.tags.values();
+            let indexes: Vec<Descriptor> = tags.filter_map(|tagged| tagged.index.clone()).collect();
+            let digests = state.references.digests.keys();
+            let digests: Vec<Digest> = digests
+                .filter_map(|name| Digest::parse(name.rsplit_once('@')?.1).ok())
+                .filter(|digest| state.blobs.contains(digest))
+                .collect();
+            let images = state
+                .images
+                .values()
+                .map(|image| image.record.manifest.digest.clone());
+            let mut known: HashSet<Digest> = images.collect();
+            known.extend(indexes.iter().map(|index| index.digest.clone()));
+            ((indexes, digests), known)
+        };
+        for digest in wanted.1.into_iter().filter(|digest| !known.contains(digest)) {
+            // A name with a digest does not say of what it is.
+            if let Ok(text) = self.read_blob(&digest, MANIFEST_MAX)
+                && let Ok(Document::Index(index)) = Document::parse(&text, "")
+            {
+                let descriptor = Descriptor::new(index.kind(), digest, text.len() as u64);
+                wanted.0.push(descriptor);
+            }
+        }
+        for index in wanted.0 {
+            if let Err(error) = self.learn(&index) {
+                tracing::warn!("index {} cannot be used: {error}", index.digest);
+            }
+        }
+    }
+
+    /// A name whose image did not survive means another one of its index; without one it says nothing.
+    fn mend_names(&self) {
+        let mut state = self.state.lock();
+        let meant: HashMap<String, Digest> = state
+            .meanings()
+            .filter_map(|meaning| {
+                let survived = state.images.contains_key(meaning.id).then(|| meaning.id.clone());
+                let meant = survived.or_else(|| state.default_of(&meaning.index?))?;
+                Some((meaning.name.to_owned(), meant))
+            })
+            .collect();
+        let References { tags, digests, .. } = &mut state.references;
+        tags.retain(|name, tagged| {
+            let meant = meant.get(name);
+            meant.map(|meant| tagged.id = meant.clone()).is_some()
+        });
+        digests.retain(|name, id| {
+            let meant = meant.get(name);
+            meant.map(|meant| *id = meant.clone()).is_some()
+        });
     }
 
     fn read_references(&self) -> Result<References> {

@@ -16,26 +16,21 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) struct ImageRecord {
     pub format: u32,
     pub id: Digest,
+    /// The first that it came with. An index may lead to it through another one.
     pub manifest: Descriptor,
-    /// The index through which it was pulled.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub index: Option<Descriptor>,
-    /// Blobs that came with it: attestations, and layers that another image brought packed differently.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub beside: Vec<Digest>,
     /// Chain ids, bottom first.
     pub layers: Vec<Digest>,
+    /// The image that it was committed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
     /// RFC 3339.
     pub added: String,
 }
 
 impl ImageRecord {
     /// The blobs that are its own; those of its layers the layers keep.
-    pub fn blobs(&self) -> Vec<Digest> {
-        let mut blobs = vec![self.id.clone(), self.manifest.digest.clone()];
-        blobs.extend(self.index.iter().map(|index| index.digest.clone()));
-        blobs.extend(self.beside.iter().cloned());
-        blobs
+    pub fn blobs(&self) -> [Digest; 2] {
+        [self.id.clone(), self.manifest.digest.clone()]
     }
 }
 
@@ -58,13 +53,19 @@ pub(crate) struct References {
     pub format: u32,
     /// By full name with tag.
     pub tags: BTreeMap<String, Tagged>,
-    /// By full name with digest.
+    /// By full name with digest, which is an index's or a manifest's: the image that is meant unless another
+    /// platform's is asked for.
     pub digests: BTreeMap<String, Digest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tagged {
+    /// The image that is meant unless another platform's is asked for.
     pub id: Digest,
+    /// What the name stands for if that is an index. It is the tag's, not the image's: two tags may have come to
+    /// the same image through different indexes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<Descriptor>,
     /// RFC 3339.
     pub at: String,
 }

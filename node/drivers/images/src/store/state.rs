@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::config::ConfigFile;
 use crate::digest::Digest;
 use crate::image::Image;
+use crate::manifest::Descriptor;
 use crate::reference::Reference;
+use crate::store::indexes::IndexEntry;
 use crate::store::paths::Paths;
 use crate::store::records::{ImageRecord, LayerRecord, References};
 
@@ -14,6 +16,8 @@ use crate::store::records::{ImageRecord, LayerRecord, References};
 pub(crate) struct State {
     pub images: HashMap<Digest, Arc<Entry>>,
     pub references: References,
+    /// Those that names stand for.
+    pub indexes: HashMap<Digest, Arc<IndexEntry>>,
     pub layers: HashMap<Digest, LayerRecord>,
     pub blobs: HashSet<Digest>,
     /// The top chain id under each snapshot; `None` for an image without layers.
@@ -41,41 +45,139 @@ impl State {
         stack
     }
 
-    /// Names of an image: with tags, then with digests, each sorted.
-    pub fn names(&self, id: &Digest) -> (Vec<Reference>, Vec<Reference>) {
-        let parse = |name: &String| Reference::parse(name).ok();
-        let tags = self.references.tags.iter().filter(|(_, tagged)| tagged.id == *id);
-        let digests = self.references.digests.iter().filter(|(_, target)| *target == id);
-        (
-            tags.filter_map(|(name, _)| parse(name)).collect(),
-            digests.filter_map(|(name, _)| parse(name)).collect(),
-        )
+    /// All names, with what they mean and the index that they stand for, if it is one.
+    pub fn meanings(&self) -> impl Iterator<Item = Meaning<'_>> {
+        self.meanings_where(|_| true)
     }
 
+    /// Those that mean an image.
+    pub fn meanings_of<'a>(&'a self, id: &'a Digest) -> impl Iterator<Item = Meaning<'a>> {
+        self.meanings_where(move |meant| meant == id)
+    }
+
+    fn meanings_where<'a>(
+        &'a self,
+        wanted: impl Fn(&Digest) -> bool + Copy + 'a,
+    ) -> impl Iterator<Item = Meaning<'a>> {
+        let tags = self
+            .references
+            .tags
+            .iter()
+            .filter(move |(_, tagged)| wanted(&tagged.id));
+        let tags = tags.map(|(name, tagged)| Meaning {
+            name,
+            id: &tagged.id,
+            index: tagged.index.as_ref().map(|index| index.digest.clone()),
+        });
+        let digests = self.references.digests.iter().filter(move |(_, id)| wanted(id));
+        let digests = digests.map(move |(name, id)| Meaning {
+            name,
+            id,
+            index: name
+                .rsplit_once('@')
+                .and_then(|(_, digest)| Digest::parse(digest).ok())
+                .filter(|digest| self.indexes.contains_key(digest)),
+        });
+        tags.chain(digests)
+    }
+
+    /// Names that mean an image: with tags, then with digests, each sorted.
+    pub fn names(&self, id: &Digest) -> (Vec<Reference>, Vec<Reference>) {
+        split(self.meanings_of(id))
+    }
+
+    /// Names that lead to an image, for some with its platform beside them.
+    pub fn all_names(&self, id: &Digest) -> (Vec<Reference>, Vec<Reference>) {
+        split(self.meanings().filter(|meaning| self.reaches(meaning, id)))
+    }
+
+    pub fn reaches(&self, meaning: &Meaning, id: &Digest) -> bool {
+        meaning.id == id
+            || meaning
+                .index
+                .as_ref()
+                .is_some_and(|index| self.leads_to(index, id))
+    }
+
+    /// Images to which names lead only with a platform beside them: they are shown with the image that the names mean,
+    /// not by themselves.
+    pub fn beside(&self) -> HashSet<Digest> {
+        let (mut meant, mut indexes) = (HashSet::new(), HashSet::new());
+        for meaning in self.meanings() {
+            meant.insert(meaning.id);
+            indexes.extend(meaning.index);
+        }
+        let variants = indexes.iter().flat_map(|index| self.variants(index));
+        let ids = variants.map(|variant| variant.id().clone());
+        ids.filter(|id| !meant.contains(id)).collect()
+    }
+
+    /// The indexes of the names that mean an image, each once.
+    pub fn indexes_of(&self, id: &Digest) -> Vec<Descriptor> {
+        let mut found: Vec<Descriptor> = Vec::new();
+        for meaning in self.meanings_of(id) {
+            let index = meaning.index.and_then(|index| self.indexes.get(&index));
+            if let Some(index) = index
+                && !found.contains(&index.descriptor)
+            {
+                found.push(index.descriptor.clone());
+            }
+        }
+        found
+    }
+
+    /// The image that another was committed on, while it is here.
+    pub fn parent_of(&self, id: &Digest) -> Option<Digest> {
+        let parent = self.images.get(id)?.record.parent.clone();
+        parent.filter(|parent| self.images.contains_key(parent))
+    }
+
+    /// As the names that mean it show it, or all that lead to it if none does.
     pub fn image(&self, paths: &Paths, entry: &Entry) -> Image {
         let config = &entry.config;
         let id = &entry.record.id;
-        let (tags, digests) = self.names(id);
+        let (mut tags, mut digests) = self.names(id);
+        if tags.is_empty() && digests.is_empty() {
+            (tags, digests) = self.all_names(id);
+        }
         let stack = self.stack(entry.record.layers.last());
         let tagged = self.references.tags.values().filter(|tagged| tagged.id == *id);
         Image {
             id: id.to_string(),
             repo_tags: tags.iter().map(Reference::familiar).collect(),
             repo_digests: digests.iter().map(Reference::familiar).collect(),
+            parent: self.parent_of(id).map(|parent| parent.to_string()),
             created: config.created.clone().unwrap_or_default(),
             created_unix: config.created_unix(),
+            created_nanos: config.created_nanos(),
             size: stack.iter().map(|layer| layer.size).sum(),
             layers: entry.record.layers.clone(),
             os: config.os.clone(),
             architecture: config.architecture.clone(),
             variant: config.variant.clone(),
             manifest: entry.record.manifest.clone(),
+            indexes: self.indexes_of(id),
             lower: lower(paths, &stack),
             last_tagged: tagged.map(|tagged| tagged.at.clone()).max(),
             config: config.clone(),
             raw_config: entry.raw.clone(),
         }
     }
+}
+
+/// What a name means.
+#[derive(Debug)]
+pub(crate) struct Meaning<'a> {
+    /// In full.
+    pub name: &'a str,
+    pub id: &'a Digest,
+    pub index: Option<Digest>,
+}
+
+fn split<'a>(meanings: impl Iterator<Item = Meaning<'a>>) -> (Vec<Reference>, Vec<Reference>) {
+    meanings
+        .filter_map(|meaning| Reference::parse(meaning.name).ok())
+        .partition(|name| name.digest().is_none())
 }
 
 /// The directories of a stack, top first.

@@ -1,17 +1,16 @@
-//! From a layer as it came to a directory: decompressing, hashing and applying in one pass.
+//! From a layer as it came to a directory: decompressing, hashing and applying in one pass, on a thread each.
 
 mod apply;
 mod at;
 mod compression;
 mod pax;
+mod pipe;
 mod sparse;
 pub(crate) mod tar;
 mod xattrs;
 
 use std::io::{self, Read};
 use std::path::Path;
-
-use sha2::{Digest as _, Sha256};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -46,31 +45,26 @@ pub(crate) struct Applied {
 }
 
 /// Unpacks `source`, plain, gzip or zstd, into the empty directory `target`. `report` hears how much of the
-/// source has been read.
+/// source has been read. Decompressing, hashing and writing run side by side.
 pub(crate) fn layer(
     source: impl Read + Send,
     target: &Path,
     limits: Limits,
     report: impl FnMut(u64) + Send,
 ) -> Result<Applied> {
-    let (_, plain) = decompress(Reported {
+    let source = Reported {
         source,
         count: 0,
         report,
-    })
-    .map_err(|e| refused(e, target))?;
-    let mut hashed = Hashed {
-        source: plain,
-        hash: Sha256::new(),
-        left: limits.bytes,
     };
-    let size = apply::archive(&mut hashed, target, limits).map_err(|e| refused(e, target))?;
-    // The DiffID covers what follows the archive's end mark too.
-    io::copy(&mut hashed, &mut io::sink()).map_err(|e| refused(e, target))?;
-    Ok(Applied {
-        diff_id: Digest::finish(hashed.hash),
-        size,
-    })
+    let done = pipe::run(source, limits.bytes, |plain| {
+        let size = apply::archive(&mut *plain, target, limits)?;
+        // The DiffID covers what follows the archive's end mark too.
+        io::copy(plain, &mut io::sink())?;
+        Ok(size)
+    });
+    let (size, diff_id) = done.map_err(|e| refused(e, target))?;
+    Ok(Applied { diff_id, size })
 }
 
 /// Tells a damaged archive from a disk that refuses.
@@ -80,24 +74,6 @@ fn refused(error: io::Error, target: &Path) -> Error {
         UnexpectedEof => Error::Corrupt("failed to register layer: unexpected EOF".to_owned()),
         InvalidData | InvalidInput => Error::Corrupt(format!("failed to register layer: {error}")),
         _ => Error::storage("unpack layer to", target, error),
-    }
-}
-
-/// Hashes what passes, and stops when there is too much of it.
-struct Hashed<R> {
-    source: R,
-    hash: Sha256,
-    left: u64,
-}
-
-impl<R: Read> Read for Hashed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
-        self.hash.update(&buffer[..count]);
-        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "the uncompressed layer is too large")
-        })?;
-        Ok(count)
     }
 }
 

@@ -25,7 +25,7 @@ async fn save(images: &Images, names: &[&str]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|name| name.to_string()).collect();
     let mut bytes = Vec::new();
     images
-        .save(&names)
+        .save(&names, &[])
         .expect("save")
         .read_to_end(&mut bytes)
         .await
@@ -75,7 +75,7 @@ async fn import_gives_an_image() {
     assert_eq!(image.config.config.env[..], ["A=b"]);
     assert_eq!(image.config.history[0].comment, "hello");
     assert_eq!(fs::read(image.lower[0].join("bin/sh")).expect("file"), b"#!shell");
-    assert_eq!(images.history("tiny:1").expect("history")[0].size, 33);
+    assert_eq!(images.history("tiny:1", None).expect("history")[0].size, 33);
 
     // The same again from disk.
     drop(images);
@@ -138,7 +138,8 @@ async fn what_is_saved_can_be_loaded() {
     for tar in [tar, zipped, oci.into_inner().expect("tar")] {
         let root = tempfile::tempdir().expect("dir");
         let images = open(root.path());
-        let (done, said) = told(async |sink| images.load(Cursor::new(tar), false, &sink).await).await;
+        let (done, said) =
+            told(async |sink| images.load(Cursor::new(tar), false, Vec::new(), &sink).await).await;
         done.expect("load");
         let mut lines: Vec<_> = said
             .iter()
@@ -183,7 +184,7 @@ async fn an_old_archive_with_links_between_layers_loads() {
         file("c.json", config.as_bytes()),
         file("manifest.json", table.as_bytes()),
     ]);
-    let (done, said) = told(async |sink| images.load(Cursor::new(tar), true, &sink).await).await;
+    let (done, said) = told(async |sink| images.load(Cursor::new(tar), true, Vec::new(), &sink).await).await;
     done.expect("load");
     let image = &images.list()[0];
     assert_eq!(
@@ -245,7 +246,7 @@ async fn damaged_archives_are_refused_and_leave_nothing() {
         (whole, "does not match its DiffID"),
     ] {
         let error = images
-            .load(Cursor::new(tar), true, &Sink::none())
+            .load(Cursor::new(tar), true, Vec::new(), &Sink::none())
             .await
             .expect_err(want)
             .to_string();
@@ -270,7 +271,10 @@ async fn what_docker_saved_loads_with_all_its_configuration() {
     let root = tempfile::tempdir().expect("dir");
     let images = open(root.path());
     let tar = Cursor::new(&include_bytes!("fixtures/docker-28.5-save.tar.gz")[..]);
-    images.load(tar, true, &Sink::none()).await.expect("load");
+    images
+        .load(tar, true, Vec::new(), &Sink::none())
+        .await
+        .expect("load");
     let image = images.get("images-fixture:1").expect("image");
     assert_eq!(
         image.id,
@@ -292,7 +296,7 @@ async fn what_docker_saved_loads_with_all_its_configuration() {
             & 0o7777,
         0o711
     );
-    let steps = images.history("images-fixture:1").expect("history");
+    let steps = images.history("images-fixture:1", None).expect("history");
     assert_eq!(
         steps.iter().map(|step| step.size).collect::<Vec<_>>(),
         [0, 0, 0, 0, 0, 0, 4, 4]

@@ -31,7 +31,7 @@ const STEPS: [(&str, u32); 10] = [
 
 async fn load(images: &Images) -> Result<(), String> {
     images
-        .load(Cursor::new(FIXTURE), true, &Sink::none())
+        .load(Cursor::new(FIXTURE), true, Vec::new(), &Sink::none())
         .await
         .map(drop)
         .map_err(|e| e.to_string())
@@ -170,13 +170,13 @@ async fn killed_while_removing() {
 }
 
 /// An ext4 of its own whose power can be cut: what was not synced is gone.
-struct Disk {
+pub struct Disk {
     image: PathBuf,
-    mount: PathBuf,
+    pub mount: PathBuf,
 }
 
 impl Disk {
-    fn new(directory: &Path) -> Disk {
+    pub fn new(directory: &Path) -> Disk {
         let disk = Disk {
             image: directory.join("disk"),
             mount: directory.join("mount"),
@@ -198,12 +198,12 @@ impl Disk {
     }
 
     /// EXT4_IOC_SHUTDOWN without flushing the log.
-    fn cut(mount: &Path) {
+    pub fn cut(mount: &Path) {
         let script = r#"open(my $d, "<", $ARGV[0]) or die $!; my $f = pack("L", 2); ioctl($d, 0x8004587d, $f) // die $!;"#;
         run(Command::new("perl").args(["-e", script]).arg(mount));
     }
 
-    fn power_on(&self) {
+    pub fn power_on(&self) {
         run(Command::new("umount").arg("-l").arg(&self.mount));
         // The loop device lives until the last file on it is closed.
         for _ in 0..200 {
@@ -279,7 +279,7 @@ async fn power_cut_at_every_step() {
             .into_iter()
             .map(|image| image.id)
             .collect::<Vec<_>>();
-        let mut tar = images.save(&names).expect("save");
+        let mut tar = images.save(&names, &[]).expect("save");
         tokio::io::copy(&mut tar, &mut tokio::io::sink())
             .await
             .expect("every blob is whole");

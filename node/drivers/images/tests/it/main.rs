@@ -3,9 +3,14 @@
 mod archives;
 mod crashes;
 mod hostile;
+mod hostile_registry;
+mod platforms;
+mod power;
 mod pull;
+mod race;
 mod registry;
 mod snapshots;
+mod ways;
 
 use std::path::Path;
 

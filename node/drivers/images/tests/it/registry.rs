@@ -1,7 +1,7 @@
 //! A registry of a few lines that can be told to misbehave.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -15,6 +15,8 @@ pub struct Registry {
     pub content: HashMap<String, (String, Vec<u8>)>,
     /// A token is needed, given for these credentials (`user:password`; empty for anybody).
     pub token_for: Option<String>,
+    /// A lasting token that is exchanged for one.
+    pub identity: Option<String>,
     /// Plain credentials are needed.
     pub basic_for: Option<String>,
     /// By path: after how many bytes the next answers break off.
@@ -22,6 +24,13 @@ pub struct Registry {
     pub ignores_ranges: bool,
     /// By path: where to go instead.
     pub redirects: HashMap<String, String>,
+    /// By path: status lines and headers (each with its line end) that come first, one for each request.
+    pub refusals: HashMap<String, Vec<(&'static str, String)>>,
+    /// Paths whose answer has no end, and paths where it stops half way without one.
+    pub endless: Vec<String>,
+    pub stalled: Vec<String>,
+    /// Where the token is to be had, if not here.
+    pub realm: Option<String>,
     /// Request lines with their authorization and range.
     pub log: Vec<String>,
 }
@@ -140,7 +149,8 @@ impl Registry {
 }
 
 fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut lines = reader.by_ref().lines();
     let Some(Ok(first)) = lines.next() else {
         return Ok(());
     };
@@ -150,6 +160,13 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
             headers.insert(key.to_ascii_lowercase(), value.to_owned());
         }
     }
+    let mut sent = Vec::new();
+    let length = headers
+        .get("content-length")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    reader.take(length).read_to_end(&mut sent)?;
+    let sent = String::from_utf8_lossy(&sent).into_owned();
     let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let path = target.split('?').next().unwrap_or_default().to_owned();
     let authorization = headers.get("authorization").cloned().unwrap_or_default();
@@ -159,14 +176,47 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
     let basic = |pair: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
 
     let mut send = |status: &str, extra: String, body: &[u8], cut: usize| {
-        let head = format!(
-            "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{extra}\r\n",
-            body.len()
-        );
+        let length = match extra.contains("chunked") {
+            true => String::new(),
+            false => format!("Content-Length: {}\r\n", body.len()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\n{length}Connection: close\r\n{extra}\r\n");
         stream.write_all(head.as_bytes())?;
         stream.write_all(&body[..cut.min(body.len())])
     };
+    let refusals = registry.refusals.get_mut(&path).filter(|list| !list.is_empty());
+    if let Some((status, extra)) = refusals.map(|list| list.remove(0)) {
+        return send(status, extra, b"", usize::MAX);
+    }
+    if registry.endless.contains(&path) {
+        drop(registry);
+        send("200 OK", "Transfer-Encoding: chunked\r\n".into(), b"", usize::MAX)?;
+        loop {
+            stream.write_all(b"10000\r\n")?;
+            stream.write_all(&[b' '; 0x10000])?;
+            stream.write_all(b"\r\n")?;
+        }
+    }
+    if registry.stalled.contains(&path) {
+        drop(registry);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;
+        std::thread::sleep(std::time::Duration::from_secs(30));
+        return Ok(());
+    }
     if path == "/token" {
+        if let Some(identity) = &registry.identity {
+            let asked = sent.contains("grant_type=refresh_token")
+                && sent.contains(&format!("refresh_token={identity}"));
+            return match asked {
+                true => send(
+                    "200 OK",
+                    String::new(),
+                    br#"{"access_token":"secret"}"#,
+                    usize::MAX,
+                ),
+                false => send("401 Unauthorized", String::new(), b"{}", usize::MAX),
+            };
+        }
         let wanted = registry.token_for.clone().unwrap_or_default();
         return match wanted.is_empty() || authorization == basic(&wanted) {
             true => send("200 OK", String::new(), br#"{"token":"secret"}"#, usize::MAX),
@@ -174,7 +224,11 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
         };
     }
     if registry.token_for.is_some() && authorization != "Bearer secret" {
-        let realm = format!("Www-Authenticate: Bearer realm=\"http://{own}/token\",service=\"test\"\r\n");
+        let realm = registry
+            .realm
+            .clone()
+            .unwrap_or_else(|| format!("http://{own}/token"));
+        let realm = format!("Www-Authenticate: Bearer realm=\"{realm}\",service=\"test\"\r\n");
         return send("401 Unauthorized", realm, b"{}", usize::MAX);
     }
     if let Some(pair) = registry.basic_for.clone()

@@ -1,4 +1,7 @@
-//! Images from an archive: Docker's (`manifest.json`, as `docker save` has always written) or an OCI layout.
+//! Images from an archive: Docker's (`manifest.json`, as `docker save` has always written) or an OCI layout, which may
+//! hold an image for several platforms.
+
+mod layout;
 
 use std::sync::Arc;
 
@@ -17,7 +20,7 @@ use crate::manifest::{CONFIG_MAX, Descriptor, Document, Index, MANIFEST_MAX, OCI
 use crate::platform::Platform;
 use crate::progress::Sink;
 use crate::reference::Reference;
-use crate::store::{Lease, Store};
+use crate::store::{Growing, Lease, Moved, Names, Store};
 
 /// `manifest.json` or `index.json`.
 const TABLE_MAX: u64 = 16 << 20;
@@ -34,84 +37,107 @@ struct Item {
 
 /// An image found in an archive, its blobs in the store.
 struct Found {
-    image: Incoming,
-    names: Vec<Reference>,
+    /// One for each platform; the one for this machine, or else the first, comes first.
+    images: Vec<Incoming>,
+    names: Names,
 }
 
 /// Everything is there already.
 struct Nothing;
 
 impl Fetch for Nothing {
-    async fn fetch(&self, _: &Descriptor) -> Result<()> {
+    async fn fetch(&self, _: &Descriptor, _: &Growing) -> Result<()> {
         Ok(())
     }
 }
 
 impl Images {
-    /// Loads every image of an archive (plain, gzip or zstd) and says which, in Docker's lines. All or nothing
-    /// per image; an archive that is damaged leaves nothing behind.
+    /// Loads every image of an archive (plain, gzip or zstd) and says which, in Docker's lines; of images for several
+    /// platforms all that are in it, or those for `platforms`. All or nothing per image; an archive that is damaged
+    /// leaves nothing behind.
     pub async fn load(
         &self,
         source: impl AsyncRead + Send + Unpin + 'static,
         quiet: bool,
+        platforms: Vec<Platform>,
         sink: &Sink,
     ) -> Result<Vec<String>> {
         let (reader, feed) = bridge::reader(source);
         let work = self.blocking(move |store| {
             let mut archive = Archive::read(store, reader)?;
             let mut lease = Lease::building(store);
-            let found = find(store, &mut archive, &mut lease)?;
+            let found = find(store, &mut archive, &mut lease, &platforms)?;
             Ok((found, lease))
         });
         let (found, ()) = tokio::join!(work, feed);
         let (found, mut lease) = found?;
         let mut ids = Vec::with_capacity(found.len());
-        for Found { image, names } in found {
-            let id = image.id.clone();
-            let report = if quiet {
-                Report::Silent
-            } else {
-                Report::Load(sink.clone())
-            };
-            self.install(&mut lease, image, Arc::new(Nothing), report).await?;
-            ids.push(id.to_string());
-            self.announce(id, names, sink).await?;
+        for Found { images, names } in found {
+            let mut first = None;
+            for image in images {
+                let id = image.id.clone();
+                let report = if quiet {
+                    Report::Silent
+                } else {
+                    Report::Load(sink.clone())
+                };
+                let fetch = Arc::new(Nothing);
+                let moved = self
+                    .install(&mut lease, image, names.clone(), fetch, report)
+                    .await?;
+                first = first.or(Some((id, moved)));
+            }
+            if let Some((id, moved)) = first {
+                ids.push(id.to_string());
+                announce(&id, names.names, moved, sink).await;
+            }
         }
         lease.done();
         Ok(ids)
     }
+}
 
-    async fn announce(&self, id: Digest, names: Vec<Reference>, sink: &Sink) -> Result<()> {
-        if names.is_empty() {
-            sink.stream(format!("Loaded image ID: {id}\n")).await;
-            return Ok(());
-        }
-        let given = names.clone();
-        let moved = self.blocking(move |store| store.name(&id, &given)).await?;
-        for (name, old) in moved {
-            let text = format!(
-                "The image {} already exists, renaming the old one with ID {old} to empty string\n",
-                name.familiar()
-            );
-            sink.stream(text).await;
-        }
-        for name in names {
-            sink.stream(format!("Loaded image: {}\n", name.familiar())).await;
-        }
-        Ok(())
+async fn announce(id: &Digest, names: Vec<Reference>, moved: Moved, sink: &Sink) {
+    if names.is_empty() {
+        sink.stream(format!("Loaded image ID: {id}\n")).await;
+    }
+    for (name, old) in moved {
+        let text = format!(
+            "The image {} already exists, renaming the old one with ID {old} to empty string\n",
+            name.familiar()
+        );
+        sink.stream(text).await;
+    }
+    for name in names {
+        sink.stream(format!("Loaded image: {}\n", name.familiar())).await;
     }
 }
 
-fn find(store: &Arc<Store>, archive: &mut Archive, lease: &mut Lease) -> Result<Vec<Found>> {
+fn find(
+    store: &Arc<Store>,
+    archive: &mut Archive,
+    lease: &mut Lease,
+    platforms: &[Platform],
+) -> Result<Vec<Found>> {
     let index = archive.small("index.json", TABLE_MAX)?;
-    if let Some(table) = archive.small("manifest.json", TABLE_MAX)? {
+    let several = index.as_deref().is_some_and(layout::has_indexes);
+    // Docker's table knows one platform.
+    let table = match several {
+        true => None,
+        false => archive.small("manifest.json", TABLE_MAX)?,
+    };
+    if let Some(table) = table {
         let items: Vec<Item> = serde_json::from_slice(&table)
             .map_err(|e| Error::InvalidParameter(format!("invalid manifest.json: {e}")))?;
         // The manifests of an archive that is an OCI layout too keep the images' digests.
         let known = index.map(|index| manifests(archive, &index)).unwrap_or_default();
         return items
             .into_iter()
-            .map(|item| docker(store, archive, lease, item, &known))
+            .map(|item| {
+                let found = docker(store, archive, lease, item, &known)?;
+                layout::wanted(&found, platforms)?;
+                Ok(found)
+            })
             .collect();
     }
     let Some(index) = index else {
@@ -121,8 +147,13 @@ fn find(store: &Arc<Store>, archive: &mut Archive, lease: &mut Lease) -> Result<
     };
     let index: Index = serde_json::from_slice(&index)
         .map_err(|e| Error::InvalidParameter(format!("invalid index.json: {e}")))?;
-    let wanted = index.manifests.iter().filter(|entry| !is_attestation(entry));
-    wanted.map(|entry| oci(store, archive, lease, entry)).collect()
+    let images = index
+        .manifests
+        .iter()
+        .filter(|entry| entry.attests().is_none() && !entry.is_unknown());
+    images
+        .map(|entry| layout::entry(store, archive, lease, entry, platforms))
+        .collect()
 }
 
 /// One entry of `manifest.json`.
@@ -172,76 +203,15 @@ fn docker(
         .map(|name| Reference::parse(name).map(Reference::or_latest))
         .collect::<Result<_>>()?;
     Ok(Found {
-        image: Incoming {
+        images: vec![Incoming {
             id,
             raw_config: raw,
             config,
             layers,
             manifest,
-            index: None,
-            beside: Vec::new(),
-        },
-        names,
+        }],
+        names: Names { names, index: None },
     })
-}
-
-/// One entry of an OCI layout's `index.json`.
-fn oci(store: &Arc<Store>, archive: &mut Archive, lease: &mut Lease, entry: &Descriptor) -> Result<Found> {
-    let mut descriptor = entry.clone();
-    let mut index = None;
-    for _ in 0..DEPTH_MAX {
-        let text = text_of(archive, &descriptor, MANIFEST_MAX)?;
-        keep(store, lease, &text)?;
-        match Document::parse(&text, &descriptor.media_type)? {
-            Document::Index(inner) => {
-                let wanted = Platform::host();
-                let next = inner.select(&wanted).cloned().ok_or_else(|| {
-                    Error::NotFound(format!("no image for {wanted} in index {}", descriptor.digest))
-                })?;
-                index = index.or(Some(plain(&descriptor)));
-                descriptor = next;
-            }
-            Document::Manifest(manifest) => {
-                let raw = text_of(archive, &manifest.config, CONFIG_MAX)?;
-                keep(store, lease, &raw)?;
-                for layer in &manifest.layers {
-                    let path = blob_path(&layer.digest);
-                    let (digest, size) = archive.blob(store, lease, &path)?.ok_or_else(|| missing(&path))?;
-                    if (&digest, size) != (&layer.digest, layer.size) {
-                        return Err(Error::Corrupt(format!("{path} is {digest} of {size} bytes")));
-                    }
-                }
-                let config = ConfigFile::parse(&raw)?;
-                let image = Incoming {
-                    id: manifest.config.digest,
-                    raw_config: raw,
-                    config,
-                    layers: manifest.layers,
-                    manifest: plain(&descriptor),
-                    index,
-                    beside: Vec::new(),
-                };
-                return Ok(Found {
-                    image,
-                    names: name_of(entry).into_iter().collect(),
-                });
-            }
-        }
-    }
-    Err(Error::Corrupt(format!(
-        "indexes nested too deeply below {}",
-        entry.digest
-    )))
-}
-
-/// The name that an index gives to an entry; a bare tag is not one.
-fn name_of(entry: &Descriptor) -> Option<Reference> {
-    let full = entry.annotations.get("io.containerd.image.name");
-    let other = entry
-        .annotations
-        .get("org.opencontainers.image.ref.name")
-        .filter(|name| name.contains([':', '/']));
-    Reference::parse(full.or(other)?).ok().map(Reference::or_latest)
 }
 
 /// All image manifests that an index leads to and the archive has.
@@ -282,17 +252,6 @@ fn keep(store: &Arc<Store>, lease: &mut Lease, text: &[u8]) -> Result<()> {
         true => Ok(()),
         false => store.put_blob(text).map(drop),
     }
-}
-
-fn plain(descriptor: &Descriptor) -> Descriptor {
-    Descriptor::new(&descriptor.media_type, descriptor.digest.clone(), descriptor.size)
-}
-
-fn is_attestation(entry: &Descriptor) -> bool {
-    entry
-        .platform
-        .as_ref()
-        .is_some_and(|platform| platform.os == "unknown")
 }
 
 fn blob_path(digest: &Digest) -> String {

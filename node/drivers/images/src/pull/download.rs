@@ -1,0 +1,141 @@
+//! Blobs on their way from a registry to the store.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Result};
+use crate::images::Images;
+use crate::install::Fetch;
+use crate::manifest::Descriptor;
+use crate::progress::Sink;
+use crate::registry::{Part, Session};
+use crate::store::{BlobWriter, Growing};
+
+use super::seconds;
+
+/// Chunks on their way to the disk.
+const CHUNKS: usize = 16;
+/// Bytes between two reports of progress.
+const REPORT_EVERY: u64 = 256 * 1024;
+
+/// Brings layers from a registry.
+pub(super) struct Download {
+    pub images: Images,
+    pub session: Arc<Session>,
+    pub sink: Sink,
+}
+
+impl Fetch for Download {
+    async fn fetch(&self, layer: &Descriptor, growing: &Growing) -> Result<()> {
+        let id = layer.digest.short();
+        // Another pull may be fetching the same.
+        let _turn = self.images.fetches.lock(&layer.digest).await;
+        if self.images.store.has_blob(&layer.digest) {
+            self.sink.status(id, "Download complete").await;
+            return Ok(());
+        }
+        if self.images.downloads.available_permits() == 0 {
+            self.sink.status(id, "Waiting").await;
+        }
+        let _permit = self.images.downloads.acquire().await;
+        let shown = growing.clone();
+        let writer = self
+            .images
+            .blocking(move |store| BlobWriter::new(store)?.shown(&shown));
+        let mut writer = writer.await?;
+        let config = self.images.registries();
+        let mut attempt = 1;
+        loop {
+            let (back, outcome) = self.attempt(layer, writer).await?;
+            writer = back;
+            match outcome {
+                Ok(()) => break,
+                Err(error @ Error::Unreachable(_)) if attempt < config.attempts_max => {
+                    tracing::debug!("layer {}: try {attempt} failed: {error}", layer.digest);
+                    let delay = config.retry_delay * attempt;
+                    self.sink
+                        .status(id, format!("Retrying in {}", seconds(delay)))
+                        .await;
+                    tokio::time::sleep(delay).await;
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.sink.status(id, "Verifying Checksum").await;
+        let promised = layer.clone();
+        self.images
+            .blocking(move |store| writer.store(store, Some(&promised)).map(drop))
+            .await?;
+        self.sink.status(id, "Download complete").await;
+        Ok(())
+    }
+}
+
+impl Download {
+    /// The same without a word.
+    pub fn quiet(&self) -> Download {
+        Download {
+            images: self.images.clone(),
+            session: self.session.clone(),
+            sink: Sink::none(),
+        }
+    }
+
+    /// Goes on where the last try stopped. Fails outright only if the disk does.
+    async fn attempt(&self, layer: &Descriptor, writer: BlobWriter) -> Result<(BlobWriter, Result<()>)> {
+        let part = match self.session.blob(&layer.digest, writer.size()).await {
+            Ok(part) => part,
+            Err(error) => return Ok((writer, Err(error))),
+        };
+        let (send, receive) = mpsc::channel(CHUNKS);
+        let from = part.from;
+        let writing = self.images.blocking(move |_| write(writer, from, receive));
+        let (writer, received) = tokio::join!(writing, self.receive(layer, part, send));
+        Ok((writer?, received))
+    }
+
+    async fn receive(&self, layer: &Descriptor, mut part: Part, send: mpsc::Sender<Bytes>) -> Result<()> {
+        let id = layer.digest.short();
+        let (mut have, mut reported) = (part.from, part.from);
+        while let Some(chunk) = part.chunk().await? {
+            have += chunk.len() as u64;
+            if have > layer.size {
+                return Err(Error::Corrupt(format!(
+                    "layer {} is larger than promised",
+                    layer.digest
+                )));
+            }
+            if have >= reported + REPORT_EVERY || have == layer.size {
+                reported = have;
+                self.sink.count(id, "Downloading", have, Some(layer.size));
+            }
+            if send.send(chunk).await.is_err() {
+                // The disk failed; the writer says how.
+                return Ok(());
+            }
+        }
+        match have == layer.size {
+            true => Ok(()),
+            false => Err(Error::Unreachable(format!(
+                "layer {} ended after {have} of {} bytes: unexpected EOF",
+                layer.digest, layer.size
+            ))),
+        }
+    }
+}
+
+fn write(mut writer: BlobWriter, from: u64, mut chunks: mpsc::Receiver<Bytes>) -> Result<BlobWriter> {
+    let failed = |writer: &BlobWriter, e| Error::storage("write", writer.path(), e);
+    if from == 0 && writer.size() > 0 {
+        writer.restart().map_err(|e| failed(&writer, e))?;
+    }
+    while let Some(chunk) = chunks.blocking_recv() {
+        let written = writer.write_all(&chunk);
+        written.map_err(|e| failed(&writer, e))?;
+    }
+    Ok(writer)
+}
