@@ -104,7 +104,11 @@ impl Runner {
                     .await?;
             }
             let shop = self.shop.clone();
-            let wanted = wanted.clone();
+            // What waited for fresh orders acts on them: the task from the book has no credentials and no material.
+            let wanted = match act.needs_fresh_orders() {
+                true => self.wanted.borrow().clone(),
+                false => wanted.clone(),
+            };
             let tried = self
                 .unless_changed(act, async move { attempt(&shop, &wanted, act).await })
                 .await?;

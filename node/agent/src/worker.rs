@@ -237,7 +237,7 @@ impl Worker {
             let tables = self.tables.lock();
             let entries = tables.entries.values();
             entries
-                .map(|e| (Task::clone(&e.wanted.borrow().task), e.status.lock().clone()))
+                .map(|e| (for_book(&e.wanted.borrow().task), e.status.lock().clone()))
                 .collect()
         };
         let book = self.book.clone();
@@ -253,6 +253,15 @@ impl Worker {
         self.runners.close();
         self.runners.wait().await;
     }
+}
+
+/// Without credentials: they come again with the orders, and do not lie on this disk.
+fn for_book(task: &Task) -> Task {
+    let mut task = task.clone();
+    if let Some(container) = &mut task.spec.container_spec {
+        container.pull_auth = None;
+    }
+    task
 }
 
 fn material(tables: &Tables) -> Arc<Material> {
