@@ -57,7 +57,7 @@ impl Containers {
         let parent = images::find(&self.kit.images, &record.image_id)?;
         // The actor is asked before and after, never while the pass is held: it may be waiting for that itself.
         let running = handle.view().phase() == Phase::Running;
-        let pause = request.pause && running && self.pause(handle.id()).await.is_ok();
+        let pause = request.pause && running && self.pause_to(handle.id(), true).await.is_ok();
         // No start while its layer is read.
         let pass = self.kit.views.enter(handle.id()).await;
         let kit = self.kit.clone();

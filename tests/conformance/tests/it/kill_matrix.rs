@@ -68,6 +68,81 @@ fn a_daemon_killed_at_any_moment_comes_back_consistent_and_leaves_nothing() {
     }
 }
 
+/// A commit freezes what it reads, and nobody but the daemon would ever thaw it.
+#[test]
+fn a_daemon_killed_while_a_commit_holds_a_container_lets_it_run_again() {
+    let mut e = Engine::start();
+    if e.is_reference() {
+        return;
+    }
+    let script = "head -c 100000000 /dev/urandom >/large; echo ready; exec sleep 1000";
+    e.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "held",
+        "--stop-signal",
+        "KILL",
+        IMAGE,
+        "sh",
+        "-c",
+        script,
+    ]);
+    e.ok(&[
+        "run",
+        "-d",
+        "--name",
+        "paused",
+        "--stop-signal",
+        "KILL",
+        IMAGE,
+        "sleep",
+        "1000",
+    ]);
+    e.ok(&["pause", "paused"]);
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let begun = Instant::now();
+        while !done() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{what} did not come");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    until("the file", &|| e.ok(&["logs", "held"]) == "ready");
+    let paused = |e: &Engine, name: &str| {
+        let state = e.api("GET", &format!("/v1.51/containers/{name}/json"), None);
+        state.json()["State"]["Paused"] == true
+    };
+    for turn in 0..4 {
+        let mut client = e.command(&["commit", "held", "held:image"]).spawn().unwrap();
+        until("the pause", &|| paused(&e, "held"));
+        std::thread::sleep(Duration::from_millis(20 * turn));
+        e.host().unwrap().kill();
+        assert!(
+            !client.wait().unwrap().success(),
+            "turn {turn}: the commit was over already"
+        );
+        e.host().unwrap().start();
+        assert!(!paused(&e, "held"), "turn {turn}: nobody asked for that pause");
+        let mut exec = e.command(&["exec", "held", "echo", "alive"]);
+        let mut exec = exec.stdout(Stdio::piped()).spawn().unwrap();
+        let begun = Instant::now();
+        while exec.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(10) {
+                let _ = exec.kill();
+                panic!("turn {turn}: still frozen");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(exec.wait_with_output().unwrap().stdout, b"alive\n", "turn {turn}");
+        assert!(paused(&e, "paused"), "turn {turn}: a user asked for that pause");
+    }
+    e.ok(&["commit", "held", "held:image"]);
+    e.ok(&["rmi", "held:image"]);
+    e.ok(&["unpause", "paused"]);
+    assert_eq!(e.ok(&["exec", "paused", "echo", "alive"]), "alive");
+    e.ok(&["rm", "-f", "held", "paused"]);
+}
+
 /// What containers and images leave on the disk and in the network of a host when they go: nothing.
 #[derive(Debug, PartialEq)]
 struct Kept {

@@ -131,7 +131,62 @@ fn rename_top_and_pause_free_listing() {
         err.contains("You have to remove (or rename) that container to be able to reuse that name."),
         "{err}"
     );
-    e.ok(&["rm", "-f", &two]);
+    let three = e.name("three");
+    e.ok(&["create", "--name", &three, IMAGE]);
+    let (_, _, err) = e.code(&["rename", &three, &two]);
+    assert!(
+        err.contains(&format!(
+            "Error when allocating new name: Conflict. The container name \"/{two}\" is already in use by container \""
+        )),
+        "{err}"
+    );
+    e.ok(&["rm", "-f", &two, &three]);
+}
+
+#[test]
+fn who_is_not_looked_at_is_not_healthy() {
+    let e = Engine::start();
+    let name = e.name("health");
+    let check = ["--health-cmd", "true", "--health-interval", "200ms"];
+    let mut args = vec!["run", "-d", "--stop-signal", "KILL", "--name", &*name];
+    args.extend(check);
+    args.extend([IMAGE, "sleep", "1000"]);
+    e.ok(&args);
+    let health = || {
+        let shown = "{{.State.Health.Status}} {{.State.Health.FailingStreak}} {{len .State.Health.Log}}";
+        e.ok(&["inspect", "-f", shown, &name])
+    };
+    let until = |want: &str| {
+        let begun = std::time::Instant::now();
+        while !health().starts_with(want) {
+            assert!(begun.elapsed().as_secs() < 20, "{want}: {}", health());
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    };
+    until("healthy 0 5");
+    e.ok(&["pause", &name]);
+    assert_eq!(health(), "unhealthy 0 5");
+    e.ok(&["unpause", &name]);
+    until("healthy 0");
+    e.ok(&["stop", &name]);
+    assert_eq!(health(), "unhealthy 0 5");
+    let found = |filter: &str| {
+        e.ok(&[
+            "ps",
+            "-aq",
+            "--filter",
+            &format!("name={name}"),
+            "--filter",
+            filter,
+        ])
+    };
+    assert_eq!(found("health=healthy"), "");
+    assert_ne!(found("health=unhealthy"), "");
+    e.ok(&["start", &name]);
+    // What was seen in the last run is still there.
+    assert_eq!(health(), "starting 0 5");
+    until("healthy 0");
+    e.ok(&["rm", "-f", &name]);
 }
 
 #[test]

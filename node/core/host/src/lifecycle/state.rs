@@ -77,6 +77,8 @@ pub struct State {
     pub manually_stopped: bool,
     /// Ends so far, so that a waiter for the next exit sees one even if a restart follows at once.
     pub exits: u64,
+    /// Paused for as long as its layer is read (a commit): no user asked for it, so a daemon that comes back undoes it.
+    pub paused_to_read: bool,
     /// The last wait before a restart, in ms.
     pub backoff_ms: u64,
     /// Set while a stop waits for the process to end: when to kill it. `Some(NEVER)` waits without limit.

@@ -63,7 +63,10 @@ pub enum Input {
     Kill {
         signal: i32,
     },
-    Pause,
+    /// `to_read`: for the time of a commit.
+    Pause {
+        to_read: bool,
+    },
     Unpause,
     Exited {
         exit_code: i32,
@@ -86,7 +89,6 @@ pub enum Input {
     FoundRunning {
         pid: i32,
         at: Time,
-        paused: bool,
     },
     /// At the daemon's start: neither a process nor a recorded end was found.
     FoundNothing,
@@ -156,7 +158,7 @@ pub fn step(state: &State, rules: &Rules, input: Input, now: Time) -> Answer {
             then,
         } => stop(next, rules, signal, timeout_ms, then, now),
         Input::Kill { signal } => kill(next, rules, signal),
-        Input::Pause => pause(next),
+        Input::Pause { to_read } => pause(next, to_read),
         Input::Unpause => unpause(next),
         Input::Exited {
             exit_code,
@@ -167,7 +169,7 @@ pub fn step(state: &State, rules: &Rules, input: Input, now: Time) -> Answer {
         Input::Remove { force } => remove(next, force),
         Input::Unhealthy { timeout_ms } => unhealthy(next, rules, timeout_ms, now),
         Input::RemoveFailed { error } => remove_failed(next, error),
-        Input::FoundRunning { pid, at, paused } => found_running(next, pid, at, paused),
+        Input::FoundRunning { pid, at } => found_running(next, pid, at),
         Input::FoundNothing => found_nothing(next, now),
         Input::Boot => boot(next, rules, now),
         Input::Tick => tick(next, now),
@@ -309,10 +311,11 @@ fn kill(mut s: State, rules: &Rules, signal: i32) -> Answer {
     }
 }
 
-fn pause(mut s: State) -> Answer {
+fn pause(mut s: State, to_read: bool) -> Answer {
     match s.phase {
         Phase::Running => {
             s.phase = Phase::Paused;
+            s.paused_to_read = to_read;
             Ok((
                 s,
                 vec![Effect::Freeze, Effect::Persist, Effect::Emit(Action::Pause)],
@@ -427,18 +430,17 @@ fn remove_failed(mut s: State, error: String) -> Answer {
     Ok((s, vec![Effect::Persist]))
 }
 
-fn found_running(mut s: State, pid: i32, at: Time, paused: bool) -> Answer {
+fn found_running(mut s: State, pid: i32, at: Time) -> Answer {
+    let paused = s.phase == Phase::Paused && !s.paused_to_read;
     s.phase = if paused { Phase::Paused } else { Phase::Running };
     s.pid = pid;
     s.started_at = at;
     s.exit_code = 0;
     s.error.clear();
-    // A commit or a pause that was cut short may have left it frozen, and nobody else would ever thaw it.
-    let effects = match paused {
-        true => vec![Effect::Persist],
-        false => vec![Effect::Thaw, Effect::Persist],
-    };
-    Ok((s, effects))
+    // What is written down counts: a pause, an unpause or a commit that was cut short may have left it otherwise, and nobody
+    // else would ever thaw it.
+    let freezer = if paused { Effect::Freeze } else { Effect::Thaw };
+    Ok((s, vec![freezer, Effect::Persist]))
 }
 
 fn found_nothing(mut s: State, now: Time) -> Answer {

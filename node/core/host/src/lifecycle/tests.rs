@@ -281,3 +281,23 @@ fn policies_parse_as_docker_says() {
     );
     assert!(Policy::parse("always", 1).is_err());
 }
+
+#[test]
+fn a_daemon_that_comes_back_holds_to_what_a_user_paused_and_resumes_what_a_commit_did() {
+    let rules = rules(Policy::No);
+    let found = || Input::FoundRunning { pid: 7, at: Time(1) };
+    for (to_read, phase, effect) in [
+        (false, Phase::Paused, Effect::Freeze),
+        (true, Phase::Running, Effect::Thaw),
+    ] {
+        let (paused, _) = run(&running(&rules), &rules, Input::Pause { to_read }, 5);
+        let (s, effects) = run(&paused, &rules, found(), 10);
+        assert_eq!((s.phase, effects), (phase, vec![effect, Effect::Persist]));
+    }
+    // Killed between the freezer and the record.
+    let (s, effects) = run(&running(&rules), &rules, found(), 10);
+    assert_eq!(
+        (s.phase, effects),
+        (Phase::Running, vec![Effect::Thaw, Effect::Persist])
+    );
+}

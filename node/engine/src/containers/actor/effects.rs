@@ -52,7 +52,10 @@ impl Actor {
 
     async fn launch(&mut self) -> Input {
         let run = self.run.state.exits;
-        self.run.health = None;
+        if let Some(health) = &mut self.run.health {
+            // What was seen in the last run is still shown.
+            health.health = Default::default();
+        }
         let order = launch::Order {
             kit: &self.kit,
             record: &self.record,
@@ -93,6 +96,7 @@ impl Actor {
     }
 
     pub(super) fn drop_process(&mut self) {
+        self.unwatched();
         self.process = None;
         self.kit.execs.container_ended(&self.record.id);
     }

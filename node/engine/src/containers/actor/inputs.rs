@@ -28,7 +28,11 @@ pub enum Input {
         signal: i32,
         reply: Reply<Verdict>,
     },
-    Pause(Reply<Verdict>),
+    /// `to_read`: for the time of a commit.
+    Pause {
+        to_read: bool,
+        reply: Reply<Verdict>,
+    },
     Unpause(Reply<Verdict>),
     /// Answered when nothing is left.
     Remove {
@@ -101,8 +105,12 @@ impl Actor {
                     verdict => drop(reply.send(Ok(verdict))),
                 }
             }
-            Input::Pause(reply) => {
-                let verdict = self.step(lifecycle::Input::Pause).await;
+            Input::Pause { to_read, reply } => {
+                let verdict = self.step(lifecycle::Input::Pause { to_read }).await;
+                if verdict.is_ok() && !to_read {
+                    self.unwatched();
+                    self.publish();
+                }
                 let _ = reply.send(Ok(verdict));
             }
             Input::Unpause(reply) => {
@@ -175,7 +183,8 @@ impl Actor {
             )));
         }
         let old = self.record.name.clone();
-        self.kit.registry.reserve(&name, &self.record.id)?;
+        let taken = self.kit.registry.reserve(&name, &self.record.id);
+        taken.map_err(|e| Error::new(e.class, format!("Error when allocating new name: {}", e.message)))?;
         let mut record = (*self.record).clone();
         record.name = name.clone();
         if let Err(e) = record.save(&self.dir) {

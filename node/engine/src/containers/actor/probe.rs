@@ -20,6 +20,9 @@ const OUTPUT_BYTES_MAX: usize = 4096;
 const LOG_MAX: usize = 5;
 /// Docker's code for a probe that took too long.
 const TIMED_OUT: i64 = -1;
+const KILLED: i64 = 137;
+/// The end of a container is known this long after that of its processes.
+const LAST_BREATH: Duration = Duration::from_millis(100);
 
 /// The command, or nothing when there is no check.
 fn command(config: &HealthConfig, shell: &[String]) -> Option<Vec<String>> {
@@ -103,6 +106,10 @@ pub(super) fn start(
             });
             let result = Box::new(probe(&kit, &view, &request, &rules).await);
             drop(view);
+            if result.exit_code == KILLED {
+                // Together with the container, perhaps: then this task ends with it, and the check did not fail.
+                tokio::time::sleep(LAST_BREATH).await;
+            }
             handle.tell(Input::Probed { result, run: number }).await;
         }
     };
@@ -187,6 +194,13 @@ async fn read(stream: &mut tokio::net::UnixStream, output: &mut Vec<u8>) {
 }
 
 impl Actor {
+    /// Nobody looks at it any more: as with Docker it counts as unhealthy then, and no event says so.
+    pub(super) fn unwatched(&mut self) {
+        if let Some(run) = &mut self.run.health {
+            run.health.status = Status::Unhealthy;
+        }
+    }
+
     /// Notes a probe's result; true when the container has just become unhealthy.
     pub(super) fn probed(&mut self, result: HealthcheckResult, number: u64) -> bool {
         if number != self.run.state.exits || !self.run.state.phase.is_live() {

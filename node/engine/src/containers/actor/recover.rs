@@ -4,11 +4,19 @@
 use super::Actor;
 use crate::clock;
 use crate::containers::record::EXIT;
-use shoal_node_core_host::lifecycle::{Input, Phase};
+use shoal_node_core_host::lifecycle::Input;
 use shoal_node_drivers_shim::{Found, Shim};
 
 impl Actor {
     pub(super) async fn recover(&mut self) {
+        self.find().await;
+        if self.process.is_none() {
+            self.unwatched();
+            self.publish();
+        }
+    }
+
+    async fn find(&mut self) {
         let exit_file = self.dir.join(EXIT);
         let live = self.run.state.phase.is_live();
         if !live && !self.run_dir.exists() {
@@ -35,10 +43,9 @@ impl Actor {
                 let pid = i32::try_from(running.pid).unwrap_or(0);
                 self.kit.networks.readopt(&self.record, &self.run.endpoints, pid);
                 self.kit.execs.readopt(&self.record.id, execs);
-                let paused = self.run.state.phase == Phase::Paused;
                 self.take_process(shim, self.run.state.exits);
                 let at = clock::from_system(running.started_at);
-                let _ = self.step(Input::FoundRunning { pid, at, paused }).await;
+                let _ = self.step(Input::FoundRunning { pid, at }).await;
             }
             Ok(Found::Exited(exit)) if live => {
                 let input = Input::Exited {
