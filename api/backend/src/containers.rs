@@ -59,6 +59,8 @@ pub struct Logs {
     pub tail: Option<u64>,
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
+    /// Lines that lie next to each other may share a frame: the client only copies what is in frames to its own output.
+    pub joined: bool,
 }
 
 /// A log. `frames` yields bytes as the client is to get them: raw with a terminal, else in Docker's 8-byte frames.

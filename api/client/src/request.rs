@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::target::Target;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -20,6 +20,9 @@ use tokio_util::io::ReaderStream;
 const API_MAX: (u32, u32) = (1, 55);
 /// An error's body is a sentence; whatever is longer is cut.
 const ERROR_BYTES_MAX: usize = 64 << 10;
+
+/// How the daemon knows us.
+const AGENT: &str = concat!("shoal/", env!("CARGO_PKG_VERSION"));
 
 /// What a request carries.
 pub enum Body {
@@ -227,6 +230,7 @@ impl Client {
         }
         let mut request = Request::builder().method(method).uri(path).header(HOST, "docker");
         if let Some(all) = request.headers_mut() {
+            all.insert(USER_AGENT, HeaderValue::from_static(AGENT));
             all.extend(headers);
             match &body {
                 Body::Json(_) => {

@@ -27,6 +27,7 @@ pub async fn read(
         tail: options.tail,
         since,
         until: None,
+        joined: false,
     };
     let mut log = containers
         .logs(name, request)

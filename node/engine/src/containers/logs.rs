@@ -13,8 +13,7 @@ use tokio::sync::mpsc;
 const PIECES_MAX: usize = 4;
 /// Pieces are joined up to this length while they wait.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Lines that lie next to each other share a frame up to this length (the size of Docker's own frames of an attach): the
-/// stock client spends more on a frame than on its bytes.
+/// Lines that share a frame do so up to this length, the size of Docker's own frames of an attach.
 const FRAME_BYTES: usize = 32 * 1024;
 
 impl Containers {
@@ -62,12 +61,12 @@ pub(super) fn stream(handle: &Handle, options: &Logs) -> Result<BoxStream<Result
     let mut shape = Shape {
         options: options.clone(),
         tty: view.record.config.tty,
-        frame: None,
+        open: None,
     };
     let work = move || {
         loop {
             let mut piece = Vec::new();
-            shape.frame = None;
+            shape.open = None;
             let more = match reader.step(|line| shape.put(line, &mut piece)) {
                 Ok(more) => more,
                 Err(e) => {
@@ -122,10 +121,12 @@ struct Shape {
     options: Logs,
     tty: bool,
     /// The frame that may go on: its stream, and where it begins.
-    frame: Option<(u8, usize)>,
+    open: Option<(u8, usize)>,
 }
 
 impl Shape {
+    /// A frame for each record, as Docker has it, however many of them go out in one piece; fewer for those who do not see
+    /// them.
     fn put(&mut self, line: &Line<'_>, out: &mut Vec<u8>) {
         let (wanted, number) = match line.stream {
             Stream::Stdout => (self.options.stdout, 1u8),
@@ -134,24 +135,18 @@ impl Shape {
         if !wanted {
             return;
         }
-        let begin = match self.frame {
-            // A follower gets a frame per line, since there are clients that count on it.
-            Some((stream, begin))
-                if stream == number
-                    && !self.options.follow
-                    && out.len() - begin + line.text.len() < FRAME_BYTES =>
-            {
-                begin
-            }
+        let joins = |begin: usize| self.options.joined && out.len() - begin + line.text.len() < FRAME_BYTES;
+        let begin = match self.open {
+            Some((stream, begin)) if stream == number && joins(begin) => begin,
             _ => {
                 let begin = out.len();
                 if !self.tty {
                     out.extend_from_slice(&[number, 0, 0, 0, 0, 0, 0, 0]);
                 }
-                self.frame = Some((number, begin));
                 begin
             }
         };
+        self.open = Some((number, begin));
         if self.options.timestamps {
             line.time.push_fixed(out);
             out.push(b' ');
@@ -191,5 +186,61 @@ fn query_escape(text: &str, out: &mut Vec<u8>) {
             b' ' => out.push(b'+'),
             _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Logs, Shape};
+    use shoal_node_drivers_logs::{Line, Stream, Time};
+
+    fn shaped(joined: bool) -> Vec<(u8, String)> {
+        let options = Logs {
+            stdout: true,
+            stderr: true,
+            joined,
+            ..Logs::default()
+        };
+        let mut shape = Shape {
+            options,
+            tty: false,
+            open: None,
+        };
+        let mut out = Vec::new();
+        for (stream, text) in [
+            (Stream::Stdout, "a\n"),
+            (Stream::Stdout, "b\n"),
+            (Stream::Stderr, "c\n"),
+            (Stream::Stdout, "d\n"),
+        ] {
+            let line = Line {
+                stream,
+                time: Time::Nanos(0),
+                text: text.as_bytes(),
+                attrs: &[],
+                piece: None,
+                number: 0,
+            };
+            shape.put(&line, &mut out);
+        }
+        let mut frames = Vec::new();
+        let mut rest = &out[..];
+        while let Some((head, tail)) = rest.split_first_chunk::<8>() {
+            let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+            frames.push((head[0], String::from_utf8_lossy(&tail[..length]).into_owned()));
+            rest = &tail[length..];
+        }
+        frames
+    }
+
+    #[test]
+    fn a_line_is_a_frame_unless_nobody_looks_at_frames() {
+        let frame = |stream, text: &str| (stream, text.to_owned());
+        let each = [frame(1, "a\n"), frame(1, "b\n"), frame(2, "c\n"), frame(1, "d\n")];
+        assert_eq!(shaped(false), each);
+        assert_eq!(
+            shaped(true),
+            [frame(1, "a\nb\n"), frame(2, "c\n"), frame(1, "d\n")]
+        );
     }
 }

@@ -184,3 +184,53 @@ print("Volumes" in df or "VolumesUsage" in df or "VolumeUsage" in df, client.inf
          yes True\nTrue\nTrue\nTrue\nTrue\nTrue linux linux True"
     );
 }
+
+#[test]
+fn a_line_of_a_log_is_an_item_of_its_stream() {
+    let e = Engine::start();
+    let out = python(
+        &e,
+        r#"
+script = 'i=0; while [ $i -lt 500 ]; do echo line $i; i=$((i+1)); done; head -c 40000 /dev/zero | tr "\\0" x; echo; printf last'
+for driver in ("json-file", "local"):
+    c = client.containers.run(IMAGE, ["sh", "-c", script], detach=True, name=p + driver, log_config={"Type": driver})
+    try:
+        c.wait()
+        for more in ({}, {"follow": True}, {"tail": 100}, {"timestamps": True}):
+            items = list(c.logs(stream=True, **more))
+            skip = 31 if "timestamps" in more else 0
+            lengths = [len(i) - skip for i in items[-4:]]
+            whole = [i[skip:] for i in items[:-4]]
+            first = 500 - len(whole)
+            print(len(items), lengths, whole == [b"line %d\n" % i for i in range(first, 500)])
+    finally:
+        c.remove(force=True)
+"#,
+    );
+    let each = "504 [16384, 16384, 7233, 4] True\n504 [16384, 16384, 7233, 4] True\n100 [16384, 16384, 7233, 4] True\n\
+                504 [16384, 16384, 7233, 4] True";
+    assert_eq!(out, format!("{each}\n{each}"));
+}
+
+/// What the frames of `docker logs` hold is what the command line prints, however they are cut.
+#[test]
+fn the_command_line_prints_the_same_log() {
+    let e = Engine::start();
+    let name = e.name("lines");
+    let script = "i=0; while [ $i -lt 3000 ]; do echo out $i; i=$((i+1)); done; sleep 0.3; echo err >&2; sleep 0.3; echo last";
+    e.ok(&["run", "--name", &name, "shoaltest:latest", "sh", "-c", script]);
+    let (_, out, err) = e.code(&["logs", &name]);
+    let want: Vec<String> = (0..3000)
+        .map(|i| format!("out {i}"))
+        .chain(["last".into()])
+        .collect();
+    assert_eq!(out.lines().collect::<Vec<_>>(), want);
+    assert_eq!(err, "err");
+    let (_, out, _) = e.code(&["logs", "-t", "--tail", "5", &name]);
+    let texts = out.lines().map(|l| l.split_once(' ').map(|(_, text)| text));
+    assert_eq!(
+        texts.flatten().collect::<Vec<_>>()[..3],
+        ["out 2997", "out 2998", "out 2999"]
+    );
+    e.ok(&["rm", &name]);
+}
