@@ -8,6 +8,7 @@ mod network;
 mod node;
 mod options;
 mod parse;
+mod plugin;
 mod progress;
 mod service;
 mod swarm;
@@ -25,6 +26,7 @@ pub fn all() -> &'static [Leaf] {
         all.extend(login::leaves());
         all.extend(network::leaves());
         all.extend(volume::leaves());
+        all.extend(plugin::leaves());
         all.extend(system::leaves());
         all.extend(swarm::leaves());
         all.extend(node::leaves());
@@ -41,6 +43,8 @@ pub fn noun(name: &str) -> &'static str {
         "image" => "Manage images",
         "network" => "Manage networks",
         "volume" => "Manage volumes",
+        "plugin" => "Manage plugins",
+        "checkpoint" => "Manage checkpoints",
         "system" => "Manage the engine",
         "swarm" => "Manage the cluster",
         "node" => "Manage cluster nodes",

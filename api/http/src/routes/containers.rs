@@ -97,7 +97,7 @@ async fn inspect(
 /// The longest body that says nothing: `null` with some space, as Docker counts.
 const NO_BODY_BYTES_MAX: u64 = 7;
 
-async fn start(State(api): Api, Path(id): Path<String>, headers: HeaderMap) -> Answer {
+async fn start(State(api): Api, Path(id): Path<String>, params: Params, headers: HeaderMap) -> Answer {
     let length = headers
         .get(http::header::CONTENT_LENGTH)
         .and_then(|v| v.to_str().ok()?.parse().ok());
@@ -105,6 +105,9 @@ async fn start(State(api): Api, Path(id): Path<String>, headers: HeaderMap) -> A
     if chunked || length.is_some_and(|bytes: u64| bytes > NO_BODY_BYTES_MAX) {
         let text = "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24";
         return Err(Error::invalid(text).into());
+    }
+    if !params.get("checkpoint").is_empty() {
+        return Err(Error::invalid("checkpoint is only supported in experimental mode").into());
     }
     api.containers.start(&id).await?;
     Ok(reply::no_content())

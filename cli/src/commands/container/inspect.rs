@@ -51,6 +51,7 @@ fn path(kind: &str, name: &str) -> String {
         "image" => format!("/images/{name}/json"),
         "network" => format!("/networks/{name}"),
         "volume" => format!("/volumes/{name}"),
+        "plugin" => format!("/plugins/{name}/json"),
         kind => format!("/{kind}s/{name}"),
     }
 }

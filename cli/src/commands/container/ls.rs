@@ -55,33 +55,7 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
         ],
     );
     let found: Vec<Json> = s.client.get(&all).await?;
-    let whole = m.get_flag("no-trunc");
-    let rows = found
-        .iter()
-        .map(|c| {
-            let id = c["Id"].as_str().unwrap_or_default();
-            let command = c["Command"].as_str().unwrap_or_default();
-            let names: Vec<&str> =
-                c["Names"].as_array().into_iter().flatten().filter_map(|n| n.as_str()).map(|n| n.trim_start_matches('/')).collect();
-            json!({
-                "ID": if whole { id.to_owned() } else { short_id(id) },
-                "Image": c["Image"],
-                "Command": format!("\"{}\"", if whole { command.to_owned() } else { cut(command, 20) }),
-                "CreatedAt": created_at(c["Created"].as_i64().unwrap_or(0)),
-                "RunningFor": ago(c["Created"].as_i64().unwrap_or(0)),
-                "Status": c["Status"],
-                "State": c["State"],
-                "Ports": ports(&c["Ports"]),
-                "Names": names.join(","),
-                "Labels": labels(&c["Labels"]),
-                "Mounts": c["Mounts"].as_array().into_iter().flatten().filter_map(|x| x["Name"].as_str().or(x["Source"].as_str())).collect::<Vec<_>>().join(","),
-                "Networks": c["NetworkSettings"]["Networks"].as_object().map(|n| n.keys().cloned().collect::<Vec<_>>().join(",")).unwrap_or_default(),
-                "Platform": Json::Null,
-                "LocalVolumes": c["Mounts"].as_array().into_iter().flatten().filter(|x| x["Driver"] == "local").count().to_string(),
-                "Size": size(c, on(m, "size")),
-            })
-        })
-        .collect();
+    let rows = rows(&found, m.get_flag("no-trunc"), on(m, "size"));
     let mut columns = vec![
         Column("CONTAINER ID", "ID"),
         Column("IMAGE", "Image"),
@@ -101,6 +75,44 @@ async fn ls(s: &Session, m: &ArgMatches) -> Result<u8> {
     }
     .print(m)?;
     Ok(0)
+}
+
+/// What `--format` knows of each container; `whole` is uncut, `sized` asked for the whole size too.
+pub fn rows(found: &[Json], whole: bool, sized: bool) -> Vec<Json> {
+    let row = |c: &Json| {
+        let id = c["Id"].as_str().unwrap_or_default();
+        let command = c["Command"].as_str().unwrap_or_default();
+        let names = c["Names"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|n| n.as_str());
+        // What others that are linked to it call it is for those who want it all.
+        let names = names
+            .map(|n| n.trim_start_matches('/'))
+            .filter(|n| whole || !n.contains('/'));
+        let mounts = || c["Mounts"].as_array().into_iter().flatten();
+        let places = mounts().filter_map(|x| x["Name"].as_str().or(x["Source"].as_str()));
+        let networks = c["NetworkSettings"]["Networks"].as_object();
+        json!({
+            "ID": if whole { id.to_owned() } else { short_id(id) },
+            "Image": c["Image"],
+            "Command": format!("\"{}\"", if whole { command.to_owned() } else { cut(command, 20) }),
+            "CreatedAt": created_at(c["Created"].as_i64().unwrap_or(0)),
+            "RunningFor": ago(c["Created"].as_i64().unwrap_or(0)),
+            "Status": c["Status"],
+            "State": c["State"],
+            "Ports": ports(&c["Ports"]),
+            "Names": names.collect::<Vec<_>>().join(","),
+            "Labels": labels(&c["Labels"]),
+            "Mounts": places.collect::<Vec<_>>().join(","),
+            "Networks": networks.map(|n| n.keys().cloned().collect::<Vec<_>>().join(",")).unwrap_or_default(),
+            "Platform": Json::Null,
+            "LocalVolumes": mounts().filter(|x| x["Driver"] == "local").count().to_string(),
+            "Size": size(c, sized),
+        })
+    };
+    found.iter().map(row).collect()
 }
 
 fn size(c: &Json, asked: bool) -> String {

@@ -1,6 +1,7 @@
 //! `shoal container …` and its short forms.
 
 mod attach;
+mod checkpoint;
 mod cp;
 mod exec;
 pub mod inspect;
@@ -21,6 +22,7 @@ use crate::app::Leaf;
 pub fn leaves() -> Vec<Leaf> {
     let mut all = simple::leaves();
     all.extend(rootfs::leaves());
+    all.extend(checkpoint::leaves());
     all.extend([
         run::create(),
         run::run(),

@@ -35,12 +35,20 @@ pub fn with_image(container: &[String], image: &[String]) -> Vec<String> {
     out
 }
 
-/// The process's environment: Docker's defaults, overridden by the configuration; `HOME` where nothing sets it.
-pub fn process(configured: &[String], hostname: &str, tty: bool, home: &str) -> Vec<String> {
+/// The process's environment: Docker's defaults and what legacy links tell, overridden by the configuration; `HOME` where
+/// nothing sets it.
+pub fn process(
+    configured: &[String],
+    linked: Vec<String>,
+    hostname: &str,
+    tty: bool,
+    home: &str,
+) -> Vec<String> {
     let mut base = vec![PATH.to_string(), format!("HOSTNAME={hostname}")];
     if tty {
         base.push("TERM=xterm".into());
     }
+    base.extend(linked);
     let mut out = merge(&base, configured);
     if !out.iter().any(|e| key(e) == "HOME") {
         out.push(format!("HOME={home}"));
@@ -58,11 +66,17 @@ mod tests {
 
     #[test]
     fn defaults_overrides_and_removals() {
-        let got = process(&list(&["A=1", "PATH=/bin", "TERM"]), "h", true, "/root");
+        let got = process(
+            &list(&["A=1", "PATH=/bin", "TERM"]),
+            Vec::new(),
+            "h",
+            true,
+            "/root",
+        );
         assert_eq!(got, list(&["PATH=/bin", "HOSTNAME=h", "A=1", "HOME=/root"]));
         assert_eq!(
-            process(&list(&["HOME=/x"]), "h", false, "/").last().unwrap(),
-            "HOME=/x"
+            process(&list(&["HOME=/x"]), list(&["L=1"]), "h", false, "/"),
+            list(&[PATH, "HOSTNAME=h", "L=1", "HOME=/x"])
         );
     }
 

@@ -1,6 +1,6 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
 //! `caps`, `seccomp`, `users`, `subids`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
-//! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `bridgeopts`, `dns`, `resolvconf`), what a cluster's task
+//! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `bridgeopts`, `dns`, `resolvconf`, `links`), what a cluster's task
 //! needs next (`taskstep`).
 //!
 //! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
@@ -18,6 +18,7 @@ pub mod env;
 pub mod health;
 pub mod ipam;
 pub mod lifecycle;
+pub mod links;
 #[cfg(test)]
 mod mutated;
 pub mod names;

@@ -126,6 +126,6 @@ fn files_of_others() {
         let list = [text(input), "A=c".to_owned()];
         env::merge(&list, &list);
         env::with_image(&list, &list);
-        env::process(&list, "h", true, "/");
+        env::process(&list, Vec::new(), "h", true, "/");
     });
 }

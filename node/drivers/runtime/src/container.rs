@@ -87,31 +87,17 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
     let cgroup = config.cgroup;
     let mut prepared = prepare(config)?;
     let (ours, theirs) = channel::pair()?;
-    // The child is born inside a network namespace that was given; this process returns to its own.
-    let home = match &prepared.namespaces.net {
-        Some(net) => {
-            let path = Path::new("/proc/self/ns/net");
-            let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-                .map_err(on("open", path))?;
-            sys::setns(net.as_fd(), libc::CLONE_NEWNET).map_err(doing("enter the network namespace"))?;
-            Some(home)
+    let cloned = match &prepared.namespaces.user {
+        // SAFETY: one thread, by the caller's promise.
+        Some(_) => unsafe { crate::between::clone(&prepared.namespaces, cgroup) },
+        // SAFETY: the same.
+        None => unsafe { clone(&prepared.namespaces, cgroup) },
+    }?;
+    match cloned {
+        sys::Cloned::Child => {
+            drop(ours);
+            child(prepared, theirs)
         }
-        None => None,
-    };
-    if let Some(pid) = &prepared.namespaces.pid {
-        sys::setns(pid.as_fd(), libc::CLONE_NEWPID).map_err(doing("enter the pid namespace"))?;
-    }
-    // SAFETY: one thread, by the caller's promise.
-    let cloned = unsafe { sys::clone3(prepared.namespaces.new, cgroup) };
-    if let Ok(sys::Cloned::Child) = cloned {
-        drop(ours);
-        child(prepared, theirs);
-    }
-    if let Some(home) = home {
-        sys::setns(home.as_fd(), libc::CLONE_NEWNET).map_err(doing("return from the network namespace"))?;
-    }
-    match cloned.map_err(doing("clone the container's process"))? {
-        sys::Cloned::Child => sys::exit(1),
         sys::Cloned::Parent { pid, pidfd } => {
             let mut child = Child::new(pid, pidfd, ours);
             child.root = prepared.root.take();
@@ -124,6 +110,31 @@ pub unsafe fn spawn(config: Config<'_>) -> Result<Child> {
             }
         }
     }
+}
+
+/// The child is born inside a network namespace that was given; this process returns to its own.
+///
+/// # Safety
+/// As [`spawn`].
+unsafe fn clone(namespaces: &namespaces::Plan, cgroup: Option<BorrowedFd<'_>>) -> Result<sys::Cloned> {
+    let home = match &namespaces.net {
+        Some(_) => {
+            let path = Path::new("/proc/self/ns/net");
+            let home = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+            Some(home.map_err(on("open", path))?)
+        }
+        None => None,
+    };
+    namespaces.enter_for_clone()?;
+    // SAFETY: the caller's promise.
+    let cloned = unsafe { sys::clone3(namespaces.new, cgroup) };
+    if matches!(cloned, Ok(sys::Cloned::Child)) {
+        return Ok(sys::Cloned::Child);
+    }
+    if let Some(home) = home {
+        sys::setns(home.as_fd(), libc::CLONE_NEWNET).map_err(doing("return from the network namespace"))?;
+    }
+    cloned.map_err(doing("clone the container's process"))
 }
 
 impl Child {
@@ -199,7 +210,9 @@ impl Child {
             "oom_score_adj",
             &prepared.process.oom_score_adj.unwrap_or(0).to_string(),
         )?;
-        if let (Some(uids), Some(gids)) = (&prepared.namespaces.uid_map, &prepared.namespaces.gid_map) {
+        if prepared.namespaces.new_user()
+            && let (Some(uids), Some(gids)) = (&prepared.namespaces.uid_map, &prepared.namespaces.gid_map)
+        {
             write("gid_map", gids)?;
             write("uid_map", uids)?;
             channel::tell(self.socket.as_fd(), Step::Mapped)
@@ -313,8 +326,10 @@ fn build(mut p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
     sys::cloexec_from(3).map_err(doing("close the shim's descriptors"))?;
     join_groups(&p.join)?;
     p.process.open_attributes()?;
-    if p.namespaces.user() {
+    if p.namespaces.new_user() {
         channel::wait(socket, Step::Mapped)?;
+    }
+    if p.namespaces.mapped() {
         sys::setgroups(&[]).map_err(doing("setgroups"))?;
         sys::setresgid(0).map_err(doing("become the namespace's root group"))?;
         sys::setresuid(0).map_err(doing("become the namespace's root"))?;
@@ -335,7 +350,7 @@ fn build(mut p: Prepared, socket: BorrowedFd<'_>) -> Result<process::Plan> {
         proc = mount.attach(root)?.or(proc);
     }
     if let Some(nodes) = &p.nodes {
-        devices::make(root, nodes, p.namespaces.user())?;
+        devices::make(root, nodes, p.namespaces.mapped())?;
     }
     let (stdio, terminal) = match p.stdio {
         Stdio::Files(files) => (files, false),

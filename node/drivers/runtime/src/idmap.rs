@@ -16,7 +16,7 @@ use crate::sys;
 pub struct Mapping(OwnedFd);
 
 impl Mapping {
-    /// That of the container's own user namespace, if it is to get one.
+    /// That of the container's user namespace, if it is to get one or to join one.
     ///
     /// # Safety
     /// The calling process must have one thread only.
@@ -24,9 +24,8 @@ impl Mapping {
         let Some(linux) = spec.linux() else {
             return Ok(None);
         };
-        let own =
-            |n: &oci_spec::runtime::LinuxNamespace| n.typ() == LinuxNamespaceType::User && n.path().is_none();
-        if !linux.namespaces().iter().flatten().any(own) {
+        let user = |n: &oci_spec::runtime::LinuxNamespace| n.typ() == LinuxNamespaceType::User;
+        if !linux.namespaces().iter().flatten().any(user) {
             return Ok(None);
         }
         let lines = |m: &Option<Vec<LinuxIdMapping>>| with_root(m.as_deref().unwrap_or_default());

@@ -7,6 +7,7 @@
 //! No path inside a root file system is used other than through [`resolve`].
 
 pub mod apparmor;
+mod between;
 pub mod bundle;
 mod caps;
 mod channel;

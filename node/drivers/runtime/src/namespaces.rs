@@ -23,6 +23,9 @@ pub struct Plan {
     /// To be entered by the parent for the clone only (network), or for its children only (pid).
     pub net: Option<OwnedFd>,
     pub pid: Option<OwnedFd>,
+    /// To be entered before the clone, by a process in between, since nobody comes back from there: what is made new
+    /// belongs to this user namespace then.
+    pub user: Option<OwnedFd>,
     /// To be entered by the child, in this order.
     pub join: Vec<(i32, OwnedFd)>,
     /// Unshare the cgroup namespace once the child is in its group.
@@ -64,8 +67,7 @@ impl Plan {
                         .map_err(on("open namespace", path))?;
                     match kind {
                         Kind::Pid => plan.pid = Some(fd),
-                        // Rights over the others come with the user namespace.
-                        Kind::User => plan.join.insert(0, (flag(kind), fd)),
+                        Kind::User => plan.user = Some(fd),
                         _ => plan.join.push((flag(kind), fd)),
                     }
                 }
@@ -83,7 +85,7 @@ impl Plan {
                 );
             }
         }
-        if plan.user() {
+        if plan.mapped() {
             let map = |m: &Option<Vec<LinuxIdMapping>>| {
                 let lines = m
                     .iter()
@@ -103,12 +105,28 @@ impl Plan {
     }
 
     /// Does the container get a new user namespace?
-    pub fn user(&self) -> bool {
+    pub fn new_user(&self) -> bool {
         self.new & libc::CLONE_NEWUSER as u64 != 0
+    }
+
+    /// Is it in a user namespace, its own or another's?
+    pub fn mapped(&self) -> bool {
+        self.new_user() || self.user.is_some()
     }
 
     pub fn uts(&self) -> bool {
         self.new & libc::CLONE_NEWUTS as u64 != 0
+    }
+
+    /// What the process that clones has to enter first.
+    pub fn enter_for_clone(&self) -> Result<()> {
+        if let Some(net) = &self.net {
+            sys::setns(net.as_fd(), libc::CLONE_NEWNET).map_err(doing("enter the network namespace"))?;
+        }
+        if let Some(pid) = &self.pid {
+            sys::setns(pid.as_fd(), libc::CLONE_NEWPID).map_err(doing("enter the pid namespace"))?;
+        }
+        Ok(())
     }
 
     /// The child: enter what belongs to somebody else.

@@ -10,14 +10,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-const DIRS: [&str; 4] = ["dev", "proc", "sys", "etc"];
+const DIRS: [&str; 6] = ["dev", "dev/pts", "dev/shm", "proc", "sys", "etc"];
 /// `.dockerenv` is how programs tell that they run in a container.
-const FILES: [&str; 4] = [".dockerenv", "etc/hosts", "etc/hostname", "etc/resolv.conf"];
+const FILES: [&str; 5] = [
+    ".dockerenv",
+    "dev/console",
+    "etc/hosts",
+    "etc/hostname",
+    "etc/resolv.conf",
+];
+/// What older programs read to know what is mounted.
+const MTAB: (&str, &str) = ("etc/mtab", "/proc/mounts");
 
 /// Make the layer at `path` unless it is there. Several may do so at once.
 pub fn ensure(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
+    // What an older daemon made has no such link.
+    if path.join(MTAB.0).is_symlink() {
         return Ok(());
+    }
+    if path.is_dir() {
+        return fill(path);
     }
     // Threads of one daemon may meet here; what a crash left of a draft has another process's number.
     static DRAFTS: AtomicU32 = AtomicU32::new(0);
@@ -31,22 +43,34 @@ pub fn ensure(path: &Path) -> io::Result<()> {
     if draft.exists() {
         std::fs::remove_dir_all(draft)?;
     }
-    // Whatever the daemon's umask is.
-    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
-    let dir = |path: &Path| std::fs::create_dir(path).and_then(|()| mode(path, 0o755));
-    dir(draft)?;
-    for name in DIRS {
-        dir(&draft.join(name))?;
-    }
-    for name in FILES {
-        let file = draft.join(name);
-        std::fs::File::create_new(&file)?;
-        mode(&file, 0o644)?;
-    }
+    std::fs::create_dir(draft)?;
+    fill(draft)?;
     match std::fs::rename(draft, path) {
         Err(_) if path.is_dir() => std::fs::remove_dir_all(draft),
         other => other,
     }
+}
+
+/// Makes what is not there yet.
+fn fill(layer: &Path) -> io::Result<()> {
+    let there = |done: io::Result<()>| match done {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    };
+    // Whatever the daemon's umask is.
+    let mode = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode));
+    mode(layer, 0o755)?;
+    for name in DIRS {
+        let dir = layer.join(name);
+        there(std::fs::create_dir(&dir))?;
+        mode(&dir, 0o755)?;
+    }
+    for name in FILES {
+        let file = layer.join(name);
+        there(std::fs::File::create_new(&file).map(drop))?;
+        mode(&file, 0o644)?;
+    }
+    there(std::os::unix::fs::symlink(MTAB.1, layer.join(MTAB.0)))
 }
 
 #[cfg(test)]
@@ -65,5 +89,14 @@ mod tests {
         ensure(&path).unwrap();
         assert!(path.join("etc/resolv.conf").is_file() && path.join("dev").is_dir());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        // One that an older daemon made is completed.
+        std::fs::remove_file(path.join("etc/mtab")).unwrap();
+        std::fs::remove_dir(path.join("dev/shm")).unwrap();
+        ensure(&path).unwrap();
+        assert!(path.join("dev/shm").is_dir());
+        assert_eq!(
+            std::fs::read_link(path.join("etc/mtab")).unwrap(),
+            Path::new("/proc/mounts")
+        );
     }
 }

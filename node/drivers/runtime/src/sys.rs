@@ -29,12 +29,28 @@ pub enum Cloned {
 /// The process must have one thread only: the child goes on with a copy of this thread's memory, and a lock held by
 /// another thread would stay locked for ever.
 pub unsafe fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { clone(flags, libc::SIGCHLD, cgroup) }
+}
+
+/// The same, but the new process is a child of this one's parent.
+///
+/// # Safety
+/// As [`clone3`].
+pub unsafe fn clone3_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno> {
+    // SAFETY: the caller's promise.
+    unsafe { clone(flags | libc::CLONE_PARENT as u64, 0, cgroup) }
+}
+
+/// # Safety
+/// As [`clone3`].
+unsafe fn clone(flags: u64, exit_signal: i32, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned, Errno> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: all fields are plain numbers, zero means absent.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = (&raw mut pidfd) as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    args.exit_signal = exit_signal as u64;
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;

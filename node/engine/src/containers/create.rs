@@ -75,7 +75,6 @@ async fn create(
     if let Ok(Some(full)) = validate::known_container(kit, &host_config.network_mode) {
         host_config.network_mode = format!("container:{full}");
     }
-    validate::known_network(kit, &host_config.network_mode)?;
     config.hostname = hostname(
         kit,
         id,
@@ -101,16 +100,19 @@ async fn create(
         )));
     }
     let networks = validate::endpoints(kit, networks)?;
-    for link in host_config.links.iter() {
-        kit.registry
-            .get(crate::networks::split_link(link).0)
-            .map_err(|e| {
-                invalid(format!(
-                    "could not get container for {}: {}",
-                    crate::networks::split_link(link).0,
-                    e.message
-                ))
-            })?;
+    let legacy = mode == "bridge";
+    for link in host_config.links.iter_mut() {
+        let (name, alias) = crate::networks::split_link(link);
+        let other = kit.registry.get(name);
+        let other =
+            other.map_err(|e| invalid(format!("could not get container for {name}: {}", e.message)))?;
+        if other.view().record.host.network_mode == "host" {
+            return Err(invalid(validate::HOST_AND_LINKS));
+        }
+        if legacy {
+            // It leads to that container, whatever that is called later.
+            *link = format!("{}:{alias}", other.id());
+        }
     }
     let stop_signal = crate::units::signal(&config.stop_signal).unwrap_or(15);
     let resolved = mounts::resolve(kit, id, &config, &host_config).await?;

@@ -50,6 +50,15 @@ fn describe(kit: &Kit, view: &View, dir: &Path) -> ContainerInspect {
         host.masked_paths = shoal_node_core_host::ocispec::masked_paths().into();
         host.readonly_paths = shoal_node_core_host::ocispec::readonly_paths().into();
     }
+    // Links of other networks are shown there.
+    let links = crate::launch::links(kit, record)
+        .map(|(alias, to)| format!("/{}:/{}/{alias}", to.record.name, record.name));
+    let links: Vec<String> = links.collect();
+    host.links = if links.is_empty() {
+        Slice::nil()
+    } else {
+        links.into()
+    };
     let execs = kit.execs.of(&record.id);
     ContainerInspect {
         id: record.id.clone(),
@@ -169,7 +178,16 @@ fn network_settings(kit: &Kit, view: &View) -> NetworkSettings {
     let record = &view.record;
     let live = view.phase().is_live();
     let exposed = record.config.exposed_ports.keys().cloned();
-    let exposed: Vec<String> = if live { exposed.collect() } else { Vec::new() };
+    // Where there is a network to reach them by.
+    let reached = view
+        .endpoints
+        .iter()
+        .any(|e| !matches!(e.driver.as_str(), "host" | "null"));
+    let exposed: Vec<String> = if live && reached {
+        exposed.collect()
+    } else {
+        Vec::new()
+    };
     let mut out = NetworkSettings {
         ports: port_map(&view.endpoints, exposed.into_iter()),
         networks: networks(kit, view),

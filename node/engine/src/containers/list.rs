@@ -1,7 +1,7 @@
 //! `docker ps`.
 
 use super::inspect::networks;
-use super::{Containers, Kit, View};
+use super::{Containers, Kit, Record, View};
 use crate::clock;
 use crate::error::{Result, invalid};
 use shoal_api_backend::ListContainers;
@@ -92,7 +92,7 @@ pub fn summary(kit: &Kit, view: &View, now: Time) -> ContainerSummary {
     let command = words.map(quoted).collect::<Vec<_>>().join(" ");
     ContainerSummary {
         id: record.id.clone(),
-        names: vec![format!("/{}", record.name)],
+        names: names_of(kit, record),
         image: record.config.image.clone(),
         image_id: record.image_id.clone(),
         command,
@@ -115,6 +115,19 @@ pub fn summary(kit: &Kit, view: &View, now: Time) -> ContainerSummary {
         mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),
         ..ContainerSummary::default()
     }
+}
+
+/// Its own, and what containers on the default bridge that are linked to it call it.
+fn names_of(kit: &Kit, record: &Record) -> Vec<String> {
+    let mut names = vec![format!("/{}", record.name)];
+    if kit.registry.any_linked() {
+        for handle in kit.registry.all() {
+            let from = handle.view();
+            let here = crate::launch::links(kit, &from.record).filter(|(_, to)| to.record.id == record.id);
+            names.extend(here.map(|(alias, _)| format!("/{}/{alias}", from.record.name)));
+        }
+    }
+    names
 }
 
 /// As Docker: an argument with a space is put in quotes.

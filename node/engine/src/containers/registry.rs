@@ -17,6 +17,8 @@ struct Inner {
     by_id: BTreeMap<String, Handle>,
     /// Also holds the names of containers that are being made.
     by_name: HashMap<String, String>,
+    /// A container with links was there: whoever tells linked ones of a change need not look for them otherwise.
+    linked: bool,
 }
 
 impl Registry {
@@ -77,7 +79,14 @@ impl Registry {
     }
 
     pub fn insert(&self, handle: Handle) {
-        self.inner.write().by_id.insert(handle.id().to_string(), handle);
+        let linked = !handle.view().record.host.links.is_empty();
+        let mut inner = self.inner.write();
+        inner.linked |= linked;
+        inner.by_id.insert(handle.id().to_string(), handle);
+    }
+
+    pub fn any_linked(&self) -> bool {
+        self.inner.read().linked
     }
 
     /// Forgets a container and its name.

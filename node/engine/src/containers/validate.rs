@@ -10,6 +10,8 @@ use shoal_node_core_host::lifecycle::Policy;
 use shoal_node_core_host::{binds, caps, devices, ports};
 use std::collections::BTreeMap;
 
+pub const HOST_AND_LINKS: &str = "conflicting options: host type networking can't be used with links. This would result in undefined behavior";
+
 /// Checks both halves; answers warnings for the user.
 pub fn check(kit: &Kit, config: &Config, host: &mut HostConfig) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
@@ -228,6 +230,9 @@ fn modes(kit: &Kit, config: &Config, host: &HostConfig) -> Result<()> {
     if host.uts_mode == "host" && !config.hostname.is_empty() {
         return Err(invalid("conflicting options: hostname and the UTS mode"));
     }
+    if host.network_mode == "host" && !host.links.is_empty() {
+        return Err(invalid(HOST_AND_LINKS));
+    }
     if joined(&host.network_mode) {
         if !config.hostname.is_empty() {
             return Err(invalid("conflicting options: hostname and the network mode"));
@@ -418,16 +423,6 @@ pub fn duplicate(destination: &str) -> crate::error::Error {
     invalid(format!("Duplicate mount point: {destination}"))
 }
 
-/// Networks other than the default one that a container joins by mode must exist.
-pub fn known_network(kit: &Kit, mode: &str) -> Result<()> {
-    match mode {
-        "host" | "none" | "bridge" | "default" | "" => Ok(()),
-        mode if mode.starts_with("container:") => Ok(()),
-        name if kit.networks.exists(name) => Ok(()),
-        name => Err(crate::error::not_found(format!("network {name} not found"))),
-    }
-}
-
 /// What is asked for of each network, under the network's own name.
 pub fn endpoints(
     kit: &Kit,
@@ -436,7 +431,7 @@ pub fn endpoints(
     let mut out = BTreeMap::new();
     for (name, asked) in asked {
         let asked = crate::networks::endpoint_wishes(asked.unwrap_or_default());
-        known_network(kit, &name)?;
+        // One that is not there yet may be when the container starts.
         let Ok(network) = kit.networks.find(&name) else {
             out.insert(name, asked);
             continue;

@@ -20,6 +20,9 @@ use shoal_node_drivers_shim as shim;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+/// A user of no more digits than this is one, whatever they are.
+const NUMBER_MAX: usize = 9;
+
 #[derive(Clone)]
 pub struct Execs {
     kit: Arc<Kit>,
@@ -220,6 +223,11 @@ impl api::Execs for Execs {
         let keys = request.detach_keys.as_str();
         if !keys.is_empty() && Keys::parse(keys).is_none() {
             return Err(invalid(format!("Invalid escape keys ({keys}) provided")));
+        }
+        // A number needs no looking up.
+        if !request.user.bytes().all(|b| b.is_ascii_digit()) || request.user.len() > NUMBER_MAX {
+            let (kit, view, user) = (self.kit.clone(), view.clone(), request.user.clone());
+            launch::blocking(move || launch::exec_user(&kit, &view.record, view.state.pid, &user)).await?;
         }
         let id = ids::new();
         self.emit("exec_create", &view, &id, &request.cmd, None);

@@ -4,7 +4,7 @@ use super::joins::Network;
 use crate::containers::{Kit, Record};
 use crate::error::{Result, io};
 use crate::files;
-use crate::networks::{Endpoint, name_wishes, split_link};
+use crate::networks::{Endpoint, name_wishes};
 use shoal_node_core_host::resolvconf::{self, Place};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -79,31 +79,11 @@ fn hosts(kit: &Kit, record: &Record, network: &Network, endpoints: &[Endpoint]) 
     }
     // Those whom it is linked to on the default bridge; elsewhere the resolver knows them.
     if endpoints.iter().all(|e| !e.has_names()) {
-        text.push_str(&linked(kit, record));
+        text.push_str(&super::links::hosts(kit, record));
     }
     for endpoint in endpoints {
         for address in endpoint.addresses() {
             text.push_str(&own_line(record, address));
-        }
-    }
-    text
-}
-
-fn linked(kit: &Kit, record: &Record) -> String {
-    let mut text = String::new();
-    for link in record.host.links.iter() {
-        let (name, alias) = split_link(link);
-        let Ok(other) = kit.registry.get(name) else {
-            continue;
-        };
-        let view = other.view();
-        for endpoint in view.endpoints.iter().filter(|e| e.network == "bridge") {
-            for address in endpoint.addresses() {
-                let (host, name) = (&view.record.config.hostname, &view.record.name);
-                let mut names = vec![alias];
-                names.extend([host.as_str(), name.as_str()].iter().filter(|n| **n != alias));
-                text.push_str(&format!("{address}\t{}\n", names.join(" ")));
-            }
         }
     }
     text

@@ -10,6 +10,7 @@ mod devices;
 mod files;
 mod identity;
 mod joins;
+mod links;
 mod mounts;
 mod prepare;
 mod requests;
@@ -17,8 +18,9 @@ mod seccomp;
 
 pub use files::{HOSTNAME, HOSTS, RESOLV_CONF, networks_changed};
 pub use identity::{Source, apparmor, owner};
+pub use links::ends as links;
 pub use mounts::mounts;
-pub use prepare::{ExecWish, exec_process, with_mount_points};
+pub use prepare::{ExecWish, exec_process, exec_user, with_mount_points};
 pub use seccomp::Seccomp;
 
 use crate::clock;
@@ -116,7 +118,7 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     let (process, mut plugged) = tokio::join!(process, plugged);
     drop(prepared.held);
     let (shim, running) = process?;
-    if mapped {
+    if mapped && !of_another {
         let alone = network == joins::Network::None;
         plugged = plug_into(kit, record, &running, alone, &run.endpoints).await;
     }
@@ -133,6 +135,13 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     kit.volumes.told(true, record);
     for endpoint in &run.endpoints {
         kit.networks.emit("connect", endpoint, &record.id);
+    }
+    let moved = {
+        let (kit, record, endpoints) = (kit.clone(), record.clone(), run.endpoints.clone());
+        move || links::moved(&kit, &record, &endpoints)
+    };
+    if kit.registry.any_linked() {
+        let _ = tokio::task::spawn_blocking(moved).await;
     }
     Ok(Started { shim, running })
 }

@@ -1,7 +1,7 @@
 //! What a container's record says about mounts, as the specification wants it. Missing directories of `-v` are made.
 
 use crate::containers::{Kit, MountRecord, Record};
-use crate::error::{Result, invalid, io};
+use crate::error::{Result, invalid, io, not_found};
 use shoal_node_core_host::binds;
 use shoal_node_core_host::ocispec::{Mount, ReadOnly};
 use std::collections::BTreeMap;
@@ -134,9 +134,15 @@ fn subpath(root: &Path, subpath: &str, held: &mut Vec<OwnedFd>) -> Result<PathBu
             ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
         )
     });
-    let found = found
-        .map_err(std::io::Error::from)
-        .map_err(io("cannot access path", root.join(relative).display()))?;
+    let shown = root.join(relative);
+    let found = found.map_err(|e| match e {
+        // As Go says it.
+        rustix::io::Errno::NOENT => not_found(format!(
+            "cannot access path {0}: lstat {0}: no such file or directory",
+            shown.display()
+        )),
+        e => io("cannot access path", shown.display())(e.into()),
+    })?;
     // By descriptor: whoever else uses the volume may put a link in the way before it is mounted.
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), found.as_raw_fd()));
     held.push(found);

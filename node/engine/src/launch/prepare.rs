@@ -1,7 +1,7 @@
 //! Everything about a start that is known before its process is made.
 
 use super::joins::{self, Network};
-use super::{devices, files, identity, mounts};
+use super::{devices, files, identity, links, mounts};
 use crate::containers::{EXIT, Kit, Record, Run};
 use crate::error::{Result, invalid, io, system};
 use crate::layers::Layers;
@@ -119,9 +119,7 @@ fn input(
         Ns::Host => Shm::Bind(PathBuf::from("/dev/shm")),
         Ns::Of(_) => {
             let reference = host.ipc_mode.trim_start_matches("container:");
-            Shm::Bind(joins::shm_of(
-                joins::running(kit, record, reference, "IPC namespace")?.0,
-            ))
+            Shm::Bind(joins::shm_of(joins::running(kit, record, reference, joins::IPC)?))
         }
         Ns::Own => Shm::Own { bytes: host.shm_size },
     };
@@ -148,7 +146,8 @@ fn input(
     devices.extend(granted.devices);
     let mut mounts = mounts::mounts(kit, record, places, held)?;
     mounts.extend(granted.mounts);
-    let env = env::process(&config.env, &config.hostname, config.tty, &home);
+    let linked = links::env(kit, record)?;
+    let env = env::process(&config.env, linked, &config.hostname, config.tty, &home);
     Ok(Input {
         process: Process {
             args,
@@ -193,6 +192,8 @@ pub fn exec_process(kit: &Kit, record: &Record, pid: i32, exec: &ExecWish<'_>) -
     let rights = identity::rights(kit, record, &source, user, exec.privileged)?;
     let mut env = env::process(
         &record.config.env,
+        // What does not run any more is told of no more.
+        links::env(kit, record).unwrap_or_default(),
         &record.config.hostname,
         exec.tty,
         &rights.user.home,
@@ -211,6 +212,12 @@ pub fn exec_process(kit: &Kit, record: &Record, pid: i32, exec: &ExecWish<'_>) -
         rights,
     };
     ocispec::process(&process).map_err(|e| invalid(e.to_string()))
+}
+
+/// Whether the user of an exec is one: the files of the running container say.
+pub fn exec_user(kit: &Kit, record: &Record, pid: i32, user: &str) -> Result<()> {
+    let source = identity::Source::of_process(pid)?;
+    identity::rights(kit, record, &source, user, false).map(drop)
 }
 
 /// What an exec asks for.

@@ -114,3 +114,60 @@ fn a_terminal_where_asked_for() {
     assert!(out.contains("/dev/pts/"), "{out}");
     e.ok(&["rm", "-f", &name]);
 }
+
+#[test]
+fn a_user_that_there_is_not_is_told_when_the_exec_is_made() {
+    let e = Engine::start();
+    let name = e.name("nobody");
+    e.ok(&[
+        "run",
+        "-d",
+        "--stop-signal",
+        "KILL",
+        "--name",
+        &name,
+        IMAGE,
+        "sleep",
+        "1000",
+    ]);
+    for (user, text) in [
+        (
+            "nobodyx",
+            "unable to find user nobodyx: no matching entries in passwd file",
+        ),
+        (
+            "5:nogroup",
+            "unable to find group nogroup: no matching entries in group file",
+        ),
+        (
+            ":nogroup",
+            "unable to find group nogroup: no matching entries in group file",
+        ),
+        ("99999999999", "uids and gids must be in range 0-2147483647"),
+    ] {
+        let body = serde_json::json!({"Cmd": ["true"], "User": user});
+        let answer = e.api("POST", &format!("/v1.51/containers/{name}/exec"), Some(&body));
+        assert_eq!(
+            (answer.status, answer.message()),
+            (400, text.to_owned()),
+            "{user}"
+        );
+        let (code, out, err) = e.code(&["exec", "-u", user, &name, "true"]);
+        assert_eq!((code, out.as_str()), (1, ""), "{user}");
+        assert_eq!(err, format!("Error response from daemon: {text}"));
+    }
+    assert_eq!(e.ok(&["inspect", "-f", "{{.ExecIDs}}", &name]), "[]");
+    for (user, ids) in [
+        ("12345", "12345 0"),
+        ("app", "1000 1000"),
+        ("7:extra", "7 2000"),
+        (":9", "0 9"),
+    ] {
+        assert_eq!(
+            e.ok(&["exec", "-u", user, &name, "sh", "-c", "echo $(id -u) $(id -g)"]),
+            ids,
+            "{user}"
+        );
+    }
+    e.ok(&["rm", "-f", &name]);
+}

@@ -2,6 +2,7 @@
 
 mod attach;
 mod authz;
+mod cli;
 mod commit;
 mod compose;
 mod daemon_config;
@@ -16,6 +17,7 @@ mod images;
 mod kill_matrix;
 mod knobs;
 mod life;
+mod links;
 mod log_drivers;
 mod logs;
 mod metrics;
@@ -30,6 +32,7 @@ mod runtimes;
 mod sdk;
 mod security;
 mod security_facts;
+mod sharing;
 mod soak;
 mod stories;
 mod streams;

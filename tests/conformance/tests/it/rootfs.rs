@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use shoal_tests_conformance::{Engine, IMAGE};
-use shoal_tests_harness::{Answer, request_raw};
+use shoal_tests_harness::{Answer, request_raw, run};
 use std::path::Path;
 
 /// Removed when the case ends, however it ends.
@@ -730,4 +730,44 @@ fn ten_thousand_files_go_in_and_come_out() {
         stream.read_exact(&mut [0; 1000]).unwrap();
     }
     assert_eq!(c.stat("/t").0, 200);
+}
+
+#[test]
+fn what_is_mounted_is_told_to_old_programs_too() {
+    let e = Engine::start();
+    assert_eq!(
+        e.sh(&[], "readlink /etc/mtab; grep -c ' /proc ' /etc/mtab"),
+        "/proc/mounts\n1"
+    );
+    let name = e.name("mtab");
+    e.ok(&["run", "--name", &name, IMAGE, "true"]);
+    assert_eq!(e.ok(&["diff", &name]), "");
+    let out = run(&mut e.command(&["export", &name]));
+    let mut list = std::process::Command::new("tar");
+    list.arg("-t")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
+    let mut tar = list.spawn().expect("tar starts");
+    let mut input = tar.stdin.take().expect("a pipe");
+    let bytes = out.stdout;
+    let feeding = std::thread::spawn(move || std::io::Write::write_all(&mut input, &bytes));
+    let names = tar.wait_with_output().expect("tar ends").stdout;
+    feeding.join().expect("no panic").expect("all is read");
+    let names = String::from_utf8_lossy(&names);
+    let names: Vec<&str> = names
+        .lines()
+        .map(|l| l.trim_start_matches("./").trim_end_matches('/'))
+        .collect();
+    for place in [
+        "etc/mtab",
+        "etc/hosts",
+        "etc/resolv.conf",
+        "dev/console",
+        "dev/pts",
+        "dev/shm",
+        ".dockerenv",
+    ] {
+        assert!(names.contains(&place), "{place}");
+    }
+    e.ok(&["rm", &name]);
 }

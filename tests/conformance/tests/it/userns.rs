@@ -214,3 +214,98 @@ fn a_container_may_ask_for_a_user_namespace_itself() {
     assert!(map[0] == "0" && map[1] != "0", "{out}");
     e.ok(&["rm", &id]);
 }
+
+#[test]
+fn namespaces_of_another_are_joined_with_its_users() {
+    let Some(e) = remapping() else { return };
+    let (name, other) = (e.name("first"), e.name("second"));
+    let sleep = ["sleep", "1000"];
+    let mut first = vec![
+        "run",
+        "-d",
+        "--name",
+        &*name,
+        "--ipc",
+        "shareable",
+        "--stop-signal",
+        "KILL",
+        IMAGE,
+    ];
+    first.extend(sleep);
+    e.ok(&first);
+    e.ok(&[
+        "exec",
+        &name,
+        "sh",
+        "-c",
+        "echo shared >/dev/shm/file; chown 5:6 /dev/shm/file",
+    ]);
+    let user = |name: &str| {
+        let pid = e.ok(&["inspect", "-f", "{{.State.Pid}}", name]);
+        std::fs::read_link(format!("/proc/{pid}/ns/user")).expect("a namespace")
+    };
+    let of = format!("container:{name}");
+    for kind in ["--pid", "--ipc", "--network"] {
+        let script = "cat /proc/self/uid_map; id -u; touch /x; stat -c %u:%g /x /bin/busybox; mount | grep -c ' /proc '";
+        let out = e.sh(&[kind, &of], script);
+        let (map, rest) = out.split_once('\n').expect("lines");
+        let map: Vec<u32> = map
+            .split_whitespace()
+            .map(|n| n.parse().expect("a number"))
+            .collect();
+        assert!(map[0] == 0 && map[1] >= 100_000, "{kind}: {map:?}");
+        assert!(rest.starts_with("0\n0:0\n0:0\n"), "{kind}: {rest}");
+    }
+    let network = e.ok(&["exec", &name, "ip", "-4", "-o", "addr", "show", "eth0"]);
+    assert_eq!(e.sh(&["--network", &of], "ip -4 -o addr show eth0"), network);
+    assert_eq!(
+        e.sh(&["--pid", &of], "tr '\\0' ' ' </proc/1/cmdline"),
+        "sleep 1000"
+    );
+    assert_eq!(
+        e.sh(&["--ipc", &of], "cat /dev/shm/file; stat -c %u:%g /dev/shm/file"),
+        "shared\n5:6"
+    );
+    let mut second = vec!["run", "-d", "--name", &*other, "--stop-signal", "KILL"];
+    second.extend(["--pid", &of, "--ipc", &of, "--network", &of, IMAGE]);
+    second.extend(sleep);
+    e.ok(&second);
+    assert_eq!(user(&name), user(&other));
+    assert_eq!(
+        e.ok(&[
+            "exec",
+            &other,
+            "sh",
+            "-c",
+            "id -u; kill -0 1 && echo reaches; pidof sleep | wc -w"
+        ]),
+        "0\nreaches\n2"
+    );
+    e.ok(&["restart", "-t", "0", &other]);
+    assert_eq!(user(&name), user(&other));
+    // Of one without such a namespace nothing can be had.
+    let host = e.name("host");
+    let mut plain = vec![
+        "run",
+        "-d",
+        "--name",
+        &*host,
+        "--userns",
+        "host",
+        "--ipc",
+        "shareable",
+    ];
+    plain.extend(["--stop-signal", "KILL", IMAGE]);
+    plain.extend(sleep);
+    e.ok(&plain);
+    let (code, _, err) = e.code(&[
+        "run",
+        "--rm",
+        "--ipc",
+        &format!("container:{host}"),
+        IMAGE,
+        "true",
+    ]);
+    assert!(code != 0, "{err}");
+    e.ok(&["rm", "-f", &other, &name, &host]);
+}

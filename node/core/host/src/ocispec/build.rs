@@ -51,7 +51,10 @@ pub fn build(input: &Input) -> Result<Spec, Error> {
     }
     let mut all = namespaces(&input.namespaces)?;
     if input.ids.is_some() {
-        let user = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User);
+        let mut user = LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User);
+        if let Ns::Of(path) = &input.namespaces.user {
+            user = user.path(path.clone());
+        }
         all.push(user.build()?);
     }
     let mut linux = LinuxBuilder::default()

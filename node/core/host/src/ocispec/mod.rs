@@ -46,7 +46,7 @@ pub struct Input {
     pub thermal_cpus: Vec<u32>,
     pub cgroup_v2: bool,
     pub annotations: BTreeMap<String, String>,
-    /// Of a user namespace of its own.
+    /// Of the user namespace that it is in, if that is not the host's.
     pub ids: Option<IdMap>,
 }
 
@@ -66,6 +66,8 @@ pub struct Namespaces {
     pub ipc: Ns,
     pub uts: Ns,
     pub cgroup: Ns,
+    /// Only where there are `ids`.
+    pub user: Ns,
 }
 
 /// Where /dev/shm comes from.
