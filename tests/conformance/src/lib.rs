@@ -124,6 +124,12 @@ impl Engine {
         Registry::start(guests, |program| self.command_of(program))
     }
 
+    /// A registry with TLS at the host's own address. Only our own hosts have one; `None` too where there is none to run.
+    pub fn registry_with_tls(&self, guests: Guests) -> Option<Registry> {
+        let address = &self.host.as_ref()?.address;
+        Registry::start_tls(guests, address, |program| self.command_of(program))
+    }
+
     /// Something that answers every GET with this JSON, on the engine's loopback: its port.
     pub fn web(&self, body: &str) -> Web {
         let script = "import http.server,sys\n\

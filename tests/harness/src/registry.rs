@@ -1,8 +1,9 @@
-//! A real registry (Debian's `docker-registry`) on the loopback of an engine's network.
+//! A real registry (Debian's `docker-registry`) on the loopback of an engine's network, or with TLS at an address of it.
 
 use crate::eventually;
+use crate::process::run_ok;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,11 +24,31 @@ pub struct Registry {
     dir: PathBuf,
     /// `127.0.0.1:PORT`.
     pub host: String,
+    tls: bool,
 }
 
 impl Registry {
     /// Started by `command`, which makes a command run where the engine is. `None` where there is no registry to run.
     pub fn start(guests: Guests, command: impl Fn(&str) -> Command) -> Option<Registry> {
+        Registry::launch(guests, "127.0.0.1", false, command)
+    }
+
+    /// The same with TLS at another address than loopback: who does not know [`Registry::authority`] does not trust it.
+    pub fn start_tls(guests: Guests, address: &str, command: impl Fn(&str) -> Command) -> Option<Registry> {
+        Registry::launch(guests, address, true, command)
+    }
+
+    /// The certificate of who signed the registry's.
+    pub fn authority(&self) -> PathBuf {
+        self.dir.join("ca.crt")
+    }
+
+    fn launch(
+        guests: Guests,
+        address: &str,
+        tls: bool,
+        command: impl Fn(&str) -> Command,
+    ) -> Option<Registry> {
         let program = std::env::var("SHOAL_TEST_REGISTRY")
             .ok()
             .filter(|path| !path.is_empty());
@@ -44,8 +65,13 @@ impl Registry {
         std::fs::create_dir_all(dir.join("data")).expect("a folder");
         let mut config = format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {}/data}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n",
-            dir.display()
+             http: {{addr: \"{address}:{port}\"{}}}\n",
+            dir.display(),
+            if tls {
+                certify(&dir, address)
+            } else {
+                String::new()
+            },
         );
         if guests == Guests::User {
             std::fs::write(dir.join("htpasswd"), HTPASSWD).expect("a file");
@@ -67,17 +93,22 @@ impl Registry {
         let registry = Registry {
             process,
             dir,
-            host: format!("127.0.0.1:{port}"),
+            host: format!("{address}:{port}"),
+            tls,
         };
-        let probe = format!("http://{}/v2/", registry.host);
+        let probe = format!("{}://{}/v2/", registry.scheme(), registry.host);
         eventually("the registry answers", Duration::from_secs(20), || {
             let out = command("curl")
-                .args(["-s", "-o", "/dev/null", &probe])
+                .args(["-s", "-k", "-o", "/dev/null", &probe])
                 .output()
                 .ok()?;
             out.status.success().then_some(())
         });
         Some(registry)
+    }
+
+    fn scheme(&self) -> &str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// A name in it.
@@ -92,4 +123,55 @@ impl Drop for Registry {
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// Makes an authority and what it signs for an address; what the registry's configuration says of them.
+fn certify(dir: &Path, address: &str) -> String {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let openssl = |args: &[&str]| run_ok(Command::new("openssl").args(args));
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let (ca, ca_key) = (at("ca.crt"), at("ca.key"));
+    let made = [
+        "req",
+        "-x509",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=authority",
+        "-out",
+        &ca,
+        "-keyout",
+        &ca_key,
+    ];
+    openssl(&[&made[..], &key].concat());
+    let (own, own_key, asked, more) = (at("own.crt"), at("own.key"), at("own.csr"), at("own.ext"));
+    let made = [
+        "req",
+        "-subj",
+        "/CN=registry",
+        "-out",
+        &asked,
+        "-keyout",
+        &own_key,
+    ];
+    openssl(&[&made[..], &key].concat());
+    std::fs::write(&more, format!("subjectAltName=IP:{address}\n")).expect("a file");
+    openssl(&[
+        "x509",
+        "-req",
+        "-days",
+        "2",
+        "-in",
+        &asked,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-CAcreateserial",
+        "-extfile",
+        &more,
+        "-out",
+        &own,
+    ]);
+    format!(", tls: {{certificate: {own}, key: {own_key}}}")
 }

@@ -66,3 +66,90 @@ fn save_and_load_keep_the_image() {
     e.ok(&["rmi", &tag]);
     std::fs::remove_file(file).unwrap();
 }
+
+#[test]
+fn a_commit_knows_what_it_was_made_on() {
+    let e = Engine::start();
+    let (base, child) = (format!("{}/base:v1", e.prefix), format!("{}/child:v1", e.prefix));
+    let tar = shoal_tests_harness::busybox_tar();
+    let parent = e.ok(&["import", "--message", &e.prefix, tar.to_str().unwrap(), &base]);
+    let container = e.ok(&["create", &base, "true"]);
+    let id = e.ok(&["commit", "--message", "mine", &container, &child]);
+    e.ok(&["rm", &container]);
+    assert_eq!(e.ok(&["inspect", "-f", "{{.Parent}}", &child]), parent);
+    assert_eq!(e.ok(&["inspect", "-f", "{{.Parent}}", &base]), "");
+    let steps = e.ok(&[
+        "history",
+        "--no-trunc",
+        "--format",
+        "{{.ID}} {{.Comment}}",
+        &child,
+    ]);
+    assert_eq!(steps, format!("{id} mine\n{parent} {}", e.prefix));
+    // Containers of what was made on an image are its descendants.
+    let below = e.ok(&["create", &child, "true"]);
+    let found = e.ok(&["ps", "-aq", "--no-trunc", "--filter", &format!("ancestor={base}")]);
+    assert_eq!(found, below);
+    e.ok(&["rm", &below]);
+    e.ok(&["rmi", &child]);
+    e.ok(&["rmi", &base]);
+}
+
+#[test]
+fn lists_are_filtered() {
+    let e = Engine::start();
+    let name = |n: &str| format!("{}/filtered:{n}", e.prefix);
+    let tar = shoal_tests_harness::busybox_tar();
+    for (n, label) in [("one", "kind=a"), ("two", "kind=b"), ("three", "other")] {
+        let change = format!(
+            "LABEL {}",
+            if label.contains('=') {
+                label.to_owned()
+            } else {
+                format!("{label}=x")
+            }
+        );
+        e.ok(&[
+            "import",
+            "--change",
+            &change,
+            "--message",
+            n,
+            tar.to_str().unwrap(),
+            &name(n),
+        ]);
+    }
+    let own = format!("reference={}/filtered:*", e.prefix);
+    let list = |filters: &[&str]| {
+        let mut args = vec!["images", "--format", "{{.Tag}}", "--filter", &own];
+        args.extend(filters.iter().flat_map(|filter| ["--filter", filter]));
+        let out = e.ok(&args);
+        let mut tags: Vec<String> = out.lines().map(str::to_owned).collect();
+        tags.sort();
+        tags.join(" ")
+    };
+    assert_eq!(list(&[]), "one three two");
+    assert_eq!(list(&["label=kind"]), "one two");
+    assert_eq!(list(&["label=kind=b"]), "two");
+    assert_eq!(list(&["label=kind", "label=other"]), "");
+    // Made within one second: the order is theirs all the same.
+    let (since, before) = (
+        format!("since={}", name("one")),
+        format!("before={}", name("three")),
+    );
+    assert_eq!(list(&[&since]), "three two");
+    assert_eq!(list(&[&before]), "one two");
+    assert_eq!(list(&[&since, &before]), "two");
+    assert_eq!(list(&["until=1h"]), "");
+    assert_eq!(list(&["dangling=true"]), "");
+    assert_eq!(list(&["dangling=false"]), "one three two");
+    let of = |reference: &str| {
+        let filter = format!("reference={reference}");
+        let out = e.ok(&["images", "--format", "{{.Tag}}", "--filter", &filter]);
+        let mut tags: Vec<String> = out.lines().map(str::to_owned).collect();
+        tags.sort();
+        tags.join(" ")
+    };
+    assert_eq!(of(&format!("{}/filt*", e.prefix)), "one three two");
+    e.ok(&["rmi", &name("one"), &name("two"), &name("three")]);
+}
