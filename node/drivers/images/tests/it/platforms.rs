@@ -374,7 +374,7 @@ async fn what_is_saved_is_loaded_with_all_platforms() {
     load(&images_alone, &arm, Vec::new()).await;
     assert_eq!(id(&images_alone, &name, None), s.ids["arm64"]);
     assert_eq!(shown(&images_alone, &name), map(&[("arm64", true)]));
-    let Err(error) = images.save(&[name.clone()], &[platform("s390x")]) else {
+    let Err(error) = images.save(std::slice::from_ref(&name), &[platform("s390x")]) else {
         panic!("saved what is not there");
     };
     assert!(
