@@ -15,6 +15,7 @@
 
 pub mod conntrack;
 mod error;
+mod expression;
 pub mod forwarding;
 mod links;
 mod netlink;

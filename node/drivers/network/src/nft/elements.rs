@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use shoal_node_core_host::netplan::{Protocol, Published};
 
-use super::expression::{DATA_VALUE, octets};
 use super::message::{HEAD_BYTES, Kind, begin};
 use crate::error::Result;
+use crate::expression::{DATA_VALUE, octets};
 use crate::netlink::{Attributes, Request, Socket};
 
 pub(super) struct Map {

@@ -5,7 +5,6 @@
 //! comments tells whether the chains are ours and unchanged.
 
 mod elements;
-mod expression;
 mod message;
 mod resolver;
 mod ruleset;

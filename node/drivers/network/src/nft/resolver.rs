@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 
 use shoal_node_core_host::netplan::Protocol;
 
-use super::expression::Expressions;
 use super::message;
 use super::ruleset::{Chain, HOOK_OUTPUT, Rule};
 use crate::error::Result;
+use crate::expression::Expressions;
 use crate::netlink::{Request, Socket};
 
 const TABLE: &str = "shoal-resolver";

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use shoal_node_core_host::netplan::{BridgeRules, Mode, Rules};
 
 use super::elements::MAPS;
-use super::expression::{Expressions, Verdict};
+use crate::expression::{Expressions, Verdict};
 
 #[derive(Debug)]
 pub(super) struct Chain {

@@ -4,7 +4,6 @@
 //! Each call reads what is there, compares it with the plan of `core/host::overlay` and changes the difference. What is
 //! not of this daemon's naming is never touched.
 
-mod expression;
 mod inside;
 mod links;
 mod neighbours;

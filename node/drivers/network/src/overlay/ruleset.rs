@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shoal_node_core_host::overlay::{Balance, Ingress, Target, Vip};
 
-use super::expression::{Direction, Expressions, Verdict};
+use crate::expression::{Direction, Expressions, Verdict};
 
 const PREROUTING: u32 = 0;
 const INPUT: u32 = 1;
@@ -73,7 +73,7 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
         counts
             .map(|count| {
                 let rule = Expressions::new().target_local();
-                rule.balance_port(&table_name(*count), *count).finish()
+                rule.balance_port(&table_name(*count), *count, false).finish()
             })
             .collect()
     };
@@ -146,11 +146,15 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
                     .finish(),
                 new()
                     .target_local()
-                    .port_in("idle")
+                    .port_in_set("idle", false)
                     .protocol(6)
                     .refuse(true)
                     .finish(),
-                new().target_local().port_in("idle").refuse(false).finish(),
+                new()
+                    .target_local()
+                    .port_in_set("idle", false)
+                    .refuse(false)
+                    .finish(),
             ],
         },
         Chain {
@@ -159,7 +163,13 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
             hook: OUTPUT,
             priority: BEFORE_FILTER,
             // A task's node forwards on the interface that packets came in by, on purpose.
-            rules: vec![new().leaves_by(bridge).icmp(5).verdict(Verdict::Drop).finish()],
+            rules: vec![
+                new()
+                    .leaves_by(bridge)
+                    .control_message(false, 5)
+                    .verdict(Verdict::Drop)
+                    .finish(),
+            ],
         },
         Chain {
             name: "from-loopback",
@@ -177,7 +187,7 @@ pub(super) fn services(balance: &Balance) -> Ruleset {
     let sets = balance_sets(balance, &address_key, &address_target, Keys::Addresses);
     let rules = balance.tables.keys().map(|count| {
         Expressions::new()
-            .balance_address(&table_name(*count), *count)
+            .balance_address(&table_name(*count), *count, false)
             .finish()
     });
     let new = Expressions::new;
@@ -195,8 +205,12 @@ pub(super) fn services(balance: &Balance) -> Ruleset {
             hook: OUTPUT,
             priority: BEFORE_FILTER,
             rules: vec![
-                new().target_in("idle").protocol(6).refuse(true).finish(),
-                new().target_in("idle").refuse(false).finish(),
+                new()
+                    .target_in_set("idle", false)
+                    .protocol(6)
+                    .refuse(true)
+                    .finish(),
+                new().target_in_set("idle", false).refuse(false).finish(),
             ],
         },
     ];

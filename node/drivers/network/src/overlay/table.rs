@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::expression::DATA_VALUE;
 use super::ruleset::Ruleset;
 use crate::error::Result;
+use crate::expression::DATA_VALUE;
 use crate::netlink::{Attributes, Family, Request, Socket};
 
 const SUBSYSTEM: u16 = 10;
