@@ -14,6 +14,8 @@ pub struct CreateContainer {
     pub name: String,
     pub platform: Option<OciPlatform>,
     pub request: CreateRequest,
+    /// The container of a cluster's task, which comes with its places on networks. No client can say so.
+    pub of_task: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

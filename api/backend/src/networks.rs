@@ -21,4 +21,8 @@ pub trait Networks: Send + Sync + 'static {
     async fn examine(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+    /// The same of every node of the cluster.
+    async fn examine_all(&self) -> Result<Vec<Examined>> {
+        Ok(Vec::new())
+    }
 }

@@ -4,7 +4,7 @@ use crate::containers::{LogStream, Logs};
 use crate::error::{Error, Result};
 use async_trait::async_trait;
 use shoal_api_types::Filters;
-use shoal_api_types::network::{Network, NetworkCreateRequest, NetworkCreateResponse};
+use shoal_api_types::network::{Examined, Network, NetworkCreateRequest, NetworkCreateResponse};
 use shoal_api_types::swarm::*;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -89,6 +89,10 @@ pub trait Swarm: Send + Sync + 'static {
     async fn create_network(&self, request: NetworkCreateRequest) -> Result<NetworkCreateResponse> {
         let _ = request;
         Err(Error::not_implemented("networks of a cluster"))
+    }
+    /// What every node says of its part of them.
+    async fn examine_networks(&self) -> Result<Vec<Examined>> {
+        Ok(Vec::new())
     }
     async fn remove_network(&self, id: &str) -> Result<()> {
         Err(Error::not_found(format!("network {id} not found")))

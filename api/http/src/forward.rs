@@ -24,7 +24,7 @@ pub(crate) fn is_cluster_call(method: &Method, path: &str) -> bool {
     let mut parts = path.split('/').skip(1);
     match (parts.next().unwrap_or_default(), parts.next()) {
         ("swarm", None) => method == Method::GET,
-        ("swarm", Some("update" | "unlockkey" | "networks")) => true,
+        ("swarm", Some("update" | "unlockkey" | "networks" | "doctor")) => true,
         ("nodes" | "services" | "tasks" | "secrets" | "configs", _) => true,
         _ => false,
     }

@@ -208,3 +208,17 @@ pub struct NetworkDisconnectRequest {
 pub struct NetworkPruneReport {
     pub networks_deleted: Slice<String>,
 }
+
+/// What one node says of its part of the cluster's networks. Not Docker's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Examined {
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// The host's.
+    pub name: String,
+    /// What differs between what it should have and what its kernel has, in words.
+    pub differences: Vec<String>,
+    /// Why it could not be asked; empty if it was.
+    pub error: String,
+}

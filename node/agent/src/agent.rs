@@ -1,5 +1,6 @@
 //! The agent as its node's daemon sees it.
 
+use crate::attachments::Attachments;
 use crate::book::Book;
 use crate::executor::Executor;
 use crate::ground::Ground;
@@ -46,6 +47,7 @@ pub struct Agent {
     worker: Arc<Worker>,
     shop: Arc<Shop>,
     managers: Arc<Managers>,
+    attachments: Attachments,
     renew: Arc<Notify>,
     connected: watch::Receiver<bool>,
     removed: watch::Receiver<Option<String>>,
@@ -88,6 +90,11 @@ impl Agent {
         let ground = shop.clone();
         let (node, over) = (config.credentials.identity().node, stop.clone());
         loops.spawn(async move { ground.ground.run(node, ground.executor.clone(), over).await });
+        let attachments = Attachments::new(
+            config.credentials.clone(),
+            managers.clone(),
+            config.own_manager.clone(),
+        );
         let session = Session {
             credentials: config.credentials,
             managers: managers.clone(),
@@ -110,6 +117,7 @@ impl Agent {
             worker,
             shop,
             managers,
+            attachments,
             renew,
             connected: is_connected,
             removed: is_removed,
@@ -128,6 +136,11 @@ impl Agent {
     /// Whether this cluster's workers may pass their clients' calls on to the managers.
     pub fn worker_forwarding(&self) -> bool {
         self.managers.get().worker_forwarding
+    }
+
+    /// Asks managers for places on networks.
+    pub fn attachments(&self) -> Attachments {
+        self.attachments.clone()
     }
 
     /// What managers last said of the cluster.

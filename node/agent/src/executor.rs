@@ -86,6 +86,11 @@ pub trait Executor: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Compares the host with what was laid last. Answers what differs, in words.
+    async fn examine(&self) -> Result<Vec<String>, TaskError> {
+        Ok(Vec::new())
+    }
+
     /// Fetches the image and creates the container.
     async fn prepare(&self, task: &Task, material: &Material) -> Result<(), TaskError>;
 

@@ -13,6 +13,7 @@
 //! which is the only caller.
 
 mod agent;
+mod attachments;
 mod book;
 mod executor;
 mod ground;
@@ -26,6 +27,7 @@ mod session;
 mod worker;
 
 pub use agent::{Agent, Config};
+pub use attachments::{Attachments, CallError};
 pub use executor::{Executor, Exit, LogLine, LogOptions, LogStream, Material, Started, TaskError};
 pub use managers::{ClusterView, ManagerPeer};
 pub use renewal::RenewError;

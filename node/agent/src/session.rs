@@ -8,7 +8,7 @@ use crate::worker::{Change, Worker};
 use shoal_api_wire::channel::MESSAGE_BYTES_MAX;
 use shoal_api_wire::dispatcher::dispatcher_client::DispatcherClient;
 use shoal_api_wire::dispatcher::{
-    self, Applied, Describe, FromAgent, FromManager, Goodbye, Heartbeat, Hello, change, from_agent,
+    self, Applied, Describe, Findings, FromAgent, FromManager, Goodbye, Heartbeat, Hello, change, from_agent,
     from_manager,
 };
 use shoal_api_wire::removed;
@@ -32,6 +32,8 @@ const DESCRIBE_EVERY: Duration = Duration::from_secs(20);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// Messages to the manager under way.
 const QUEUE: usize = 32;
+/// Examinations of the host under way.
+const EXAMINATIONS: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SessionError {
@@ -182,7 +184,9 @@ impl Session {
 
         let over = CancellationToken::new();
         let _ends_with_us = over.clone().drop_guard();
+        let (findings, mut found) = mpsc::channel(EXAMINATIONS);
         let mut conversation = Conversation {
+            findings,
             session: self,
             addr,
             logs: Arc::new(Logs {
@@ -209,6 +213,10 @@ impl Session {
                     Some(message) => conversation.hear(message).await?,
                     None => return Err(gone()),
                 },
+                Some(findings) = found.recv() => {
+                    let message = from_agent::Message::Findings(findings);
+                    self.say(&out, message, grace).await.ok_or_else(gone)?;
+                }
                 statuses = self.shop.reporter.batch() => {
                     let message = from_agent::Message::Statuses(statuses);
                     self.say(&out, message, grace).await.ok_or_else(gone)?;
@@ -303,6 +311,8 @@ struct Conversation<'a> {
     /// Parts of a complete set, or of a change, that is still arriving.
     gathered: Vec<Change>,
     pieces: Vec<Piece>,
+    /// What was found when a manager asked.
+    findings: mpsc::Sender<Findings>,
 }
 
 impl Conversation<'_> {
@@ -329,9 +339,30 @@ impl Conversation<'_> {
             Some(from_manager::Message::Renew(_)) => session.renew.notify_one(),
             Some(from_manager::Message::LogStart(start)) => self.logs.start(start),
             Some(from_manager::Message::LogStop(stop)) => self.logs.stop(&stop.subscription),
+            Some(from_manager::Message::Examine(examine)) => self.examine(examine.question),
             Some(from_manager::Message::Alive(_)) | None => {}
         }
         Ok(())
+    }
+
+    /// In the background: it takes some milliseconds, and the session has other things to hear.
+    fn examine(&self, question: String) {
+        // As many as may wait are under way: whoever asks on asks in vain.
+        let Ok(answer) = self.findings.clone().try_reserve_owned() else {
+            return;
+        };
+        let executor = self.session.shop.executor.clone();
+        tokio::spawn(async move {
+            let (differences, error) = match executor.examine().await {
+                Ok(differences) => (differences, String::new()),
+                Err(error) => (Vec::new(), error.to_string()),
+            };
+            answer.send(Findings {
+                question,
+                differences,
+                error,
+            });
+        });
     }
 
     async fn assignments(&mut self, message: dispatcher::Assignments) -> Result<(), SessionError> {

@@ -1,5 +1,6 @@
 //! Puts the rooms together, in the order in which they need each other, and takes them down in the other one.
 
+use crate::attachments::Attachments;
 use crate::authz::Authorization;
 use crate::config::{Config, Loaded};
 use crate::executor::TaskRunner;
@@ -47,7 +48,10 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     {
         engine.registry_certificates.push(beside.join("certs.d"));
     }
+    let attachments = Attachments::new();
+    engine.cluster = Some(attachments.as_cluster());
     let mut engine = Engine::start(engine).await.map_err(|e| anyhow!("{e}"))?;
+    attachments.serve(&engine);
     let oldest = config.min_api_version().map_err(anyhow::Error::msg)?;
     engine.system.serve_from(&format!("1.{oldest}"));
     let runner = Arc::new(TaskRunner {
@@ -56,6 +60,7 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         system: Arc::new(engine.system.clone()),
         networks: Arc::new(engine.networks.clone()),
         overlays: engine.overlays.clone(),
+        attachments,
     });
     let authorization = Authorization::new(Plugins::default(), config.authorization_plugins.clone());
     authorization.check().await?;

@@ -1,6 +1,7 @@
 //! What the control plane asks of the daemon around it: an agent, a place for events, somebody who serves passed-on
 //! calls; and the engine's system with this node's place in the cluster in it.
 
+use crate::attachments::Attachments;
 use crate::executor::TaskRunner;
 use crate::seat::Seat;
 use async_trait::async_trait;
@@ -51,16 +52,23 @@ impl asked::Agents for LocalAgents {
             own_manager: setup.own_manager,
             executor: self.runner.clone(),
         })?;
-        Ok(Arc::new(LocalAgent(agent)))
+        self.runner.attachments.joined(agent.attachments());
+        Ok(Arc::new(LocalAgent {
+            agent,
+            attachments: self.runner.attachments.clone(),
+        }))
     }
 }
 
-struct LocalAgent(Agent);
+struct LocalAgent {
+    agent: Agent,
+    attachments: Attachments,
+}
 
 #[async_trait]
 impl asked::AgentHandle for LocalAgent {
     fn managers(&self) -> Vec<asked::ManagerAddr> {
-        self.0
+        self.agent
             .managers()
             .into_iter()
             .map(|m| asked::ManagerAddr {
@@ -70,26 +78,28 @@ impl asked::AgentHandle for LocalAgent {
             .collect()
     }
     fn worker_forwarding(&self) -> bool {
-        self.0.worker_forwarding()
+        self.agent.worker_forwarding()
     }
     fn cluster(&self) -> (Cluster, u64, u64) {
-        let view = self.0.cluster();
+        let view = self.agent.cluster();
         (view.cluster, view.nodes, view.managers)
     }
     fn connected(&self) -> watch::Receiver<bool> {
-        self.0.connected()
+        self.agent.connected()
     }
     fn removed(&self) -> watch::Receiver<Option<String>> {
-        self.0.removed()
+        self.agent.removed()
     }
     fn renew(&self) {
-        self.0.renew();
+        self.agent.renew();
     }
     async fn stop(&self) {
-        self.0.stop().await;
+        self.agent.stop().await;
     }
     async fn leave(&self) {
-        self.0.leave().await;
+        // While the managers still listen.
+        self.attachments.leave().await;
+        self.agent.leave().await;
     }
 }
 

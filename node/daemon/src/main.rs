@@ -5,6 +5,7 @@
 
 mod args;
 mod assemble;
+mod attachments;
 mod authz;
 mod config;
 mod executor;

@@ -174,6 +174,16 @@ impl Networks for AllNetworks {
         done.map_err(|e| Error::system(e.to_string()))?
     }
 
+    async fn examine_all(&self) -> Result<Vec<Examined>> {
+        match self.seat.route(false).await {
+            Route::Local => self.seat.examine_networks().await,
+            Route::Remote(duplex) => {
+                read(&shoal_api_http::ask(duplex, Method::GET, "/swarm/doctor", NOTHING).await?)
+            }
+            Route::Refuse(error) => Err(error),
+        }
+    }
+
     async fn prune(&self, filters: Filters) -> Result<NetworkPruneReport> {
         let mut report = self.engine.prune(filters.clone()).await?;
         if !self.is_member().await || filters.contains("until") || filters.contains("label!") {

@@ -186,6 +186,10 @@ impl Api for Seat {
         self.now().create_network(request).await
     }
 
+    async fn examine_networks(&self) -> Result<Vec<network::Examined>> {
+        self.now().examine_networks().await
+    }
+
     async fn remove_network(&self, id: &str) -> Result<()> {
         self.now().remove_network(id).await
     }

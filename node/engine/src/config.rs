@@ -1,5 +1,6 @@
 //! How an engine is set up. The daemon fills it from its flags and its configuration file.
 
+use crate::networks::Cluster;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ pub struct Config {
     pub registry_certificates: Vec<PathBuf>,
     /// Where devices are described (CDI); what lies in the later one wins.
     pub cdi_dirs: Vec<PathBuf>,
+    /// Where networks of the cluster are asked for.
+    pub cluster: Option<Cluster>,
 }
 
 /// What may change while the daemon runs.
@@ -222,6 +225,7 @@ impl Config {
             registry_certificates: ["/etc/docker/certs.d", "/etc/shoal/certs.d"]
                 .map(PathBuf::from)
                 .to_vec(),
+            cluster: None,
             cdi_dirs: ["/etc/cdi", "/var/run/cdi"].map(PathBuf::from).to_vec(),
         }
     }

@@ -156,7 +156,13 @@ fn open(config: &Config, events: Events) -> Result<(Home, Kit)> {
         &config.data_root.join("volumes"),
         shoal_node_drivers_plugins::Plugins::default(),
     )?;
-    let networks = networks::open(home.sid(), &config.data_root, &config.bridge, events.clone())?;
+    let networks = networks::open(
+        home.sid(),
+        &config.data_root,
+        &config.bridge,
+        events.clone(),
+        config.cluster.clone(),
+    )?;
     let kit = Kit {
         images,
         volumes: VolumeTable::new(volumes, foreign, registry.clone(), events.clone()),

@@ -47,6 +47,8 @@ pub use execs::Execs;
 pub use figures::{ACTIONS, BOUNDS, Figures, Histogram, Reading};
 pub use home::{Error as HomeError, Home};
 pub use images::ImagesService;
-pub use networks::{GATEWAY_BRIDGE, Laid, Networks, OverlayNetworks};
+pub use networks::{
+    Attached, Cluster, ClusterNetworks, Found, GATEWAY_BRIDGE, Laid, Networks, OverlayNetworks, Placed, Wish,
+};
 pub use system::{SERVER_VERSION, System};
 pub use volumes::Volumes;

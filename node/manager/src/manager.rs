@@ -1,7 +1,7 @@
 //! A manager that runs: its ledger, and everything that works on it.
 
 use crate::authority;
-use crate::dispatch::{Pulse, Reports, Sessions, herald};
+use crate::dispatch::{Examiner, Pulse, Reports, Sessions, herald};
 use crate::error;
 use crate::host::{Events, Http};
 use crate::leader;
@@ -29,6 +29,7 @@ pub(crate) struct Manager {
     pub pulse: Pulse,
     pub reports: Reports,
     pub broker: Broker,
+    pub examiner: Examiner,
     pub stop: CancellationToken,
     http: Arc<OnceLock<Arc<dyn Http>>>,
     loops: TaskTracker,
@@ -44,6 +45,7 @@ impl Manager {
     pub fn start(ledger: Ledger, http: Arc<OnceLock<Arc<dyn Http>>>, events: Arc<dyn Events>) -> Arc<Self> {
         let manager = Arc::new(Self {
             broker: Broker::new(ledger.clone()),
+            examiner: Examiner::default(),
             ledger,
             sessions: Arc::default(),
             pulse: Pulse::new(),

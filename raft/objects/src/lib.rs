@@ -37,5 +37,5 @@ pub use service::{
     ContainerSpec, Endpoint, EndpointSpec, PortConfig, RestartPolicy, Service, ServiceMode, ServiceSpec,
     TaskSpec, UpdateConfig, UpdateStatus, VirtualIp,
 };
-pub use task::{Task, TaskState, TaskStatus};
+pub use task::{Attached, Task, TaskState, TaskStatus};
 pub use track::Track;

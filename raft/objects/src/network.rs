@@ -5,7 +5,7 @@ use crate::meta::{Annotations, Meta};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The driver of networks that span nodes.
 pub const OVERLAY: &str = "overlay";
@@ -61,6 +61,28 @@ pub struct Network {
     pub vni: Option<u32>,
     /// In use, once allocated.
     pub subnets: Vec<Subnet>,
+}
+
+impl Network {
+    /// Its IPv6 subnet, if it has one: address and prefix length.
+    pub fn subnet6(&self) -> Option<(Ipv6Addr, u8)> {
+        self.subnets.iter().find_map(|subnet| {
+            let (address, length) = subnet.subnet.split_once('/')?;
+            Some((address.parse().ok()?, length.parse().ok()?))
+        })
+    }
+
+    /// The IPv6 address, with its prefix length, that goes with an IPv4 address of this network.
+    pub fn six(&self, address: Ipv4Addr) -> Option<(Ipv6Addr, u8)> {
+        let (subnet, length) = self.subnet6()?;
+        Some((six(subnet, address), length))
+    }
+}
+
+/// The address in an IPv6 subnet whose last four bytes are an IPv4 address. So whoever has a place has it in both families,
+/// and it is given and rests as one. Subnets leave at least these 32 bits.
+pub fn six(subnet: Ipv6Addr, address: Ipv4Addr) -> Ipv6Addr {
+    Ipv6Addr::from(u128::from(subnet) | u128::from(u32::from(address)))
 }
 
 /// One place on a network: an address with its prefix length, and the hardware address that goes with it. The hardware

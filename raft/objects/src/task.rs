@@ -1,10 +1,11 @@
 //! A task: one run of one container of a service on one node. It is assigned once and never moves.
 
-use crate::id::{NodeId, ServiceId, TaskId};
+use crate::id::{NetworkId, NodeId, ServiceId, TaskId};
 use crate::meta::{Annotations, Meta, Time};
 use crate::network::Attachment;
 use crate::service::{PortConfig, TaskSpec};
 use serde::{Deserialize, Serialize};
+use std::net::Ipv4Addr;
 
 /// How far a task has come. States only move forward: the greater one always wins, so reports may arrive late or
 /// twice. The gaps are SwarmKit's, which leaves room between states.
@@ -86,6 +87,21 @@ pub struct ContainerStatus {
     pub exit_code: i32,
 }
 
+/// A container of a user's own that is on a network of the cluster. It is a task without a service: its place is given
+/// and known like any other's, but no node is told to run anything, and it lasts until its node gives it up.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attached {
+    pub network: NetworkId,
+    /// The container's id and name.
+    pub container: String,
+    pub name: String,
+    /// Other names on that network.
+    pub aliases: Vec<String>,
+    /// The address that the user asks for.
+    pub address: Option<Ipv4Addr>,
+}
+
 /// See the module's text. The `spec` inside never changes after creation.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 #[serde(default)]
@@ -123,11 +139,17 @@ pub struct Task {
     pub by_update: bool,
     /// For jobs: the iteration of the service that it belongs to.
     pub job_iteration: Option<u64>,
+    /// It stands for a container of a user's own.
+    pub attached: Option<Attached>,
 }
 
 impl Task {
-    /// Docker's container and task name: `service.slot.taskid`, or `service.nodeid.taskid` for global services.
+    /// Docker's container and task name: `service.slot.taskid`, or `service.nodeid.taskid` for global services; the
+    /// container's own for one that is attached.
     pub fn name(&self) -> String {
+        if let Some(attached) = &self.attached {
+            return attached.name.clone();
+        }
         if self.slot != 0 {
             format!("{}.{}.{}", self.service.name, self.slot, self.id)
         } else {

@@ -16,12 +16,17 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .route("/swarm/networks", get(list))
         .route("/swarm/networks/create", post(create))
+        .route("/swarm/doctor", get(examine))
         .route("/swarm/networks/{id}", get(inspect).delete(remove))
 }
 
 async fn list(State(api): Api, params: Params) -> Answer {
     let filters = filters::read(&params, filters::NETWORKS)?;
     Ok(reply::json(&api.swarm.networks(filters).await?))
+}
+
+async fn examine(State(api): Api) -> Answer {
+    Ok(reply::json(&api.swarm.examine_networks().await?))
 }
 
 async fn inspect(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {

@@ -79,6 +79,7 @@ async fn create(
             name,
             platform,
             request,
+            of_task: false,
         })
         .await?;
     Ok(reply::json_with(StatusCode::CREATED, &created))

@@ -30,7 +30,12 @@ async fn list(State(api): Api, params: Params) -> Answer {
     Ok(reply::json(&api.networks.list(filters).await?))
 }
 
-async fn examine(State(api): Api) -> Answer {
+async fn examine(State(api): Api, params: Params) -> Answer {
+    if params.flag("all") {
+        return Ok(reply::json(
+            &serde_json::json!({ "Nodes": api.networks.examine_all().await? }),
+        ));
+    }
     Ok(reply::json(
         &serde_json::json!({ "Differences": api.networks.examine().await? }),
     ))

@@ -44,7 +44,8 @@ pub fn of_node(view: &State, node: &NodeId) -> Set {
         ..Set::default()
     };
     for task in view.tasks_of_node(node) {
-        if !is_assigned(task) || task.status.state == TaskState::Orphaned {
+        // A user's own container is run by nobody else.
+        if !is_assigned(task) || task.status.state == TaskState::Orphaned || task.attached.is_some() {
             continue;
         }
         if is_wanted(task) && !is_over(task) {

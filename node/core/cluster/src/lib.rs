@@ -12,6 +12,7 @@
 
 pub mod allocator;
 pub mod assignments;
+pub mod concern;
 pub mod constraint;
 mod decision;
 mod draft;

@@ -26,7 +26,7 @@ pub fn of_node(view: &State, node: &NodeId) -> BTreeMap<String, Arc<Track>> {
         for task in view.tasks_of_network(id) {
             if is_assigned(task) && !is_over(task) && tasks.insert(&task.id) {
                 peers.insert(&task.node_id);
-                add(Track::Endpoint(endpoint(task, &networks)));
+                add(Track::Endpoint(endpoint(task, |id| networks.contains(id))));
             }
         }
     }
@@ -64,7 +64,8 @@ fn networks(view: &State, node: &NodeId) -> BTreeSet<NetworkId> {
     own.chain(of_tasks).map(|place| place.network.clone()).collect()
 }
 
-fn endpoint(task: &Task, networks: &BTreeSet<NetworkId>) -> EndpointTrack {
+/// As nodes see it that are `on` some of its networks.
+pub(crate) fn endpoint(task: &Task, on: impl Fn(&NetworkId) -> bool) -> EndpointTrack {
     EndpointTrack {
         task: task.id.clone(),
         service: task.service_id.clone(),
@@ -76,7 +77,12 @@ fn endpoint(task: &Task, networks: &BTreeSet<NetworkId>) -> EndpointTrack {
             .as_ref()
             .map(|c| c.container_id.clone())
             .unwrap_or_default(),
-        places: on(networks, &task.networks),
+        places: task
+            .networks
+            .iter()
+            .filter(|place| on(&place.network))
+            .cloned()
+            .collect(),
         live: task.status.state == TaskState::Running && is_wanted(task),
     }
 }

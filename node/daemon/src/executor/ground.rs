@@ -8,6 +8,7 @@ use shoal_node_core_host::overlay;
 use shoal_node_engine::{GATEWAY_BRIDGE, Laid, OverlayNetworks};
 use shoal_raft_objects::{Attachment, NodeId, Task, Track};
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -22,8 +23,8 @@ const EXCHANGE: Duration = Duration::from_millis(300);
 /// Where a task's container is put.
 #[derive(Default)]
 pub struct Places {
-    /// By network name.
-    pub places: Vec<(String, Attachment)>,
+    /// By network name, with the IPv6 address where the network has IPv6.
+    pub places: Vec<(String, Attachment, Option<Ipv6Addr>)>,
     /// The bridge that leads out, where there is a way out.
     pub gateway: Option<&'static str>,
 }
@@ -46,8 +47,9 @@ pub async fn places(runner: &TaskRunner, task: &Task) -> Result<Places, TaskErro
     let mut found = Places::default();
     let mut laid = Vec::new();
     for place in &task.networks {
-        let network = wait(&runner.overlays, place).await?;
-        found.places.push((network.name.clone(), place.clone()));
+        let network = wait(&runner.overlays, place.network.as_str()).await?;
+        let six = network.six(place.address);
+        found.places.push((network.name.clone(), place.clone(), six));
         laid.push(network);
     }
     let users = || laid.iter().filter(|network| !network.ingress);
@@ -59,16 +61,16 @@ pub async fn places(runner: &TaskRunner, task: &Task) -> Result<Places, TaskErro
     Ok(found)
 }
 
-async fn wait(overlays: &OverlayNetworks, place: &Attachment) -> Result<Laid, TaskError> {
+/// Returns once containers can be put on the network.
+pub async fn wait(overlays: &OverlayNetworks, network: &str) -> Result<Laid, TaskError> {
     let since = Instant::now();
     loop {
-        match overlays.laid(place.network.as_str()) {
+        match overlays.laid(network) {
             Ok(Some(network)) => return Ok(network),
             Err(error) if since.elapsed() >= DOUBT => return Err(fatal(error)),
             Ok(None) if since.elapsed() >= PATIENCE => {
                 return Err(TaskError::Temporary(format!(
-                    "network {} is not there on this node yet",
-                    place.network
+                    "network {network} is not there on this node yet"
                 )));
             }
             _ => tokio::time::sleep(LOOK_EVERY).await,
@@ -77,7 +79,7 @@ async fn wait(overlays: &OverlayNetworks, place: &Attachment) -> Result<Laid, Ta
 }
 
 /// Docker's bridge for the way out of cluster networks: its containers do not see each other.
-async fn ensure_gateway(networks: &dyn Networks) -> Result<(), TaskError> {
+pub async fn ensure_gateway(networks: &dyn Networks) -> Result<(), TaskError> {
     if networks.inspect(GATEWAY_BRIDGE, false, "local").await.is_ok() {
         return Ok(());
     }

@@ -3,13 +3,14 @@
 //! A task is a container with Docker's name and labels; by its label it is found again, so nothing about tasks is kept
 //! here and every act may be asked for twice.
 
-mod ground;
+pub mod ground;
 mod health;
 mod image;
 mod logs;
 mod spec;
 mod template;
 
+use crate::attachments::Attachments;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use shoal_api_backend::{
@@ -38,6 +39,7 @@ pub struct TaskRunner {
     pub system: Arc<dyn System>,
     pub networks: Arc<dyn Networks>,
     pub overlays: OverlayNetworks,
+    pub attachments: Attachments,
 }
 
 fn fatal(e: impl std::fmt::Display) -> TaskError {
@@ -111,7 +113,15 @@ impl Executor for TaskRunner {
     }
 
     async fn lay(&self, node: &NodeId, tracks: &BTreeMap<String, Track>) -> Result<(), TaskError> {
-        ground::lay(&self.overlays, node, tracks).await
+        ground::lay(&self.overlays, node, tracks).await?;
+        self.attachments.laid(node, tracks);
+        Ok(())
+    }
+
+    async fn examine(&self) -> Result<Vec<String>, TaskError> {
+        let overlays = self.overlays.clone();
+        let done = tokio::task::spawn_blocking(move || overlays.compare()).await;
+        done.map_err(fatal)?.map_err(fatal)
     }
 
     async fn prepare(&self, task: &Task, material: &Material) -> Result<(), TaskError> {
@@ -128,6 +138,7 @@ impl Executor for TaskRunner {
             name: task.name(),
             platform: None,
             request,
+            of_task: true,
         };
         match self.containers.create(create).await {
             Ok(_) => Ok(()),

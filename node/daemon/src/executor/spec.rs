@@ -7,6 +7,7 @@ use shoal_api_types::container::CreateRequest;
 use shoal_raft_objects::network::PREDEFINED;
 use shoal_raft_objects::service::ContainerSpec;
 use shoal_raft_objects::{Attachment, Task};
+use std::net::Ipv6Addr;
 
 /// Docker's default grace of a service's task.
 const GRACE_SECONDS: i64 = 10;
@@ -111,9 +112,12 @@ pub fn request(task: &Task, places: &Places) -> Result<CreateRequest, String> {
 
 /// The first network, and everything that is asked for on each.
 fn endpoints(places: &Places) -> (String, Map<String, Value>) {
-    let of = |place: &Attachment| {
+    let of = |place: &Attachment, six: &Option<Ipv6Addr>| {
         json!({
-            "IPAMConfig": {"IPv4Address": place.address.to_string()},
+            "IPAMConfig": {
+                "IPv4Address": place.address.to_string(),
+                "IPv6Address": six.map(|address| address.to_string()).unwrap_or_default(),
+            },
             "MacAddress": place.mac.map(|byte| format!("{byte:02x}")).join(":"),
             "Aliases": place.aliases,
         })
@@ -121,12 +125,12 @@ fn endpoints(places: &Places) -> (String, Map<String, Value>) {
     let mut endpoints: Map<String, Value> = places
         .places
         .iter()
-        .map(|(name, place)| (name.clone(), of(place)))
+        .map(|(name, place, six)| (name.clone(), of(place, six)))
         .collect();
     if let Some(gateway) = places.gateway {
         endpoints.insert(gateway.into(), json!({}));
     }
-    let first = places.places.first().map(|(name, _)| name.clone());
+    let first = places.places.first().map(|(name, ..)| name.clone());
     (first.unwrap_or_default(), endpoints)
 }
 

@@ -18,14 +18,28 @@ pub fn enable() -> Result<bool> {
     Ok(true)
 }
 
-/// The same for IPv6: only wanted once a network has it, for a host that forwards takes no routers' word for its own routes.
+/// The same for IPv6: only wanted once a network has it. A host that forwards takes no routers' word for its own routes, unless
+/// it is told to: interfaces that did before go on doing so.
 pub fn enable_v6() -> Result<bool> {
+    const CONF: &str = "/proc/sys/net/ipv6/conf";
     const FILE: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
     match std::fs::read_to_string(FILE) {
         Ok(text) if text.trim() != "0" => Ok(false),
-        Ok(_) => std::fs::write(FILE, "1")
-            .map(|()| true)
-            .map_err(|e| Error::io(format!("write {FILE}"), e)),
+        Ok(_) => {
+            for link in std::fs::read_dir(CONF).into_iter().flatten().flatten() {
+                let file = link.path().join("accept_ra");
+                // Those of the machine; a container is nobody's router.
+                let device = std::path::Path::new("/sys/class/net")
+                    .join(link.file_name())
+                    .join("device");
+                if device.exists() && std::fs::read_to_string(&file).is_ok_and(|text| text.trim() == "1") {
+                    let _ = std::fs::write(&file, "2");
+                }
+            }
+            std::fs::write(FILE, "1")
+                .map(|()| true)
+                .map_err(|e| Error::io(format!("write {FILE}"), e))
+        }
         Err(e) => Err(Error::io(format!("read {FILE}"), e)),
     }
 }

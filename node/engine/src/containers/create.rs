@@ -21,6 +21,7 @@ impl Containers {
             name,
             platform,
             request,
+            of_task,
         } = wish;
         let id = ids::new();
         let name = match name.as_str() {
@@ -31,7 +32,7 @@ impl Containers {
                 given.to_string()
             }
         };
-        let done = create(kit, &id, &name, platform, request).await;
+        let done = create(kit, &id, &name, platform, request, of_task).await;
         if done.is_err() {
             kit.registry.release(&name, &id);
         }
@@ -45,6 +46,7 @@ async fn create(
     name: &str,
     platform: Option<OciPlatform>,
     request: CreateRequest,
+    of_task: bool,
 ) -> Result<CreateResponse> {
     let CreateRequest {
         config,
@@ -99,7 +101,7 @@ async fn create(
             "conflicting options: cannot attach both {mode} and other networks"
         )));
     }
-    let networks = validate::endpoints(kit, networks)?;
+    let networks = validate::endpoints(kit, networks).await?;
     let legacy = mode == "bridge";
     for link in host_config.links.iter_mut() {
         let (name, alias) = crate::networks::split_link(link);
@@ -128,6 +130,7 @@ async fn create(
         networks,
         mounts: resolved.mounts.clone(),
         stop_signal,
+        of_task,
     };
     let dir = kit.containers_root.join(id);
     if let Err(e) = make(kit, &record, &image, &dir, &resolved.fill).await {

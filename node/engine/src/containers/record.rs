@@ -33,6 +33,8 @@ pub struct Record {
     pub mounts: Vec<MountRecord>,
     /// A number from the image's `StopSignal` or the container's.
     pub stop_signal: i32,
+    /// It is run for the cluster, which has given it its places on networks.
+    pub of_task: bool,
 }
 
 /// A resolved mount.

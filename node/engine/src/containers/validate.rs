@@ -424,7 +424,7 @@ pub fn duplicate(destination: &str) -> crate::error::Error {
 }
 
 /// What is asked for of each network, under the network's own name.
-pub fn endpoints(
+pub async fn endpoints(
     kit: &Kit,
     asked: BTreeMap<String, Option<EndpointSettings>>,
 ) -> Result<BTreeMap<String, EndpointSettings>> {
@@ -432,7 +432,7 @@ pub fn endpoints(
     for (name, asked) in asked {
         let asked = crate::networks::endpoint_wishes(asked.unwrap_or_default());
         // One that is not there yet may be when the container starts.
-        let Ok(network) = kit.networks.find(&name) else {
+        let Ok(network) = kit.networks.find_any(&name).await else {
             out.insert(name, asked);
             continue;
         };

@@ -4,7 +4,7 @@ use super::joins::Network;
 use crate::containers::{Kit, Record};
 use crate::error::{Result, io};
 use crate::files;
-use crate::networks::{Endpoint, name_wishes};
+use crate::networks::{Endpoint, is_shown, name_wishes};
 use shoal_node_core_host::resolvconf::{self, Place};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ fn hosts(kit: &Kit, record: &Record, network: &Network, endpoints: &[Endpoint]) 
     if endpoints.iter().all(|e| !e.has_names()) {
         text.push_str(&super::links::hosts(kit, record));
     }
-    for endpoint in endpoints {
+    for endpoint in endpoints.iter().filter(|e| is_shown(record, e)) {
         for address in endpoint.addresses() {
             text.push_str(&own_line(record, address));
         }

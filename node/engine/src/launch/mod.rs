@@ -26,7 +26,7 @@ pub use seccomp::Seccomp;
 use crate::clock;
 use crate::containers::{EXIT, Kit, Record, Run, Waiting};
 use crate::error::{Error, invalid, system};
-use crate::networks::Endpoint;
+use crate::networks::{Endpoint, is_shown};
 use shoal_node_core_host::lifecycle::Phase;
 use shoal_node_drivers_network::Netns;
 use shoal_node_drivers_shim::{self as shim, Running, Shim};
@@ -80,7 +80,15 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     if !of_another && !record.config.network_disabled {
         let networks = kit.networks.clone();
         let record = record.clone();
-        run.endpoints = blocking(move || networks.allocate(&record)).await?;
+        let places = networks.places(&record).await?;
+        let (id, taken) = (record.id.clone(), places.clone());
+        let allocated = blocking(move || networks.allocate(&record, &places)).await;
+        if allocated.is_err() {
+            for placed in taken.values() {
+                kit.networks.leave_place(&placed.network, &id);
+            }
+        }
+        run.endpoints = allocated?;
     }
     // From here on a daemon that finds this container again knows what it holds.
     let mut noted = run.clone();
@@ -133,7 +141,7 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
         return Err(failure);
     }
     kit.volumes.told(true, record);
-    for endpoint in &run.endpoints {
+    for endpoint in run.endpoints.iter().filter(|e| is_shown(record, e)) {
         kit.networks.emit("connect", endpoint, &record.id);
     }
     let moved = {

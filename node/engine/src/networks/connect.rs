@@ -1,5 +1,6 @@
 //! `docker network connect` and `disconnect`, on a container that runs: one more interface, or one less.
 
+use super::attached::Placed;
 use super::endpoint::{Endpoint, ways_out};
 use super::held::give_back;
 use super::kernel::routes;
@@ -7,7 +8,8 @@ use super::table::{NetworkTable, driver};
 use crate::containers::Record as Container;
 use crate::error::{Error, Result, forbidden, system};
 use shoal_api_types::network::EndpointSettings;
-use shoal_node_drivers_network::Links;
+use shoal_node_drivers_network::{Links, Netns};
+use std::sync::Arc;
 
 impl NetworkTable {
     /// Answers all endpoints of the container. `container` has the network among its own already. Blocks for some
@@ -17,6 +19,7 @@ impl NetworkTable {
         container: &Container,
         network: &str,
         asked: &EndpointSettings,
+        placed: Option<&Placed>,
     ) -> Result<Vec<Endpoint>> {
         let (before, netns) = self.holding(&container.id)?;
         let record = self.find(network)?;
@@ -26,17 +29,36 @@ impl NetworkTable {
                 container.name, record.name
             )));
         }
-        let endpoint = self.endpoint(container, network, asked, &before)?;
+        let endpoint = self.placed(container, network, asked, placed, &before)?;
         let mut after = before.clone();
         after.push(endpoint.clone());
-        let done = self
-            .plug_one(&netns, &endpoint, (false, false))
-            .and_then(|()| self.rearrange(container, &before, after));
+        let mut new = vec![endpoint];
+        let done = self.turn_gateway(container, &mut after).and_then(|(came, went)| {
+            new.extend(came);
+            for endpoint in &new {
+                self.plug_one(&netns, endpoint, (false, false))?;
+            }
+            let after = self.rearrange(container, &before, after)?;
+            self.enter_overlays(&container.id, &netns, &after)?;
+            self.drop_gateway(&netns, went);
+            Ok(after)
+        });
         if done.is_err() {
-            let _ = self.unplug_one(&netns, &endpoint);
-            give_back(&mut self.inner.state.lock(), &endpoint);
+            for endpoint in &new {
+                let _ = self.unplug_one(&netns, endpoint);
+                give_back(&mut self.inner.state.lock(), endpoint);
+            }
         }
         done
+    }
+
+    /// Nobody is led over it any more.
+    fn drop_gateway(&self, netns: &Netns, endpoint: Option<Endpoint>) {
+        let Some(endpoint) = endpoint else { return };
+        if let Err(error) = self.unplug_one(netns, &endpoint) {
+            tracing::warn!(%error, "a way out that is not needed any more is left");
+        }
+        give_back(&mut self.inner.state.lock(), &endpoint);
     }
 
     /// Answers the endpoint that is gone and those that are left. `container` no longer has the network.
@@ -51,17 +73,20 @@ impl NetworkTable {
         };
         let gone = after.remove(at);
         self.forget_names(&container.id, std::slice::from_ref(&gone));
+        let (came, went) = self.turn_gateway(container, &mut after)?;
+        if let Some(came) = &came {
+            self.plug_one(&netns, came, (false, false))?;
+        }
         // Nobody is led to it any more before it goes.
         let left = self.rearrange(container, &before, after)?;
+        self.enter_overlays(&container.id, &netns, &left)?;
         self.unplug_one(&netns, &gone)?;
+        self.drop_gateway(&netns, went);
         give_back(&mut self.inner.state.lock(), &gone);
         Ok((gone, left))
     }
 
-    fn holding(
-        &self,
-        container: &str,
-    ) -> Result<(Vec<Endpoint>, std::sync::Arc<shoal_node_drivers_network::Netns>)> {
+    fn holding(&self, container: &str) -> Result<(Vec<Endpoint>, Arc<Netns>)> {
         let state = self.inner.state.lock();
         let held = state.held.get(container);
         held.and_then(|held| Some((held.endpoints.clone(), held.netns.clone()?)))

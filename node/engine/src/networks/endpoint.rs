@@ -34,6 +34,10 @@ pub struct Endpoint {
     /// What the container is called on this network.
     pub dns_names: Vec<String>,
     pub published: Vec<Published>,
+    /// A user's own container on a network of the cluster.
+    pub attached: bool,
+    /// And nothing outside is to be reached from that network.
+    pub closed: bool,
 }
 
 /// How the container's interface hangs on the host. Drivers differ in this alone.

@@ -1,6 +1,7 @@
 //! What a container holds of its networks: addresses and ports, taken and given back in memory, at once. Cables that are
 //! no longer needed are pulled in the background.
 
+use super::attached::{self, Placed, Places};
 use super::endpoint::{Attach, Endpoint, Place, Published, ways_out};
 use super::names::Seen;
 use super::ports::{host_addresses, wanted_ports};
@@ -30,7 +31,7 @@ pub(super) struct Held {
 
 impl NetworkTable {
     /// Takes addresses and ports for a container that is about to start. Nothing is taken when it fails.
-    pub fn allocate(&self, container: &Container) -> Result<Vec<Endpoint>> {
+    pub fn allocate(&self, container: &Container, places: &Places) -> Result<Vec<Endpoint>> {
         let mode = container.host.network_mode.as_str();
         let mut wanted: Vec<(&String, &EndpointSettings)> = container.networks.iter().collect();
         // The network of `--network` is the first interface.
@@ -38,10 +39,13 @@ impl NetworkTable {
         wanted.sort_by_key(|(name, _)| **name != first);
         let mut held = Held::default();
         for (name, asked) in wanted {
-            match self.endpoint(container, name, asked, &held.endpoints) {
+            match self.placed(container, name, asked, places.get(name), &held.endpoints) {
                 Ok(endpoint) => held.endpoints.push(endpoint),
                 Err(e) => return Err(self.give_up(held, e)),
             }
+        }
+        if let Err(e) = self.turn_gateway(container, &mut held.endpoints) {
+            return Err(self.give_up(held, e));
         }
         if let Err(e) = self.arrange_ports(container, &mut held.endpoints, &mut held.guards) {
             return Err(self.give_up(held, e));
@@ -58,6 +62,27 @@ impl NetworkTable {
             e.class,
             format!("failed to set up container networking: {}", e.message),
         )
+    }
+
+    /// As [`NetworkTable::endpoint`], on a network of this host's or, with what the cluster gave, of the cluster's.
+    pub(super) fn placed(
+        &self,
+        c: &Container,
+        name: &str,
+        asked: &EndpointSettings,
+        placed: Option<&Placed>,
+        beside: &[Endpoint],
+    ) -> Result<Endpoint> {
+        let Some(placed) = placed else {
+            return self.endpoint(c, name, asked, beside);
+        };
+        let asked = attached::given(asked, placed);
+        let endpoint = self.endpoint(c, &placed.network, &asked, beside)?;
+        Ok(Endpoint {
+            attached: true,
+            closed: placed.internal,
+            ..endpoint
+        })
     }
 
     /// One more place on a network, with addresses taken.
@@ -278,6 +303,9 @@ impl NetworkTable {
             held
         };
         drop(held);
+        for endpoint in endpoints.iter().filter(|e| e.attached) {
+            self.leave_place(&endpoint.network_id, container);
+        }
         if endpoints.iter().any(|e| !e.published.is_empty())
             && let Err(error) = self.converge(false)
         {

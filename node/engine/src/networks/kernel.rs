@@ -210,6 +210,7 @@ impl NetworkTable {
         let cables = state.held.values().flat_map(|h| &h.endpoints);
         bridges
             .chain(cables.filter_map(|e| e.host_link().map(Into::into)))
+            .chain(self.overlay_links())
             .collect()
     }
 

@@ -1,6 +1,7 @@
 //! Networks of this node: the default bridge, `host` and `none`, and bridges that users make.
 
 mod asked;
+mod attached;
 mod connect;
 mod endpoint;
 mod held;
@@ -17,6 +18,7 @@ mod table;
 mod verbs;
 
 pub use asked::{check as check_endpoint, shown_names as endpoint_names, wishes as endpoint_wishes};
+pub use attached::{Attached, Cluster, ClusterNetworks, Found, Placed, Wish, is_shown};
 pub use endpoint::{Endpoint, port_map};
 pub use held::parse_mac;
 pub use names::{split_link, wishes as name_wishes};

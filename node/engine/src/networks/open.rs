@@ -1,6 +1,7 @@
 //! The networks of a starting daemon: read from disk, the three that are always there made when missing, the kernel
 //! brought in line. And the thread that keeps it in line.
 
+use super::attached::Cluster;
 use super::record::Record;
 use super::record::Subnet;
 use super::table::{Net, NetworkTable, driver};
@@ -27,7 +28,13 @@ const LOOK_SECONDS: i64 = 60;
 const REST: Duration = Duration::from_millis(100);
 
 /// Reads and makes; blocks.
-pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Result<NetworkTable> {
+pub fn open(
+    sid: &str,
+    data_root: &Path,
+    config: &Bridge,
+    events: Events,
+    cluster: Option<Cluster>,
+) -> Result<NetworkTable> {
     let dir = data_root.join("networks");
     files::make_dir(&dir, 0o700).map_err(io("create", dir.display()))?;
     let links = Links::open().map_err(driver)?;
@@ -45,7 +52,16 @@ pub fn open(sid: &str, data_root: &Path, config: &Bridge, events: Events) -> Res
     if !pools.iter().any(|pool| ipam::is_v6(pool.base)) {
         pools.push(ipam::local_pool(sid));
     }
-    let table = NetworkTable::new(sid, links, nft, dir.clone(), events, pools, config.forward)?;
+    let table = NetworkTable::new(
+        sid,
+        links,
+        nft,
+        dir.clone(),
+        events,
+        pools,
+        config.forward,
+        cluster,
+    )?;
     for record in read(&dir)? {
         insert(&table, record)?;
     }
@@ -275,6 +291,9 @@ pub fn tend(table: &NetworkTable) -> Result<()> {
                 continue;
             }
             user_chains();
+            if let Err(error) = table.mend_overlays() {
+                tracing::warn!(%error, "the cluster's networks could not be put right on this host");
+            }
             if let Err(error) = table.mend() {
                 tracing::warn!(%error, "the host's network could not be put right");
             }

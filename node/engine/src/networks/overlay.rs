@@ -4,6 +4,7 @@
 //! on other nodes comes with the plan. Containers are plugged in by the same cables. Beside that each of them gets the
 //! table by which services' addresses lead to tasks, and the way back for what came by a published port.
 
+use super::attached::Attached;
 use super::endpoint::Endpoint;
 use super::open::insert;
 use super::record::{Record, Subnet};
@@ -11,14 +12,15 @@ use super::table::{NetworkTable, driver};
 use crate::clock;
 use crate::error::{Result, conflict, io};
 use crate::files;
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use shoal_api_types::network::EndpointSettings;
 use shoal_node_core_host::dns;
-use shoal_node_core_host::overlay::{self, Balance, Plan};
+use shoal_node_core_host::overlay::{self, Balance, Plan, Segment};
 use shoal_node_drivers_network::overlay::{Inside, Overlays, answer_over};
 use shoal_node_drivers_network::{Error as DriverError, Netns};
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,8 @@ const MTU: &str = "com.docker.network.driver.mtu";
 pub(super) struct State {
     driver: Overlays,
     now: Mutex<Now>,
+    /// Held while the kernel is brought to a plan, so that an older one is never laid over a newer one.
+    laying: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -54,7 +58,7 @@ struct Part {
     netns: Arc<Netns>,
     networks: Vec<String>,
     /// Its places on cluster networks: the bridge, the address.
-    places: Vec<(String, Ipv4Addr)>,
+    places: Vec<(String, IpAddr)>,
 }
 
 impl State {
@@ -62,6 +66,7 @@ impl State {
         Ok(Self {
             driver: Overlays::open(sid)?,
             now: Mutex::default(),
+            laying: Mutex::default(),
         })
     }
 }
@@ -80,6 +85,7 @@ impl OverlayNetworks {
     pub fn lay(&self, plan: Plan, names: overlay::Names) -> Result<()> {
         let table = &self.0;
         let state = &table.inner.overlay;
+        let _turn = state.laying.lock();
         let recheck = {
             let mut now = state.now.lock();
             let due = now.read_at.is_none_or(|at| at.elapsed() >= READ_RULES_EVERY);
@@ -89,24 +95,10 @@ impl OverlayNetworks {
             now.plan = Some(plan.clone());
             due
         };
-        let (found, done) = state.driver.converge(&plan, recheck);
-        for difference in &found {
-            tracing::debug!(%difference, "cluster networks");
-        }
-        table.keep_records(&plan)?;
+        let done = table.lay(&plan, recheck);
+        // Into networks that are in the table by now.
         table.put_names(names);
-        let parts: Vec<Arc<Part>> = state.now.lock().inside.values().cloned().collect();
-        for part in parts {
-            if let Err(error) = part.bring(&plan, recheck, true) {
-                // Its container ended meanwhile, most likely; the next look tells.
-                tracing::debug!(%error, "a container's services were not brought up to date");
-            }
-        }
-        // A bridge that somebody deleted took its cables' places with it.
-        if found.iter().any(|difference| difference.starts_with("create ")) {
-            table.mend()?;
-        }
-        done.map_err(driver)
+        done
     }
 
     /// The network, once containers can be put on it; an error says why it cannot be had on this host.
@@ -121,7 +113,13 @@ impl OverlayNetworks {
             name: segment.name.clone(),
             internal: segment.internal,
             ingress: plan.ingress.as_ref().is_some_and(|i| i.bridge == segment.bridge),
+            subnet6: segment.six.map(|(subnet, _)| subnet.network()),
         }))
+    }
+
+    /// Users' own containers on them.
+    pub fn attached(&self) -> Vec<Attached> {
+        self.0.attached()
     }
 
     /// What differs between the plan and this host, in words; nothing if all is well. Blocks.
@@ -162,6 +160,14 @@ pub struct Laid {
     pub name: String,
     pub internal: bool,
     pub ingress: bool,
+    subnet6: Option<Ipv6Addr>,
+}
+
+impl Laid {
+    /// The IPv6 address that goes with a place there.
+    pub fn six(&self, address: Ipv4Addr) -> Option<Ipv6Addr> {
+        self.subnet6.map(|subnet| overlay::six(subnet, address))
+    }
 }
 
 impl Part {
@@ -181,7 +187,12 @@ impl Part {
                 .iter()
                 .filter(|(bridge, ..)| *bridge == ingress.bridge);
             for (_, address) in published {
-                answer_over(&self.netns, *address, ingress.address.addr())?;
+                let gateway = match (address, ingress.address6) {
+                    (IpAddr::V4(_), _) => IpAddr::V4(ingress.address.addr()),
+                    (IpAddr::V6(_), Some(own)) => IpAddr::V6(own.addr()),
+                    (IpAddr::V6(_), None) => continue,
+                };
+                answer_over(&self.netns, *address, gateway)?;
             }
         }
         self.inside.balance(&balance, recheck, change)
@@ -189,6 +200,44 @@ impl Part {
 }
 
 impl NetworkTable {
+    /// Brings the kernel to the plan.
+    fn lay(&self, plan: &Plan, recheck: bool) -> Result<()> {
+        let state = &self.inner.overlay;
+        let (found, done) = state.driver.converge(plan, recheck);
+        for difference in &found {
+            tracing::debug!(%difference, "cluster networks");
+        }
+        self.keep_records(plan)?;
+        let parts: Vec<Arc<Part>> = state.now.lock().inside.values().cloned().collect();
+        for part in parts {
+            if let Err(error) = part.bring(plan, recheck, true) {
+                // Its container ended meanwhile, most likely; the next look tells.
+                tracing::debug!(%error, "a container's services were not brought up to date");
+            }
+        }
+        // A bridge that somebody deleted took its cables' places with it.
+        if found.iter().any(|difference| difference.starts_with("create ")) {
+            self.mend()?;
+        }
+        done.map_err(driver)
+    }
+
+    /// Puts right what somebody else has changed of the cluster's networks.
+    pub(super) fn mend_overlays(&self) -> Result<()> {
+        let _turn = self.inner.overlay.laying.lock();
+        let plan = self.inner.overlay.now.lock().plan.clone();
+        plan.map_or(Ok(()), |plan| self.lay(&plan, true))
+    }
+
+    /// Their interfaces.
+    pub(super) fn overlay_links(&self) -> Vec<String> {
+        let now = self.inner.overlay.now.lock();
+        let segments = now.plan.iter().flat_map(|plan| plan.segments.values());
+        segments
+            .flat_map(|s| [s.bridge.clone(), s.vxlan.clone()])
+            .collect()
+    }
+
     /// The table has exactly the networks of the plan, and whatever a container is still on.
     fn keep_records(&self, plan: &Plan) -> Result<()> {
         for segment in plan.segments.values() {
@@ -201,13 +250,8 @@ impl NetworkTable {
                 internal: true,
                 attachable: segment.attachable,
                 options: [(MTU.to_owned(), segment.mtu.to_string())].into(),
-                subnets: vec![Subnet {
-                    net: segment.subnet.into(),
-                    range: None,
-                    gateway: Some(IpAddr::V4(segment.gateway)),
-                    aux: BTreeMap::new(),
-                    given: true,
-                }],
+                enable_ipv6: segment.six.is_some(),
+                subnets: subnets(segment),
                 link: segment.bridge.clone(),
                 ..Record::default()
             };
@@ -246,7 +290,7 @@ impl NetworkTable {
             let Some(zone) = self.zone(network) else { continue };
             let entries = names.iter().map(|(name, found)| dns::Entry {
                 names: vec![name.clone()],
-                addresses: found.addresses.iter().map(|a| IpAddr::V4(*a)).collect(),
+                addresses: found.addresses.iter().copied().collect(),
                 reverse: None,
             });
             zone.write().put(OWNER, entries.collect());
@@ -267,20 +311,21 @@ impl NetworkTable {
         endpoints: &[Endpoint],
     ) -> Result<()> {
         let on: Vec<&Endpoint> = endpoints.iter().filter(|e| e.driver == OVERLAY).collect();
-        if on.is_empty() {
+        if on.is_empty() && !self.inner.overlay.now.lock().inside.contains_key(container) {
             return Ok(());
         }
-        let place = |e: &&Endpoint| {
-            let IpAddr::V4(address) = e.v4?.address else {
-                return None;
-            };
-            Some((e.bridge()?.to_owned(), address))
+        let places = |e: &&Endpoint| -> Vec<(String, IpAddr)> {
+            let bridge = e.bridge().map(str::to_owned);
+            let addresses = e.addresses().into_iter();
+            bridge.map_or_else(Vec::new, |bridge| {
+                addresses.map(|a| (bridge.clone(), a)).collect()
+            })
         };
         let part = Arc::new(Part {
             inside: Inside::of(netns).map_err(driver)?,
             netns: netns.clone(),
             networks: on.iter().map(|e| e.network_id.clone()).collect(),
-            places: on.iter().filter_map(place).collect(),
+            places: on.iter().flat_map(places).collect(),
         });
         let plan = {
             let mut now = self.inner.overlay.now.lock();
@@ -289,12 +334,32 @@ impl NetworkTable {
         };
         // A daemon that has just started knows no plan yet; the container has what it had.
         let Some(plan) = plan else { return Ok(()) };
-        part.bring(&plan, true, true).map(drop).map_err(driver)
+        part.bring(&plan, true, true).map_err(driver)?;
+        if part.networks.is_empty() {
+            // It has left the last one.
+            self.leave_overlays(container);
+        }
+        Ok(())
     }
 
     pub(super) fn leave_overlays(&self, container: &str) {
         self.inner.overlay.now.lock().inside.remove(container);
     }
+}
+
+fn subnets(segment: &Segment) -> Vec<Subnet> {
+    let four = (IpNet::from(segment.subnet), IpAddr::from(segment.gateway));
+    let six = segment
+        .six
+        .map(|(net, gateway)| (IpNet::from(net), IpAddr::from(gateway)));
+    let subnet = |(net, gateway)| Subnet {
+        net,
+        range: None,
+        gateway: Some(gateway),
+        aux: BTreeMap::new(),
+        given: true,
+    };
+    std::iter::once(four).chain(six).map(subnet).collect()
 }
 
 /// On a network of the cluster, the cluster gives the addresses.
@@ -307,7 +372,7 @@ pub(super) fn check_place(record: &Record, asked: &EndpointSettings) -> Result<(
         return Ok(());
     }
     Err(conflict(format!(
-        "network {} is a network of the cluster: in this version only services are put on it",
+        "network {} is a network of the cluster, and the cluster gave no address on it",
         record.name
     )))
 }

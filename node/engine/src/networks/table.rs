@@ -1,5 +1,6 @@
 //! Which networks there are and who is on them.
 
+use super::attached::Cluster;
 use super::endpoint::{Attach, Endpoint};
 use super::held::Held;
 use super::names::SharedZone;
@@ -39,6 +40,8 @@ pub(super) struct Inner {
     pub pools: Vec<AddressPool>,
     /// Whether the host may be told to forward.
     pub forward: bool,
+    /// Where networks of the cluster are asked for.
+    pub cluster: Option<Cluster>,
     /// Held while a network's subnets are chosen, until it is in the table: no two get the same.
     pub choosing: Mutex<()>,
     pub state: Mutex<State>,
@@ -83,6 +86,7 @@ impl NetworkTable {
         events: Events,
         pools: Vec<AddressPool>,
         forward: bool,
+        cluster: Option<Cluster>,
     ) -> Result<Self> {
         let (pulled, to_pull) = mpsc::channel::<Vec<Endpoint>>();
         let inner = Arc::new(Inner {
@@ -95,6 +99,7 @@ impl NetworkTable {
             events,
             pools,
             forward,
+            cluster,
             choosing: Mutex::new(()),
             overlay: overlay::State::open(sid).map_err(driver)?,
             resolvers: Resolvers::start(tokio::runtime::Handle::current()).map_err(driver)?,

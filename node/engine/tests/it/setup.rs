@@ -117,6 +117,7 @@ impl Lab {
                     name: name.into(),
                     platform: None,
                     request,
+                    of_task: false,
                 })
                 .await?
                 .id;
@@ -138,6 +139,7 @@ impl Lab {
                     name: name.into(),
                     platform: None,
                     request,
+                    of_task: false,
                 })
                 .await?
                 .id)

@@ -1,14 +1,18 @@
 //! The cluster's half of the API, on a manager: one resource per file. Every write is checked, proposed and durable
 //! before it is answered; every read contains whatever was acknowledged before it.
 
+mod attachments;
 mod cluster;
 pub(crate) mod convert;
+mod examine;
 mod logs;
 mod material;
 mod networks;
 mod node;
 mod service;
 mod task;
+
+pub(crate) use shoal_raft_objects::Attached as Wish;
 
 use crate::manager::Manager;
 use shoal_api_backend::{Error, Result};

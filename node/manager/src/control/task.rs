@@ -48,7 +48,9 @@ impl Control {
             })
             .collect();
         let listed = state.tasks().iter().filter(|task| {
-            (services.is_empty() || services.contains(task.service_id.as_str()))
+            // Docker lists no places of users' own containers.
+            task.attached.is_none()
+                && (services.is_empty() || services.contains(task.service_id.as_str()))
                 && (nodes.is_empty() || nodes.contains(task.node_id.as_str()))
                 && wanted(&state, task, &filters)
         });

@@ -4,6 +4,7 @@ use super::Sessions;
 use crate::control::convert::node::{availability, role, state};
 use crate::host::Events;
 use crate::ids::now;
+use shoal_node_core_cluster::concern;
 use shoal_raft_consensus::{Change, Watcher};
 use shoal_raft_objects::{Event, Node, Object, Service};
 use std::collections::BTreeMap;
@@ -25,40 +26,17 @@ pub(crate) async fn run(
         match change {
             None => return,
             Some(Change::Lagged(_)) => sessions.wake_all(),
-            Some(Change::Events { events: happened, .. }) => {
+            Some(Change::Events {
+                index,
+                events: happened,
+            }) => {
+                let concerns: Vec<_> = happened.iter().map(concern::of).collect();
+                sessions.happened(index, &concerns);
                 for event in happened.iter() {
-                    wake(&sessions, event);
                     emit(events.as_ref(), event);
                 }
             }
         }
-    }
-}
-
-fn wake(sessions: &Sessions, event: &Event) {
-    match event {
-        Event::Updated {
-            old: Object::Node(old),
-            new: Object::Node(new),
-        } if old.manager == new.manager
-            && old.attachments == new.attachments
-            && old.data_path() == new.data_path()
-            && old.description.data_path_key == new.description.data_path_key =>
-        {
-            sessions.wake(&new.id);
-        }
-        event => match event.object() {
-            // Every node that shares a network with it has to know.
-            Object::Task(task) if !task.networks.is_empty() => sessions.wake_all(),
-            Object::Task(task) if !task.node_id.is_empty() => sessions.wake(&task.node_id),
-            Object::Task(_) => {}
-            Object::Service(service) if service.endpoint == Default::default() => {}
-            Object::Service(_) | Object::Network(_) => sessions.wake_all(),
-            // The list of managers, settings, secrets in use: may concern anybody.
-            Object::Node(_) | Object::Cluster(_) | Object::Secret(_) | Object::Config(_) => {
-                sessions.wake_all()
-            }
-        },
     }
 }
 

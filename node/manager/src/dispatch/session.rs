@@ -1,6 +1,6 @@
 //! One agent's session: what its node shall have, from this manager's replica; what the agent says, to the leader.
 
-use super::sessions::Out;
+use super::sessions::{Entry, Out};
 use crate::ledger::WriteError;
 use crate::manager::Manager;
 use shoal_api_wire::dispatcher::{
@@ -12,7 +12,10 @@ use shoal_node_core_cluster::assignments::{self, Set};
 use shoal_node_core_cluster::liveness;
 use shoal_node_drivers_certs::Identity;
 use shoal_raft_consensus::State;
-use shoal_raft_objects::{Cluster, Node, NodeDescription, NodeId, Refusal, TaskId, TaskStatus, Write, codec};
+use shoal_raft_objects::{
+    Cluster, NetworkId, Node, NodeDescription, NodeId, Refusal, TaskId, TaskStatus, Track, Write, codec,
+};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -22,6 +25,8 @@ use tonic::{Status, Streaming};
 const GREETING: Duration = Duration::from_secs(5);
 /// Bytes of assignments in one message, about.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Changes that come fast wait no longer than this for each other.
+const REST_MAX: Duration = Duration::from_millis(100);
 
 /// Serves the session until either side ends it.
 pub(crate) async fn run(
@@ -57,7 +62,7 @@ pub(crate) async fn run(
     let ended = tokio::select! {
         () = manager.stop.cancelled() => Err(Status::unavailable("this manager stops")),
         () = entry.over.cancelled() => Err(Status::unavailable("the session has moved on")),
-        ended = session.converse(&mut incoming, &entry.wake, &addr) => ended,
+        ended = session.converse(&mut incoming, &entry, &addr) => ended,
     };
     manager.sessions.close(&node, &entry);
     if let Err(status) = ended {
@@ -87,7 +92,7 @@ impl Session {
     async fn converse(
         &mut self,
         incoming: &mut Streaming<FromAgent>,
-        wake: &tokio::sync::Notify,
+        entry: &Entry,
         addr: &str,
     ) -> Result<(), Status> {
         let first = tokio::time::timeout(GREETING, incoming.message())
@@ -99,7 +104,13 @@ impl Session {
         self.described(&hello.description, addr)?;
         self.manager.pulse.came(&self.caller.node);
         let mut grace = self.update().await?;
+        // Whatever happened since is told again.
+        entry.news.told(self.on());
+        entry.wake.notify_one();
         let mut heard = Instant::now();
+        // What is made anew for each change takes its time when there is much of it; changes meanwhile are taken together.
+        let mut rested = Instant::now();
+        let mut due = false;
         loop {
             tokio::select! {
                 message = incoming.message() => match message? {
@@ -109,7 +120,19 @@ impl Session {
                         self.hear(message, addr).await?;
                     }
                 },
-                () = wake.notified() => grace = self.update().await?,
+                () = entry.wake.notified(), if !due => match entry.news.take() {
+                    Some(index) => self.unconcerned(index),
+                    None => due = true,
+                },
+                () = tokio::time::sleep_until(rested), if due => {
+                    due = false;
+                    let began = Instant::now();
+                    grace = self.update().await?;
+                    if entry.news.told(self.on()) {
+                        entry.wake.notify_one();
+                    }
+                    rested = Instant::now() + (began.elapsed() * 2).min(REST_MAX);
+                }
                 () = tokio::time::sleep_until(heard + grace) => {
                     return Err(Status::deadline_exceeded("the agent was silent for too long"));
                 }
@@ -145,10 +168,32 @@ impl Session {
                 self.laid = self.laid.max(applied.index);
                 self.tell_laid();
             }
+            Some(from_agent::Message::Findings(findings)) => self.manager.examiner.found(&node, findings),
             Some(from_agent::Message::Goodbye(_)) => self.manager.pulse.left(&node),
             Some(from_agent::Message::Hello(_)) | None => {}
         }
         Ok(())
+    }
+
+    /// Nothing up to this index concerns the node.
+    fn unconcerned(&mut self, index: u64) {
+        if self.complete {
+            self.sent.index = self.sent.index.max(index);
+            self.tell_laid();
+        }
+    }
+
+    /// The networks that the node was told of.
+    fn on(&self) -> BTreeSet<NetworkId> {
+        let networks = self
+            .sent
+            .tracks
+            .values()
+            .filter_map(|track| match track.as_ref() {
+                Track::Network(network) => Some(network.id.clone()),
+                _ => None,
+            });
+        networks.collect()
     }
 
     /// Sends whatever differs from what was sent before. Answers the grace that holds now.

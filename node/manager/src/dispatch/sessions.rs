@@ -3,9 +3,11 @@
 use parking_lot::Mutex;
 use shoal_api_wire::dispatcher::{FromManager, from_manager};
 use shoal_api_wire::removed;
-use shoal_raft_objects::NodeId;
-use std::collections::HashMap;
+use shoal_node_core_cluster::concern::Concern;
+use shoal_raft_objects::{NetworkId, NodeId};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -17,8 +19,43 @@ pub(crate) type Out = mpsc::Sender<Result<FromManager, Status>>;
 pub(crate) struct Entry {
     id: u64,
     pub wake: Arc<Notify>,
+    pub news: Arc<News>,
     pub over: CancellationToken,
     pub out: Out,
+}
+
+/// What a session has not looked at yet.
+#[derive(Default)]
+pub(crate) struct News {
+    /// Something may have changed for the node.
+    due: AtomicBool,
+    /// Up to this log index `due` says everything.
+    seen: AtomicU64,
+    /// The networks that the node was told of.
+    on: Mutex<BTreeSet<NetworkId>>,
+}
+
+impl News {
+    /// Whether there is anything to look at; if not, the log index up to which nothing concerned the node.
+    pub fn take(&self) -> Option<u64> {
+        // In this order: what comes after the index has its own notice.
+        let seen = self.seen.load(Ordering::Acquire);
+        match self.due.swap(false, Ordering::AcqRel) {
+            true => None,
+            false => Some(seen),
+        }
+    }
+
+    /// The node is told of these networks. What happened on a new one meanwhile has to be looked at once more.
+    pub fn told(&self, on: BTreeSet<NetworkId>) -> bool {
+        let mut known = self.on.lock();
+        let more = !on.is_subset(&known);
+        *known = on;
+        if more {
+            self.due.store(true, Ordering::Release);
+        }
+        more
+    }
 }
 
 #[derive(Default)]
@@ -34,6 +71,7 @@ impl Sessions {
         let entry = Entry {
             id: inner.0,
             wake: Arc::new(Notify::new()),
+            news: Arc::default(),
             over: CancellationToken::new(),
             out,
         };
@@ -50,17 +88,31 @@ impl Sessions {
         }
     }
 
-    /// Something may have changed for `node`.
-    pub fn wake(&self, node: &NodeId) {
-        if let Some(entry) = self.inner.lock().1.get(node) {
+    /// What happened at this log index, for whom it may be of interest. Every change is told, in order.
+    pub fn happened(&self, index: u64, concerns: &[Concern]) {
+        for (node, entry) in &self.inner.lock().1 {
+            let on = entry.news.on.lock();
+            if concerns.iter().any(|concern| concern.is_of(node, &on)) {
+                entry.news.due.store(true, Ordering::Release);
+            }
+            drop(on);
+            entry.news.seen.store(index, Ordering::Release);
+            // Told of an index even if nothing concerns it: the leader waits for every node to know that.
             entry.wake.notify_one();
         }
     }
 
+    /// Anything may have happened.
     pub fn wake_all(&self) {
         for entry in self.inner.lock().1.values() {
+            entry.news.due.store(true, Ordering::Release);
             entry.wake.notify_one();
         }
+    }
+
+    /// Whose sessions are here.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.inner.lock().1.keys().cloned().collect()
     }
 
     /// Says something to `node`'s agent, if its session is here and it keeps up.

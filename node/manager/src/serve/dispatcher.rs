@@ -1,9 +1,14 @@
-//! Agents' sessions.
+//! Agents' sessions, and what nodes ask for beside them.
 
-use super::Desk;
+use super::{Desk, to_status};
+use crate::control::{Control, Wish};
 use crate::dispatch::session;
 use shoal_api_wire::dispatcher::dispatcher_server::Dispatcher;
-use shoal_api_wire::dispatcher::{FromAgent, FromManager};
+use shoal_api_wire::dispatcher::{
+    AttachRequest, AttachResponse, DetachRequest, DetachResponse, FindRequest, FindResponse, FromAgent,
+    FromManager,
+};
+use shoal_raft_objects::codec;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,4 +36,57 @@ impl Dispatcher for Service {
         tokio::spawn(session::run(manager, caller, addr, request.into_inner(), out));
         Ok(Response::new(ReceiverStream::new(messages)))
     }
+
+    async fn find(&self, request: Request<FindRequest>) -> Result<Response<FindResponse>, Status> {
+        let (_, manager) = self.0.known_caller(request.extensions()).await?;
+        let asked = request.into_inner().network;
+        let network = Control { manager }.find(&asked).await.map_err(to_status)?;
+        Ok(Response::new(FindResponse {
+            network: encoded(network.as_ref())?,
+        }))
+    }
+
+    async fn attach(&self, request: Request<AttachRequest>) -> Result<Response<AttachResponse>, Status> {
+        // A node has places for its own containers only: it is the one that the certificate names.
+        let (caller, manager) = self.0.known_caller(request.extensions()).await?;
+        let request = request.into_inner();
+        let address = match request.address.as_str() {
+            "" => None,
+            text => Some(
+                text.parse()
+                    .map_err(|_| Status::invalid_argument(format!("invalid IPv4 address: {text}")))?,
+            ),
+        };
+        let wish = Wish {
+            network: request.network.into(),
+            container: request.container,
+            name: request.name,
+            aliases: request.aliases,
+            address,
+        };
+        let place = Control { manager }
+            .attach(&caller.node, wish)
+            .await
+            .map_err(to_status)?;
+        Ok(Response::new(AttachResponse {
+            place: encoded(&place)?,
+        }))
+    }
+
+    async fn detach(&self, request: Request<DetachRequest>) -> Result<Response<DetachResponse>, Status> {
+        let (caller, manager) = self.0.known_caller(request.extensions()).await?;
+        let request = request.into_inner();
+        let control = Control { manager };
+        control
+            .detach(&caller.node, &request.network.into(), &request.container)
+            .await
+            .map_err(to_status)?;
+        Ok(Response::new(DetachResponse {}))
+    }
+}
+
+fn encoded<T: serde::Serialize>(value: &T) -> Result<bytes::Bytes, Status> {
+    codec::encode(value)
+        .map(Into::into)
+        .map_err(|e| Status::internal(e.to_string()))
 }

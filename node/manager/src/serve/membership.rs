@@ -6,8 +6,9 @@ use crate::manager::Manager;
 use shoal_api_wire::membership::membership_client::MembershipClient;
 use shoal_api_wire::membership::membership_server::Membership;
 use shoal_api_wire::membership::{
-    HeardRequest, HeardResponse, JoinRequest, JoinResponse, LeaveRequest, LeaveResponse, Member, PokeRequest,
-    PokeResponse, ProbeRequest, ProbeResponse, ProposeRequest, ProposeResponse,
+    ExamineRequest, ExamineResponse, HeardRequest, HeardResponse, JoinRequest, JoinResponse, LeaveRequest,
+    LeaveResponse, Member, PokeRequest, PokeResponse, ProbeRequest, ProbeResponse, ProposeRequest,
+    ProposeResponse,
 };
 use shoal_api_wire::removed;
 use shoal_raft_consensus::ProposeError;
@@ -19,6 +20,13 @@ pub struct Service(pub Arc<Desk>);
 
 #[tonic::async_trait]
 impl Membership for Service {
+    async fn examine(&self, request: Request<ExamineRequest>) -> Result<Response<ExamineResponse>, Status> {
+        self.0.manager_caller(request.extensions())?;
+        let manager = self.0.manager()?;
+        let nodes = manager.examiner.ask(&manager.sessions).await;
+        Ok(Response::new(ExamineResponse { nodes }))
+    }
+
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
         let caller = self.0.manager_caller(request.extensions())?;
         let (_, manager) = self.0.known_caller(request.extensions()).await?;

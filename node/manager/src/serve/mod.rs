@@ -3,7 +3,8 @@
 //! | service    | without certificate | worker                     | manager |
 //! |------------|---------------------|----------------------------|---------|
 //! | Ca         | Root, Issue         | + Renew                    | all     |
-//! | Dispatcher | –                   | its own session            | its own |
+//! | Dispatcher | –                   | its own session, its own   | its own |
+//! |            |                     | containers on networks     |         |
 //! | Forward    | –                   | if the cluster allows it   | all     |
 //! | Logs       | –                   | Publish                    | all     |
 //! | Membership | –                   | –                          | all     |

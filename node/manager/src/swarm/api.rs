@@ -128,6 +128,10 @@ impl shoal_api_backend::Swarm for Swarm {
         self.control()?.create_network(request).await
     }
 
+    async fn examine_networks(&self) -> Result<Vec<network::Examined>> {
+        self.control()?.examine().await
+    }
+
     async fn remove_network(&self, id: &str) -> Result<()> {
         self.control()?.remove_network(id).await
     }

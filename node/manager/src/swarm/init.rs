@@ -226,6 +226,8 @@ fn ingress(founding: &Proposal) -> std::result::Result<Network, networks::Error>
         },
         driver: OVERLAY.into(),
         ingress: true,
+        // Clients of published ports come by either family.
+        ipv6: true,
         ..Default::default()
     };
     networks::network(

@@ -1,14 +1,19 @@
 //! All cluster cases.
 
 mod acked;
+mod attached;
 mod chaos;
+mod faults;
 mod form;
 mod jobs;
 mod leader;
 mod lost;
+mod mesh;
 mod networks;
 mod remote;
 mod removed;
 mod seat;
 mod service;
+mod six;
 mod tasks;
+mod updates;

@@ -5,7 +5,7 @@ use ipnet::Ipv4Net;
 use shoal_raft_objects::{Attachment, Network, NetworkId, network};
 use shoal_raft_store::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Addresses whose holder is gone from the state, with the log index at which it went: nodes may still know them.
 #[derive(Clone, Default, Debug)]
@@ -67,13 +67,30 @@ impl<'m> Pools<'m> {
             )
         })?;
         self.quarantine.last.insert(network.id.clone(), address);
-        Ok(Attachment {
-            network: network.id.clone(),
-            address,
-            prefix_len,
-            mac: network::mac_of(holder, network.id.as_str()),
-            aliases: Vec::new(),
-        })
+        Ok(place(network, address, prefix_len, holder))
+    }
+
+    /// The place on `network` with the address that a user asks for.
+    pub fn take_this(
+        &mut self,
+        state: &State,
+        network: &Network,
+        holder: &str,
+        address: Ipv4Addr,
+    ) -> Result<Attachment, String> {
+        if !self.pools.contains_key(&network.id) {
+            let pool = self.survey(state, network);
+            self.pools.insert(network.id.clone(), pool);
+        }
+        let name = &network.spec.annotations.name;
+        let taken = self
+            .pools
+            .get_mut(&network.id)
+            .map(|pool| pool.take_this(address));
+        let prefix_len = taken
+            .unwrap_or(Err("it is in none of its subnets"))
+            .map_err(|why| format!("address {address} of network {name} cannot be given: {why}"))?;
+        Ok(place(network, address, prefix_len, holder))
     }
 
     /// It was not needed after all.
@@ -87,6 +104,10 @@ impl<'m> Pools<'m> {
         let mut used = BTreeSet::new();
         let mut ranges = Vec::new();
         for subnet in &network.subnets {
+            // Kept free in IPv6 is the address that ends so.
+            let six = std::iter::once(&subnet.gateway).chain(&subnet.reserved);
+            let six = six.filter_map(|text| text.parse::<Ipv6Addr>().ok());
+            used.extend(six.map(|address| Ipv4Addr::from((u128::from(address) & 0xffff_ffff) as u32)));
             let Ok(net) = subnet.subnet.parse::<Ipv4Net>() else {
                 continue;
             };
@@ -124,6 +145,16 @@ impl<'m> Pools<'m> {
     }
 }
 
+fn place(network: &Network, address: Ipv4Addr, prefix_len: u8, holder: &str) -> Attachment {
+    Attachment {
+        network: network.id.clone(),
+        address,
+        prefix_len,
+        mac: network::mac_of(holder, network.id.as_str()),
+        aliases: Vec::new(),
+    }
+}
+
 fn of<'a>(network: &'a NetworkId, places: &'a [Attachment]) -> impl Iterator<Item = Ipv4Addr> + 'a {
     places
         .iter()
@@ -149,6 +180,22 @@ impl Pool {
         self.used.insert(found.0);
         self.last = Some(found.0);
         Some(found)
+    }
+
+    /// Exactly this one; answers its prefix length.
+    fn take_this(&mut self, address: Ipv4Addr) -> Result<u8, &'static str> {
+        let inside =
+            |net: &Ipv4Net| net.contains(&address) && address != net.network() && address != net.broadcast();
+        let (net, _) = self
+            .ranges
+            .iter()
+            .find(|(net, _)| inside(net))
+            .ok_or("it is in none of its subnets")?;
+        let prefix_len = net.prefix_len();
+        match self.used.insert(address) {
+            true => Ok(prefix_len),
+            false => Err("it is in use or not yet given up by every node"),
+        }
     }
 
     fn free(&self, net: &Ipv4Net, range: &Ipv4Net, from: u32) -> Option<(Ipv4Addr, u8)> {
@@ -194,6 +241,15 @@ mod tests {
         let (first, _) = pool.take().unwrap();
         pool.used.remove(&first);
         assert_eq!(pool.take().unwrap().0.to_string(), "10.0.1.3");
+    }
+
+    #[test]
+    fn an_address_that_is_asked_for_is_given_once() {
+        let mut pool = pool("10.0.1.0/29", &["10.0.1.1"]);
+        assert_eq!(pool.take_this("10.0.1.4".parse().unwrap()), Ok(29));
+        for bad in ["10.0.1.4", "10.0.1.1", "10.0.1.0", "10.0.1.7", "10.0.2.1"] {
+            assert!(pool.take_this(bad.parse().unwrap()).is_err(), "{bad}");
+        }
     }
 
     #[test]

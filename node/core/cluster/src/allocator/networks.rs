@@ -1,9 +1,9 @@
 //! A new network's identifier and subnets.
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use shoal_raft_objects::{Network, NetworkId, NetworkSpec, Subnet};
 use shoal_raft_store::State;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Docker's name for the network over which published ports are answered.
 pub const INGRESS: &str = "ingress";
@@ -39,11 +39,11 @@ pub enum Error {
 pub fn network(
     state: &State,
     id: NetworkId,
-    spec: NetworkSpec,
+    mut spec: NetworkSpec,
     wishes: &[Wish],
     avoid: &[Ipv4Net],
 ) -> Result<Network, Error> {
-    let used: Vec<Ipv4Net> = state
+    let used: Vec<IpNet> = state
         .networks()
         .iter()
         .flat_map(|n| &n.subnets)
@@ -53,25 +53,51 @@ pub fn network(
         Some(cluster) => (cluster.default_addr_pool.clone(), cluster.subnet_size),
         None => (Vec::new(), 0),
     };
-    let mut own: Vec<Ipv4Net> = Vec::new();
+    let vni = vni(state, &spec)?;
+    let (six, four): (Vec<&Wish>, Vec<&Wish>) = wishes.iter().partition(|wish| wish.subnet.contains(':'));
+    spec.ipv6 |= !six.is_empty();
+    let unnamed = Wish::default();
+    let four = if four.is_empty() { vec![&unnamed] } else { four };
+    let six = if six.is_empty() && spec.ipv6 {
+        vec![&unnamed]
+    } else {
+        six
+    };
+    if six.len() > 1 {
+        return Err(Error::Invalid(
+            "a network of the cluster has one IPv6 subnet at most".into(),
+        ));
+    }
+    let mut own: Vec<IpNet> = Vec::new();
     let mut subnets = Vec::new();
-    let unnamed = [Wish::default()];
-    for wish in if wishes.is_empty() { &unnamed } else { wishes } {
-        let net = if wish.subnet.is_empty() {
-            let taken = |net: &Ipv4Net| used.iter().chain(&own).chain(avoid).any(|o| overlaps(net, o));
-            pick(&pools, size, taken).ok_or(Error::Exhausted)?
-        } else {
-            let net = parse_subnet(&wish.subnet)?;
-            if used.iter().chain(&own).any(|other| overlaps(&net, other)) {
-                return Err(Error::Overlap);
+    let taken = |net: &IpNet, own: &[IpNet]| used.iter().chain(own).any(|other| overlaps(net, other));
+    for (wish, v6) in four
+        .into_iter()
+        .map(|w| (w, false))
+        .chain(six.into_iter().map(|w| (w, true)))
+    {
+        let net: IpNet = match (wish.subnet.as_str(), v6) {
+            ("", true) => local(state, vni).into(),
+            ("", false) => {
+                let free = |net: &Ipv4Net| {
+                    !taken(&IpNet::V4(*net), &own)
+                        && !avoid.iter().any(|o| overlaps(&IpNet::V4(*net), &IpNet::V4(*o)))
+                };
+                pick(&pools, size, free).ok_or(Error::Exhausted)?.into()
             }
-            net
+            (text, _) => {
+                let net = parse_subnet(text)?;
+                if taken(&net, &own) {
+                    return Err(Error::Overlap);
+                }
+                net
+            }
         };
         subnets.push(subnet(net, wish)?);
         own.push(net);
     }
     Ok(Network {
-        vni: Some(vni(state, &spec)?),
+        vni: Some(vni),
         id,
         spec,
         subnets,
@@ -79,8 +105,20 @@ pub fn network(
     })
 }
 
+/// A subnet of the cluster's own IPv6 prefix, by the network's identifier: no other network has it.
+fn local(state: &State, vni: u32) -> Ipv6Net {
+    const UNIQUE_LOCAL: u128 = 0xfd;
+    let cluster = state.cluster().map(|c| c.id.to_string()).unwrap_or_default();
+    // FNV-1a: two clusters that come to the same are two that never meet.
+    let hash = cluster.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
+    let bits = UNIQUE_LOCAL << 120 | u128::from(hash) << 88 | u128::from(vni & VNI_MAX) << 64;
+    Ipv6Net::new_assert(Ipv6Addr::from(bits), 64)
+}
+
 /// The first part of the pools that is free.
-fn pick(pools: &[String], size: u32, taken: impl Fn(&Ipv4Net) -> bool) -> Option<Ipv4Net> {
+fn pick(pools: &[String], size: u32, free: impl Fn(&Ipv4Net) -> bool) -> Option<Ipv4Net> {
     let size = u8::try_from(size)
         .ok()
         .filter(|s| (1..=30).contains(s))
@@ -90,12 +128,12 @@ fn pick(pools: &[String], size: u32, taken: impl Fn(&Ipv4Net) -> bool) -> Option
         .filter_map(|pool| pool.parse::<Ipv4Net>().ok())
         .filter_map(|pool| pool.trunc().subnets(size.max(pool.prefix_len())).ok())
         .flatten()
-        .find(|net| !taken(net))
+        .find(|net| free(net))
 }
 
-fn subnet(net: Ipv4Net, wish: &Wish) -> Result<Subnet, Error> {
-    let inside = |what: &str, text: &str| -> Result<Ipv4Addr, Error> {
-        let address: Ipv4Addr = text
+fn subnet(net: IpNet, wish: &Wish) -> Result<Subnet, Error> {
+    let inside = |what: &str, text: &str| -> Result<IpAddr, Error> {
+        let address: IpAddr = text
             .parse()
             .map_err(|_| Error::Invalid(format!("invalid {what} address: {text}")))?;
         if net.contains(&address) {
@@ -104,11 +142,11 @@ fn subnet(net: Ipv4Net, wish: &Wish) -> Result<Subnet, Error> {
         Err(Error::Invalid(format!("no matching subnet for {what} {text}")))
     };
     let gateway = match wish.gateway.as_str() {
-        "" => Ipv4Addr::from(u32::from(net.network()) + 1),
+        "" => first(net),
         given => inside("gateway", given)?,
     };
     if !wish.ip_range.is_empty() {
-        let range: Ipv4Net = wish
+        let range: IpNet = wish
             .ip_range
             .parse()
             .map_err(|_| Error::Invalid(format!("invalid CIDR address: {}", wish.ip_range)))?;
@@ -127,31 +165,36 @@ fn subnet(net: Ipv4Net, wish: &Wish) -> Result<Subnet, Error> {
     })
 }
 
-fn parse_subnet(text: &str) -> Result<Ipv4Net, Error> {
-    let net: Ipv4Net = match text.parse() {
-        Ok(net) => net,
-        Err(_) if text.contains(':') => {
-            return Err(Error::Invalid(format!(
-                "subnet {text}: overlay networks have IPv4 addresses only in this version"
-            )));
-        }
-        Err(_) => return Err(Error::Invalid(format!("invalid CIDR address: {text}"))),
-    };
+fn first(net: IpNet) -> IpAddr {
+    match net {
+        IpNet::V4(net) => IpAddr::V4((u32::from(net.network()) + 1).into()),
+        IpNet::V6(net) => IpAddr::V6((u128::from(net.network()) + 1).into()),
+    }
+}
+
+fn parse_subnet(text: &str) -> Result<IpNet, Error> {
+    let net: IpNet = text
+        .parse()
+        .map_err(|_| Error::Invalid(format!("invalid CIDR address: {text}")))?;
     if net.trunc() != net {
         return Err(Error::Invalid(format!(
             "invalid subnet {text}: it should be {}",
             net.trunc()
         )));
     }
-    if !(4..=29).contains(&net.prefix_len()) {
+    // An IPv6 address ends in the four bytes of the IPv4 address that it goes with.
+    let lengths = if net.addr().is_ipv6() { 8..=96 } else { 4..=29 };
+    if !lengths.contains(&net.prefix_len()) {
         return Err(Error::Invalid(format!(
-            "invalid subnet {text}: a prefix length of 4 to 29 is needed"
+            "invalid subnet {text}: a prefix length of {} to {} is needed",
+            lengths.start(),
+            lengths.end()
         )));
     }
     Ok(net)
 }
 
-fn overlaps(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+fn overlaps(a: &IpNet, b: &IpNet) -> bool {
     a.contains(&b.network()) || b.contains(&a.network())
 }
 

@@ -5,7 +5,7 @@ use super::services::{named, networks};
 use crate::draft::Draft;
 use crate::memory::Memory;
 use crate::task::is_wanted;
-use shoal_raft_objects::{Attachment, Service, Task, TaskId, TaskState};
+use shoal_raft_objects::{Attached, Attachment, Service, Task, TaskId, TaskState};
 use shoal_raft_store::State;
 
 /// A task of this service waits for its places on networks before it is scheduled.
@@ -32,7 +32,19 @@ pub(crate) fn attach(draft: &mut Draft<'_>, waiting: &[TaskId], pools: &mut Pool
             continue;
         }
         let mut task = Task::clone(&task);
-        match places(draft.state(), pools, &task) {
+        let attached = task.attached.clone();
+        let given = match &attached {
+            Some(attached) => attachment(draft.state(), pools, &task, attached).map(|place| vec![place]),
+            None => places(draft.state(), pools, &task),
+        };
+        match given {
+            // The container is there already; from now on it is found.
+            Ok(places) if attached.is_some() => {
+                task.networks = places;
+                task.status.state = TaskState::Running;
+                task.status.message = "attached".into();
+                task.status.err.clear();
+            }
             Ok(places) => {
                 task.networks = places;
                 task.status.state = TaskState::Pending;
@@ -66,6 +78,26 @@ fn places(state: &State, pools: &mut Pools<'_>, task: &Task) -> Result<Vec<Attac
         }
     }
     Ok(places)
+}
+
+/// The place of a user's own container.
+fn attachment(
+    state: &State,
+    pools: &mut Pools<'_>,
+    task: &Task,
+    attached: &Attached,
+) -> Result<Attachment, String> {
+    let network = state
+        .network(&attached.network)
+        .ok_or_else(|| format!("network {} not found", attached.network))?;
+    let place = match attached.address {
+        Some(address) => pools.take_this(state, network, task.id.as_str(), address),
+        None => pools.take(state, network, task.id.as_str()),
+    }?;
+    Ok(Attachment {
+        aliases: attached.aliases.clone(),
+        ..place
+    })
 }
 
 impl Memory {

@@ -19,7 +19,7 @@ pub(crate) use slot::group as slots;
 use crate::draft::Draft;
 use crate::memory::Memory;
 use crate::step::earliest;
-use crate::task::shut_down;
+use crate::task::{is_over, shut_down};
 use crate::{enforcer, reaper};
 use shoal_raft_objects::service::ModeKind;
 use shoal_raft_objects::{IdSource, Service, ServiceId, Task, TaskState, Time};
@@ -61,6 +61,9 @@ pub(crate) fn reconcile(
     memory: &mut Memory,
     ids: &mut dyn IdSource,
 ) -> Option<Time> {
+    if id.is_empty() {
+        return attachments(draft, id);
+    }
     let Some(service) = draft.state().service(id).cloned() else {
         orphaned_service(draft, id);
         let wake_at = enforcer::abandon(draft, id);
@@ -81,6 +84,19 @@ pub(crate) fn reconcile(
     wake_at = earliest(wake_at, at);
     let limit = draft.state().cluster().map_or(5, |c| c.spec.task_history_limit);
     reaper::reap(draft, id, limit);
+    wake_at
+}
+
+/// Places of users' own containers belong to no service. Their nodes give them up, or are gone themselves.
+fn attachments(draft: &mut Draft<'_>, none: &ServiceId) -> Option<Time> {
+    let wake_at = enforcer::abandon(draft, none);
+    let over: Vec<Arc<Task>> = draft
+        .state()
+        .tasks_of_service(none)
+        .filter(|task| is_over(task))
+        .cloned()
+        .collect();
+    over.iter().for_each(|task| draft.delete_task(task));
     wake_at
 }
 

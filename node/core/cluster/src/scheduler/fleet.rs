@@ -100,7 +100,7 @@ fn load_of(state: &State, node: &NodeId) -> Load {
     let mut load = Load::default();
     for task in state
         .tasks_of_node(node)
-        .filter(|task| crate::task::is_assigned(task))
+        .filter(|task| crate::task::is_assigned(task) && task.attached.is_none())
     {
         load.add(task);
     }

@@ -13,9 +13,6 @@ pub fn network(spec: &NetworkSpec) -> Result<(), Invalid> {
             spec.driver
         ));
     }
-    if spec.ipv6 {
-        return invalid("IPv6 on overlay networks is not available in this version");
-    }
     if spec.ingress && (spec.internal || spec.attachable) {
         return invalid("an ingress network can be neither internal nor attachable");
     }

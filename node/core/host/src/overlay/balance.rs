@@ -5,20 +5,32 @@
 //! moves from one table to the next, which costs as many entries as it has targets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Vip {
-    Address(Ipv4Addr),
+    Address(IpAddr),
     /// A published port: protocol number and port.
     Port(u8, u16),
+    /// The same of IPv6.
+    Port6(u8, u16),
+}
+
+impl Vip {
+    pub fn is_v6(&self) -> bool {
+        match self {
+            Vip::Address(address) => address.is_ipv6(),
+            Vip::Port(..) => false,
+            Vip::Port6(..) => true,
+        }
+    }
 }
 
 /// Where it leads; port 0 keeps the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     pub port: u16,
 }
 
@@ -49,6 +61,14 @@ impl Balance {
             own.extend(table.iter().map(|(key, target)| (*key, *target)));
         }
         self.idle.extend(&other.idle);
+    }
+
+    pub(super) fn drop_six(&mut self) {
+        for table in self.tables.values_mut() {
+            table.retain(|(vip, _), _| !vip.is_v6());
+        }
+        self.tables.retain(|_, table| !table.is_empty());
+        self.idle.retain(|vip| !vip.is_v6());
     }
 
     pub fn is_empty(&self) -> bool {

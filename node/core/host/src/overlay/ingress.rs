@@ -6,10 +6,10 @@
 
 use super::balance::{Balance, Target, Vip};
 use super::plan::{Known, Segment};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use shoal_raft_objects::{NetworkId, NodeId, ServiceId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Marks and routing tables are this and the last two bytes of the peer's ingress address.
 const MARK_BASE: u32 = 0x5a00_0000;
@@ -19,19 +19,33 @@ pub struct Ingress {
     pub bridge: String,
     /// This node's own place.
     pub address: Ipv4Net,
+    pub address6: Option<Ipv6Net>,
     pub peers: BTreeMap<Ipv4Addr, Peer>,
     /// Tasks on other nodes, each by the node's place.
-    pub routes: BTreeMap<Ipv4Addr, Ipv4Addr>,
+    pub routes: BTreeMap<IpAddr, IpAddr>,
     /// Who is where on this node's own bridge, so that nobody has to ask, and nobody is remembered wrongly.
-    pub neighbours: BTreeMap<Ipv4Addr, [u8; 6]>,
+    pub neighbours: BTreeMap<IpAddr, [u8; 6]>,
     pub balance: Balance,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     pub mac: [u8; 6],
+    pub address6: Option<Ipv6Addr>,
     /// Connections that came in there; also the number of the table with the way back.
     pub mark: u32,
+}
+
+impl Ingress {
+    pub(super) fn drop_six(&mut self) {
+        self.address6 = None;
+        for peer in self.peers.values_mut() {
+            peer.address6 = None;
+        }
+        self.routes.retain(|address, _| address.is_ipv4());
+        self.neighbours.retain(|address, _| address.is_ipv4());
+        self.balance.drop_six();
+    }
 }
 
 pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Known<'_>) -> Option<Ingress> {
@@ -44,20 +58,28 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
     for node in known.peers.keys().filter(|node| **node != me) {
         if let (Some(place), Some(_)) = (place(node), known.addr(node)) {
             let mark = MARK_BASE | (u32::from(place.address) & 0xffff);
-            peers.insert(place.address, Peer { mac: place.mac, mark });
+            let peer = Peer {
+                mac: place.mac,
+                address6: segment.six(place.address),
+                mark,
+            };
+            peers.insert(place.address, peer);
         }
     }
     let mut routes = BTreeMap::new();
-    let mut neighbours: BTreeMap<Ipv4Addr, [u8; 6]> = peers.iter().map(|(a, p)| (*a, p.mac)).collect();
+    let mut neighbours: BTreeMap<IpAddr, [u8; 6]> = BTreeMap::new();
+    for (address, peer) in &peers {
+        neighbours.extend(segment.both(*address).map(|address| (address, peer.mac)));
+    }
     let mut live: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
     for endpoint in &known.endpoints {
         for task in endpoint.places.iter().filter(|p| p.network == *network) {
             match place(&endpoint.node) {
                 Some(gateway) if endpoint.node != *me && peers.contains_key(&gateway.address) => {
-                    routes.insert(task.address, gateway.address);
+                    routes.extend(segment.both(task.address).zip(segment.both(gateway.address)));
                 }
                 Some(_) if endpoint.node == *me => {
-                    neighbours.insert(task.address, task.mac);
+                    neighbours.extend(segment.both(task.address).map(|address| (address, task.mac)));
                 }
                 // Its node cannot be reached over the ingress network yet.
                 _ => continue,
@@ -73,16 +95,33 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
             let Some(protocol) = crate::netplan::Protocol::parse(&port.protocol) else {
                 continue;
             };
-            let targets = live.get(id).into_iter().flatten().map(|address| Target {
-                address: *address,
-                port: port.target_port,
-            });
-            balance.add(Vip::Port(protocol.number(), port.published_port), targets);
+            let (number, published) = (protocol.number(), port.published_port);
+            let families = [Vip::Port(number, published), Vip::Port6(number, published)];
+            for vip in families
+                .into_iter()
+                .filter(|vip| !vip.is_v6() || segment.six.is_some())
+            {
+                let targets = live.get(id).into_iter().flatten();
+                let targets = targets.flat_map(|address| segment.both(*address));
+                balance.add(
+                    vip,
+                    targets
+                        .filter(|address| address.is_ipv6() == vip.is_v6())
+                        .map(|address| Target {
+                            address,
+                            port: port.target_port,
+                        }),
+                );
+            }
         }
     }
     Some(Ingress {
         bridge: segment.bridge.clone(),
         address: Ipv4Net::new(own.address, own.prefix_len).ok()?,
+        address6: segment
+            .six
+            .zip(segment.six(own.address))
+            .and_then(|((subnet, _), address)| Ipv6Net::new(address, subnet.prefix_len()).ok()),
         peers,
         routes,
         neighbours,

@@ -3,12 +3,12 @@
 use super::plan::Known;
 use shoal_raft_objects::{NetworkId, Track};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Where a name leads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Name {
-    pub addresses: BTreeSet<Ipv4Addr>,
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// By network and name.
@@ -23,12 +23,14 @@ pub fn names(tracks: &BTreeMap<String, Track>) -> Names {
         if name.is_empty() {
             return;
         }
+        let six = known.networks.get(network).and_then(|n| n.six(address));
+        let both = std::iter::once(IpAddr::V4(address)).chain(six.map(|(address, _)| IpAddr::V6(address)));
         let names = all.entry(network.to_string()).or_default();
         names
             .entry(name.to_lowercase())
             .or_default()
             .addresses
-            .insert(address);
+            .extend(both);
     };
     for service in known.services.values() {
         for vip in &service.virtual_ips {

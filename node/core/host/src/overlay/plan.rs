@@ -3,12 +3,12 @@
 use super::balance::{Balance, Target, Vip};
 use super::ingress::{self, Ingress};
 use super::{MTU, link_names};
-use ipnet::Ipv4Net;
-use shoal_raft_objects::network::mac_of;
+use ipnet::{Ipv4Net, Ipv6Net};
+use shoal_raft_objects::network::{mac_of, six};
 use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
 use shoal_raft_objects::{Network, NetworkId, NodeId, ServiceId, Track};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// One network on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +26,29 @@ pub struct Segment {
     pub port: u16,
     pub subnet: Ipv4Net,
     pub gateway: Ipv4Addr,
+    /// The IPv6 subnet and its gateway, where the network has one.
+    pub six: Option<(Ipv6Net, Ipv6Addr)>,
     pub internal: bool,
     pub attachable: bool,
     /// Hardware addresses on other nodes, with the node's address.
     pub forwarding: BTreeMap<[u8; 6], Ipv4Addr>,
     /// Addresses on other nodes, with their hardware addresses.
-    pub neighbours: BTreeMap<Ipv4Addr, [u8; 6]>,
+    pub neighbours: BTreeMap<IpAddr, [u8; 6]>,
     /// How this host's containers reach services on it, by one address each.
     pub balance: Balance,
+}
+
+impl Segment {
+    /// The IPv6 address that goes with an IPv4 address there.
+    pub fn six(&self, address: Ipv4Addr) -> Option<Ipv6Addr> {
+        self.six.map(|(subnet, _)| six(subnet.network(), address))
+    }
+
+    /// An address there, in every family that the network has.
+    pub fn both(&self, address: Ipv4Addr) -> impl Iterator<Item = IpAddr> {
+        let six = self.six(address).map(IpAddr::V6);
+        std::iter::once(IpAddr::V4(address)).chain(six)
+    }
 }
 
 /// What this host should have. Networks that it cannot have stand under `problems`, by id, with the reason.
@@ -42,6 +57,22 @@ pub struct Plan {
     pub segments: BTreeMap<String, Segment>,
     pub ingress: Option<Ingress>,
     pub problems: BTreeMap<String, Problem>,
+}
+
+impl Plan {
+    /// For a host that has no IPv6.
+    pub fn without_six(&self) -> Plan {
+        let mut plan = self.clone();
+        for segment in plan.segments.values_mut() {
+            segment.six = None;
+            segment.neighbours.retain(|address, _| address.is_ipv4());
+            segment.balance.drop_six();
+        }
+        if let Some(ingress) = &mut plan.ingress {
+            ingress.drop_six();
+        }
+        plan
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,9 +157,9 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
             own.addr
         )
     })?;
-    let range = network
-        .subnets
-        .first()
+    let mut ranges = network.subnets.iter();
+    let range = ranges
+        .find(|subnet| !subnet.subnet.contains(':'))
         .ok_or_else(|| format!("network {name} has no subnet"))?;
     let unreadable = |what: &str| format!("network {name}: {what} is no address");
     let subnet: Ipv4Net = range.subnet.parse().map_err(|_| unreadable(&range.subnet))?;
@@ -147,13 +178,18 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
         port: own.port,
         subnet,
         gateway,
+        six: network.subnets.iter().find_map(|s| {
+            let subnet: Ipv6Net = s.subnet.parse().ok()?;
+            Some((subnet, s.gateway.parse().ok()?))
+        }),
         internal: network.spec.internal,
         attachable: network.spec.attachable,
         forwarding: BTreeMap::new(),
         neighbours: BTreeMap::new(),
-        balance: balance(&network.id, known),
+        balance: Balance::default(),
         name,
     };
+    segment.balance = balance(&network.id, &segment, known);
     let places = known
         .endpoints
         .iter()
@@ -165,13 +201,16 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
         };
         for place in places.iter().filter(|p| p.network == network.id) {
             segment.forwarding.insert(place.mac, addr);
-            segment.neighbours.insert(place.address, place.mac);
+            let both: Vec<IpAddr> = segment.both(place.address).collect();
+            segment
+                .neighbours
+                .extend(both.into_iter().map(|address| (address, place.mac)));
         }
     }
     Ok(segment)
 }
 
-fn balance(network: &NetworkId, known: &Known<'_>) -> Balance {
+fn balance(network: &NetworkId, segment: &Segment, known: &Known<'_>) -> Balance {
     let mut targets: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
     for endpoint in known.endpoints.iter().filter(|e| e.live) {
         let places = endpoint.places.iter().filter(|p| p.network == *network);
@@ -183,11 +222,16 @@ fn balance(network: &NetworkId, known: &Known<'_>) -> Balance {
     let mut balance = Balance::default();
     for (id, service) in &known.services {
         for vip in service.virtual_ips.iter().filter(|v| v.network == *network) {
-            let targets = targets.get(id).into_iter().flatten();
-            balance.add(
-                Vip::Address(vip.address),
-                targets.map(|a| Target { address: *a, port: 0 }),
-            );
+            for address in segment.both(vip.address) {
+                let targets = targets.get(id).into_iter().flatten();
+                let targets = targets.flat_map(|target| segment.both(*target));
+                balance.add(
+                    Vip::Address(address),
+                    targets
+                        .filter(|target| target.is_ipv6() == address.is_ipv6())
+                        .map(|address| Target { address, port: 0 }),
+                );
+            }
         }
     }
     balance

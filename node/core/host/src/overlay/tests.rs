@@ -3,7 +3,7 @@ use shoal_raft_objects::network::{OVERLAY, mac_of};
 use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
 use shoal_raft_objects::{Attachment, Network, NodeId, PortConfig, Subnet, Track, VirtualIp};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 fn network(id: &str, vni: u32, subnet: &str, ingress: bool) -> Track {
     let mut network = Network {
@@ -90,7 +90,11 @@ fn tracks() -> BTreeMap<String, Track> {
     all.into_iter().map(|t| (t.key(), t)).collect()
 }
 
-fn ip(text: &str) -> Ipv4Addr {
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn four(text: &str) -> Ipv4Addr {
     text.parse().unwrap()
 }
 
@@ -103,14 +107,14 @@ fn every_place_on_another_node_is_known_and_none_of_ones_own() {
         (mesh.bridge.as_str(), mesh.vxlan.as_str()),
         ("obabcdef1001", "ovabcdef1001")
     );
-    assert_eq!((mesh.local, mesh.port, mesh.mtu), (ip("192.0.2.1"), 4789, 1450));
+    assert_eq!((mesh.local, mesh.port, mesh.mtu), (four("192.0.2.1"), 4789, 1450));
     let known: Vec<_> = mesh.neighbours.keys().copied().collect();
     assert_eq!(
         known,
         [ip("10.0.1.12"), ip("10.0.1.13")],
         "also what does not run yet"
     );
-    assert_eq!(mesh.forwarding[&mac_of("t2", "mesh")], ip("192.0.2.2"));
+    assert_eq!(mesh.forwarding[&mac_of("t2", "mesh")], four("192.0.2.2"));
 }
 
 #[test]
@@ -139,7 +143,7 @@ fn a_published_port_goes_through_the_tasks_node_and_comes_back_the_same_way() {
     let table = &ingress.balance.tables[&2];
     let target = table[&(Vip::Port(6, 8080), 1)];
     assert_eq!((target.address, target.port), (ip("10.0.0.12"), 80));
-    assert_eq!(ingress.peers[&ip("10.0.0.3")].mac, mac_of("n2", "ing"));
+    assert_eq!(ingress.peers[&four("10.0.0.3")].mac, mac_of("n2", "ing"));
 }
 
 #[test]
@@ -171,4 +175,45 @@ fn an_encrypted_network_is_never_laid_plain() {
     let plan = plan("abcdef01", &NodeId::from("n1"), &tracks);
     assert!(!plan.segments.contains_key("mesh"));
     assert!(plan.problems["mesh"].why.contains("encrypted"));
+}
+
+#[test]
+fn a_network_with_ipv6_has_everything_in_both_families() {
+    let mut tracks = tracks();
+    for (key, subnet) in [("n/mesh", "fd00:1::"), ("n/ing", "fd00:2::")] {
+        if let Some(Track::Network(network)) = tracks.get_mut(key) {
+            network.subnets.push(Subnet {
+                subnet: format!("{subnet}/64"),
+                gateway: format!("{subnet}1"),
+                ..Default::default()
+            });
+        }
+    }
+    let plan = plan("abcdef01", &NodeId::from("n1"), &tracks);
+    let mesh = &plan.segments["mesh"];
+    assert_eq!(mesh.neighbours[&ip("fd00:1::a00:10c")], mac_of("t2", "mesh"));
+    let vip = Vip::Address(ip("fd00:1::a00:102"));
+    let targets: Vec<_> = (0..2)
+        .map(|n| mesh.balance.tables[&2][&(vip, n)].address)
+        .collect();
+    assert_eq!(targets, [ip("fd00:1::a00:10b"), ip("fd00:1::a00:10c")]);
+    let ingress = plan.ingress.as_ref().unwrap();
+    assert_eq!(ingress.address6.unwrap().to_string(), "fd00:2::a00:2/64");
+    assert_eq!(ingress.routes[&ip("fd00:2::a00:c")], ip("fd00:2::a00:3"));
+    let target = ingress.balance.tables[&2][&(Vip::Port6(6, 8080), 1)];
+    assert_eq!((target.address, target.port), (ip("fd00:2::a00:c"), 80));
+    let four = plan.without_six();
+    let mesh = &four.segments["mesh"];
+    assert!(mesh.six.is_none() && mesh.neighbours.len() == 2 && mesh.balance.tables[&2].len() == 2);
+    assert!(
+        four.ingress
+            .is_some_and(|i| i.address6.is_none() && i.balance.tables[&2].len() == 2)
+    );
+    let names = names(&tracks);
+    let web: Vec<_> = names["mesh"]["web"]
+        .addresses
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(web, ["10.0.1.2", "fd00:1::a00:102"]);
 }

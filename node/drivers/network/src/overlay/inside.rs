@@ -1,7 +1,7 @@
 //! Cluster networks inside a container: where services' addresses lead, and the way back of what came by a published
 //! port.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
 use shoal_node_core_host::overlay::Balance;
@@ -9,6 +9,7 @@ use shoal_node_core_host::overlay::Balance;
 use super::ruleset::{CONTAINER_TABLE, services};
 use super::table::Tables;
 use crate::error::{Error, Result};
+use crate::expression::octets;
 use crate::netlink::Request;
 use crate::netns::{Netns, away};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -51,26 +52,26 @@ impl Inside {
 
 /// What is answered from `address` leaves over `gateway`, which is on the same link, whatever the container's own way out
 /// is. Nothing changes where it is so already.
-pub fn answer_over(netns: &Netns, address: Ipv4Addr, gateway: Ipv4Addr) -> Result<()> {
+pub fn answer_over(netns: &Netns, address: IpAddr, gateway: IpAddr) -> Result<()> {
     let mut request = Request::new();
     let mut head = [0; ROUTE_HEAD_BYTES];
-    head[0] = libc::AF_INET as u8;
+    head[0] = super::family(address.is_ipv6());
     head[4] = TABLE;
     head[5] = libc::RTPROT_STATIC;
     head[6] = libc::RT_SCOPE_UNIVERSE;
     head[7] = libc::RTN_UNICAST;
     let replace = libc::NLM_F_CREATE as u16 | libc::NLM_F_REPLACE as u16;
     request.begin(libc::RTM_NEWROUTE, replace, &head);
-    request.put(libc::RTA_GATEWAY, &gateway.octets());
+    request.put(libc::RTA_GATEWAY, &octets(gateway));
     let mut head = [0; RULE_HEAD_BYTES];
-    head[0] = libc::AF_INET as u8;
-    head[2] = 32;
+    head[0] = super::family(address.is_ipv6());
+    head[2] = if address.is_ipv6() { 128 } else { 32 };
     head[4] = TABLE;
     head[7] = TO_TABLE;
     let new = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
     request.begin(libc::RTM_NEWRULE, new, &head);
     request
-        .put(RULE_SRC, &address.octets())
+        .put(RULE_SRC, &octets(address))
         .put_u32(RULE_PRIORITY, PRIORITY);
     let what = |at: usize| match at {
         0 => format!("route answers from {address} over {gateway}"),

@@ -7,11 +7,13 @@
 mod inside;
 mod links;
 mod neighbours;
+mod places;
 mod routes;
 mod ruleset;
 mod table;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use parking_lot::Mutex;
 use shoal_node_core_host::overlay::{Plan, link_prefixes};
@@ -29,6 +31,8 @@ pub struct Overlays {
     route: Mutex<Socket>,
     tables: Mutex<Tables>,
 }
+
+const IPV6: &str = "/proc/sys/net/ipv6/conf";
 
 /// What a comparison found, in words: empty when the kernel is as planned.
 pub type Differences = Vec<String>;
@@ -55,6 +59,15 @@ impl Overlays {
     }
 
     fn walk(&self, plan: &Plan, recheck: bool, change: bool) -> (Differences, Result<()>) {
+        let four;
+        let plan = match std::path::Path::new(IPV6).exists() {
+            true => plan,
+            // A kernel that was started without it.
+            false => {
+                four = plan.without_six();
+                &four
+            }
+        };
         let mut walk = Walk {
             socket: &mut self.route.lock(),
             change,
@@ -71,11 +84,15 @@ impl Overlays {
                 continue;
             };
             walk.forwarding(segment, *vxlan);
+            if segment.six.is_some() {
+                walk.speak_six(&segment.vxlan);
+            }
             walk.neighbours(&segment.vxlan, *vxlan, &segment.neighbours);
         }
         let ingress = plan.ingress.as_ref();
         if let Some((ingress, index)) = ingress.and_then(|i| Some((i, *known.get(&i.bridge)?))) {
-            walk.address(ingress, index);
+            walk.switches(ingress);
+            walk.addresses(ingress, index);
             walk.neighbours(&ingress.bridge, index, &ingress.neighbours);
             walk.routes(ingress, index);
         }
@@ -130,3 +147,19 @@ impl Walk<'_> {
 
 /// Interfaces by name, with their numbers.
 type Known = BTreeMap<String, u32>;
+
+fn family(v6: bool) -> u8 {
+    if v6 {
+        libc::AF_INET6 as u8
+    } else {
+        libc::AF_INET as u8
+    }
+}
+
+/// Of four bytes or of sixteen.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
+        _ => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
+    }
+}

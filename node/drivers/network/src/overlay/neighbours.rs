@@ -1,11 +1,12 @@
 //! Who is where: the forwarding table of a VXLAN interface, and the addresses that an interface knows.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use shoal_node_core_host::overlay::Segment;
 
 use super::Walk;
+use crate::expression::octets;
 use crate::netlink::{Message, Request};
 
 const HEAD_BYTES: usize = 12;
@@ -15,7 +16,6 @@ const SELF: u8 = 2;
 const PERMANENT: u16 = 0x80;
 const NO_ARP: u16 = 0x40;
 const AF_BRIDGE: u8 = 7;
-const AF_INET: u8 = libc::AF_INET as u8;
 const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_REPLACE as u16;
 
 type Mac = [u8; 6];
@@ -64,22 +64,35 @@ impl Walk<'_> {
 
     /// Which hardware address an IP address has on an interface. Entries that the kernel learned are left to it, but for
     /// those of addresses that are planned otherwise.
-    pub(super) fn neighbours(&mut self, name: &str, index: u32, planned: &BTreeMap<Ipv4Addr, Mac>) {
-        let there = match self.listed(AF_INET, index, name) {
+    pub(super) fn neighbours(&mut self, name: &str, index: u32, planned: &BTreeMap<IpAddr, Mac>) {
+        for v6 in [false, true] {
+            let planned: BTreeMap<IpAddr, Mac> = planned
+                .iter()
+                .filter(|(address, _)| address.is_ipv6() == v6)
+                .map(|(address, mac)| (*address, *mac))
+                .collect();
+            self.neighbours_of(name, index, &planned, v6);
+        }
+    }
+
+    fn neighbours_of(&mut self, name: &str, index: u32, planned: &BTreeMap<IpAddr, Mac>, v6: bool) {
+        let family = super::family(v6);
+        let there = match self.listed(family, index, name) {
             Ok(messages) => messages,
+            // A kernel without IPv6 has none of it.
+            Err(_) if v6 && planned.is_empty() => return,
             Err(error) => return self.fail(error),
         };
-        let parse = |m: &Message| -> Option<(Ipv4Addr, Mac, bool)> {
+        let parse = |m: &Message| -> Option<(IpAddr, Mac, bool)> {
             let attributes = m.attributes(HEAD_BYTES);
-            let dst: [u8; 4] = attributes.get(DST)?.try_into().ok()?;
             let state = u16::from_ne_bytes(m.body.get(8..10)?.try_into().ok()?);
             let mac = attributes
                 .get(LLADDR)
                 .and_then(|v| v.try_into().ok())
                 .unwrap_or([0; 6]);
-            Some((dst.into(), mac, state & PERMANENT != 0))
+            Some((super::address(attributes.get(DST)?)?, mac, state & PERMANENT != 0))
         };
-        let there: BTreeMap<Ipv4Addr, (Mac, bool)> = there
+        let there: BTreeMap<IpAddr, (Mac, bool)> = there
             .iter()
             .filter_map(parse)
             .map(|(address, mac, permanent)| (address, (mac, permanent)))
@@ -87,16 +100,16 @@ impl Walk<'_> {
         for (address, (_, permanent)) in &there {
             if *permanent && !planned.contains_key(address) {
                 let mut request = Request::new();
-                request.begin(libc::RTM_DELNEIGH, 0, &head(AF_INET, index, 0, 0));
-                request.put(DST, &address.octets());
+                request.begin(libc::RTM_DELNEIGH, 0, &head(family, index, 0, 0));
+                request.put(DST, &octets(*address));
                 self.differs(format!("remove {address} from {name}"), &mut request);
             }
         }
         for (address, mac) in planned {
             if there.get(address) != Some(&(*mac, true)) {
                 let mut request = Request::new();
-                request.begin(libc::RTM_NEWNEIGH, CREATE, &head(AF_INET, index, PERMANENT, 0));
-                request.put(DST, &address.octets()).put(LLADDR, mac);
+                request.begin(libc::RTM_NEWNEIGH, CREATE, &head(family, index, PERMANENT, 0));
+                request.put(DST, &octets(*address)).put(LLADDR, mac);
                 self.differs(
                     format!("answer {address} with {} on {name}", text(mac)),
                     &mut request,

@@ -1,18 +1,18 @@
-//! The ways of published ports: to tasks on other nodes, and back to the node that a connection came in by.
+//! The ways of published ports: to tasks on other nodes, and back to the node that a connection came in by. Both families go
+//! the same way.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use shoal_node_core_host::overlay::Ingress;
 
-use super::Walk;
-use crate::error::Error;
+use super::{Walk, address, family};
+use crate::expression::octets;
 use crate::netlink::{Message, Request};
 
 /// Who made a route or rule: ours alone are looked at.
 const PROTOCOL: u8 = 0x5a;
-const ADDRESS_HEAD_BYTES: usize = 8;
 const ROUTE_HEAD_BYTES: usize = 12;
 const RULE_HEAD_BYTES: usize = 12;
 const RULE_IIFNAME: u16 = 3;
@@ -26,102 +26,37 @@ const PRIORITY: u32 = 20_000;
 const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_REPLACE as u16;
 
 /// A route of ours: table, target, gateway.
-type Route = (u32, Ipv4Net, Ipv4Addr);
+type Route = (u32, IpNet, IpAddr);
+/// A rule of ours: the family, the interface that packets come in by, the mark, which is also the table.
+type Rule = (bool, String, u32);
 
 impl Walk<'_> {
-    /// The node's own place on the ingress network, and how the kernel treats what comes over it.
-    pub(super) fn address(&mut self, ingress: &Ingress, index: u32) {
-        let mut head = [0; ADDRESS_HEAD_BYTES];
-        head[0] = libc::AF_INET as u8;
-        let build = |request: &mut Request| {
-            request.begin(libc::RTM_GETADDR, 0, &head);
-        };
-        let there = match self.socket.dump(build, "list addresses") {
-            Ok(messages) => messages,
-            Err(error) => return self.fail(error),
-        };
-        let parse = |m: &Message| {
-            let octets: [u8; 4] = m
-                .attributes(ADDRESS_HEAD_BYTES)
-                .get(libc::IFA_LOCAL)?
-                .try_into()
-                .ok()?;
-            Ipv4Net::new(octets.into(), *m.body.get(1)?).ok()
-        };
-        let there: Vec<Ipv4Net> = there
-            .iter()
-            .filter(|m| m.u32(4) == Some(index))
-            .filter_map(parse)
-            .collect();
-        let name = &ingress.bridge;
-        for other in there.iter().filter(|a| **a != ingress.address) {
-            let mut head = head;
-            head[1] = other.prefix_len();
-            head[4..8].copy_from_slice(&index.to_ne_bytes());
-            let mut request = Request::new();
-            request.begin(libc::RTM_DELADDR, 0, &head);
-            request.put(libc::IFA_LOCAL, &other.addr().octets());
-            self.differs(format!("remove address {other} from {name}"), &mut request);
-        }
-        if !there.contains(&ingress.address) {
-            let mut head = head;
-            head[1] = ingress.address.prefix_len();
-            head[4..8].copy_from_slice(&index.to_ne_bytes());
-            let octets = ingress.address.addr().octets();
-            let mut request = Request::new();
-            request.begin(libc::RTM_NEWADDR, CREATE, &head);
-            request
-                .put(libc::IFA_LOCAL, &octets)
-                .put(libc::IFA_ADDRESS, &octets);
-            self.differs(
-                format!("give {name} the address {}", ingress.address),
-                &mut request,
-            );
-        }
-        for (switch, value) in [
-            // A client's address comes in over it though the way to the client is another.
-            ("rp_filter", "2"),
-            ("forwarding", "1"),
-            ("route_localnet", "1"),
-        ] {
-            let file = format!("/proc/sys/net/ipv4/conf/{name}/{switch}");
-            if std::fs::read_to_string(&file).is_ok_and(|now| now.trim() != value) {
-                let what = format!("set {switch} of {name} to {value}");
-                if self.change
-                    && let Err(e) = std::fs::write(&file, value)
-                {
-                    self.fail(Error::io(what.clone(), e));
-                }
-                self.found.push(what);
-            }
+    pub(super) fn routes(&mut self, ingress: &Ingress, index: u32) {
+        let planned = planned_routes(ingress);
+        for v6 in [false, true] {
+            let planned: BTreeSet<Route> = planned
+                .iter()
+                .filter(|route| route.2.is_ipv6() == v6)
+                .copied()
+                .collect();
+            self.routes_of(v6, &planned, index);
         }
     }
 
-    pub(super) fn routes(&mut self, ingress: &Ingress, index: u32) {
+    fn routes_of(&mut self, v6: bool, planned: &BTreeSet<Route>, index: u32) {
         let mut head = [0; ROUTE_HEAD_BYTES];
-        head[0] = libc::AF_INET as u8;
+        head[0] = family(v6);
         let build = |request: &mut Request| {
             request.begin(libc::RTM_GETROUTE, 0, &head);
         };
         let there = match self.socket.dump(build, "list routes") {
             Ok(messages) => messages,
+            // A kernel without IPv6 has none of it.
+            Err(_) if v6 && planned.is_empty() => return,
             Err(error) => return self.fail(error),
         };
         let there: BTreeSet<Route> = there.iter().filter_map(|m| parse_route(m, index)).collect();
-        let main = u32::from(libc::RT_TABLE_MAIN);
-        let everywhere = Ipv4Net::default();
-        let mut planned: BTreeSet<Route> = ingress
-            .routes
-            .iter()
-            .map(|(task, gateway)| (main, Ipv4Net::from(*task), *gateway))
-            .collect();
-        planned.extend(
-            ingress
-                .peers
-                .iter()
-                .map(|(gateway, peer)| (peer.mark, everywhere, *gateway)),
-        );
-        for route in there.difference(&planned) {
+        for route in there.difference(planned) {
             let mut request = Request::new();
             write_route(&mut request, libc::RTM_DELROUTE, 0, route, index);
             self.differs(
@@ -142,33 +77,35 @@ impl Walk<'_> {
     /// What a mark leads to. Only for what comes in over the ingress bridge: the outer packets of VXLAN carry the mark of
     /// what is in them, and would go round for ever.
     pub(super) fn rules(&mut self, ingress: Option<&Ingress>) {
+        let planned: BTreeSet<Rule> = ingress.iter().flat_map(|i| planned_rules(i)).collect();
+        for v6 in [false, true] {
+            let planned: BTreeSet<Rule> = planned.iter().filter(|rule| rule.0 == v6).cloned().collect();
+            self.rules_of(v6, &planned, ingress);
+        }
+    }
+
+    fn rules_of(&mut self, v6: bool, planned: &BTreeSet<Rule>, ingress: Option<&Ingress>) {
         let mut head = [0; RULE_HEAD_BYTES];
-        head[0] = libc::AF_INET as u8;
+        head[0] = family(v6);
         let build = |request: &mut Request| {
             request.begin(libc::RTM_GETRULE, 0, &head);
         };
         let there = match self.socket.dump(build, "list routing rules") {
             Ok(messages) => messages,
+            Err(_) if v6 && planned.is_empty() => return,
             Err(error) => return self.fail(error),
         };
-        let ours = |name: &str| match ingress {
-            Some(ingress) => ingress.bridge == name,
-            None => false,
-        };
-        let there: BTreeSet<(String, u32)> = there.iter().filter_map(parse_rule).collect();
-        let planned: BTreeSet<(String, u32)> = ingress
-            .iter()
-            .flat_map(|i| i.peers.values().map(|p| (i.bridge.clone(), p.mark)))
-            .collect();
+        let ours = |name: &str| ingress.is_some_and(|ingress| ingress.bridge == name);
+        let there: BTreeSet<Rule> = there.iter().filter_map(|m| parse_rule(m, v6)).collect();
         let gone = there
             .iter()
-            .filter(|(name, _)| ours(name) || self.is_orphan(name))
+            .filter(|(_, name, _)| ours(name) || is_orphan(name))
             .filter(|rule| !planned.contains(*rule));
-        for rule in gone.cloned().collect::<Vec<_>>() {
+        for rule in gone {
             let mut request = Request::new();
-            write_rule(&mut request, libc::RTM_DELRULE, 0, &rule);
+            write_rule(&mut request, libc::RTM_DELRULE, 0, rule);
             self.differs(
-                format!("remove rule for mark {:x} on {}", rule.1, rule.0),
+                format!("remove rule for mark {:x} on {}", rule.2, rule.1),
                 &mut request,
             );
         }
@@ -177,18 +114,53 @@ impl Walk<'_> {
             let create = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
             write_rule(&mut request, libc::RTM_NEWRULE, create, rule);
             self.differs(
-                format!("add rule for mark {:x} on {}", rule.1, rule.0),
+                format!("add rule for mark {:x} on {}", rule.2, rule.1),
                 &mut request,
             );
         }
     }
+}
 
-    /// A rule of ours (by protocol and priority) for an interface that is not there leads nowhere, whoever made it.
-    fn is_orphan(&self, name: &str) -> bool {
-        !std::path::Path::new("/proc/sys/net/ipv4/conf")
-            .join(name)
-            .exists()
+fn planned_routes(ingress: &Ingress) -> BTreeSet<Route> {
+    let main = u32::from(libc::RT_TABLE_MAIN);
+    let tasks = ingress.routes.iter();
+    let mut planned: BTreeSet<Route> = tasks
+        .map(|(task, gateway)| (main, IpNet::from(*task), *gateway))
+        .collect();
+    for (gateway, peer) in &ingress.peers {
+        planned.insert((peer.mark, everywhere(false), (*gateway).into()));
+        planned.extend(
+            peer.address6
+                .map(|gateway| (peer.mark, everywhere(true), gateway.into())),
+        );
     }
+    planned
+}
+
+fn planned_rules(ingress: &Ingress) -> impl Iterator<Item = Rule> + '_ {
+    ingress.peers.values().flat_map(move |peer| {
+        let families = [Some(false), peer.address6.map(|_| true)];
+        families
+            .into_iter()
+            .flatten()
+            .map(move |v6| (v6, ingress.bridge.clone(), peer.mark))
+    })
+}
+
+fn everywhere(v6: bool) -> IpNet {
+    let any: IpAddr = if v6 {
+        Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        Ipv4Addr::UNSPECIFIED.into()
+    };
+    IpNet::new_assert(any, 0)
+}
+
+/// A rule of ours (by protocol and priority) for an interface that is not there leads nowhere, whoever made it.
+fn is_orphan(name: &str) -> bool {
+    !std::path::Path::new("/proc/sys/net/ipv4/conf")
+        .join(name)
+        .exists()
 }
 
 fn parse_route(message: &Message, index: u32) -> Option<Route> {
@@ -196,19 +168,22 @@ fn parse_route(message: &Message, index: u32) -> Option<Route> {
     if *message.body.get(5)? != PROTOCOL || attributes.u32(libc::RTA_OIF) != Some(index) {
         return None;
     }
-    let octets = |attribute: u16| -> Option<[u8; 4]> { attributes.get(attribute)?.try_into().ok() };
-    let target = octets(libc::RTA_DST).unwrap_or([0; 4]);
+    let v6 = *message.body.first()? == family(true);
+    let target = match attributes.get(libc::RTA_DST) {
+        Some(bytes) => address(bytes)?,
+        None => everywhere(v6).addr(),
+    };
     Some((
         attributes.u32(libc::RTA_TABLE)?,
-        Ipv4Net::new(target.into(), *message.body.get(1)?).ok()?,
-        octets(libc::RTA_GATEWAY)?.into(),
+        IpNet::new(target, *message.body.get(1)?).ok()?,
+        address(attributes.get(libc::RTA_GATEWAY)?)?,
     ))
 }
 
 fn write_route(request: &mut Request, kind: u16, flags: u16, route: &Route, index: u32) {
     let (table, target, gateway) = route;
     let mut head = [0; ROUTE_HEAD_BYTES];
-    head[0] = libc::AF_INET as u8;
+    head[0] = family(gateway.is_ipv6());
     head[1] = target.prefix_len();
     head[4] = u8::try_from(*table).unwrap_or(0);
     head[5] = PROTOCOL;
@@ -216,15 +191,15 @@ fn write_route(request: &mut Request, kind: u16, flags: u16, route: &Route, inde
     head[7] = libc::RTN_UNICAST;
     request.begin(kind, flags, &head);
     if target.prefix_len() > 0 {
-        request.put(libc::RTA_DST, &target.addr().octets());
+        request.put(libc::RTA_DST, &octets(target.addr()));
     }
     request
-        .put(libc::RTA_GATEWAY, &gateway.octets())
+        .put(libc::RTA_GATEWAY, &octets(*gateway))
         .put_u32(libc::RTA_OIF, index)
         .put_u32(libc::RTA_TABLE, *table);
 }
 
-fn parse_rule(message: &Message) -> Option<(String, u32)> {
+fn parse_rule(message: &Message, v6: bool) -> Option<Rule> {
     let attributes = message.attributes(RULE_HEAD_BYTES);
     let ours = attributes.get(RULE_PROTOCOL)?.first() == Some(&PROTOCOL);
     let priority = attributes.u32(RULE_PRIORITY) == Some(PRIORITY);
@@ -232,14 +207,15 @@ fn parse_rule(message: &Message) -> Option<(String, u32)> {
         return None;
     }
     Some((
+        v6,
         attributes.text(RULE_IIFNAME)?.to_owned(),
         attributes.u32(RULE_FWMARK)?,
     ))
 }
 
-fn write_rule(request: &mut Request, kind: u16, flags: u16, (name, mark): &(String, u32)) {
+fn write_rule(request: &mut Request, kind: u16, flags: u16, (v6, name, mark): &Rule) {
     let mut head = [0; RULE_HEAD_BYTES];
-    head[0] = libc::AF_INET as u8;
+    head[0] = family(*v6);
     head[7] = TO_TABLE;
     request.begin(kind, flags, &head);
     request

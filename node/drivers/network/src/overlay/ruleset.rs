@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use shoal_node_core_host::overlay::{Balance, Ingress, Target, Vip};
 
-use crate::expression::{Direction, Expressions, Verdict};
+use crate::expression::{Direction, Expressions, Verdict, octets};
 
 const PREROUTING: u32 = 0;
 const INPUT: u32 = 1;
@@ -19,10 +19,16 @@ const MANGLE: i32 = -150;
 const SOURCE_NAT: i32 = 100;
 
 const TYPE_ADDRESS: u32 = 7;
+const TYPE_ADDRESS6: u32 = 8;
 const TYPE_ETHER: u32 = 9;
 const TYPE_PROTOCOL: u32 = 12;
 const TYPE_PORT: u32 = 13;
 const TYPE_MARK: u32 = 19;
+
+const TCP: u8 = 6;
+/// The control protocols' message of a shorter way.
+const REDIRECT: u8 = 5;
+const REDIRECT6: u8 = 137;
 
 pub(super) fn host_table(sid: &str) -> String {
     format!("shoal-{sid}-ingress")
@@ -55,7 +61,14 @@ pub(super) struct Ruleset {
 /// Published ports, where they lead, and how answers find back.
 pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
     let bridge = &ingress.bridge;
-    let mut sets = balance_sets(&ingress.balance, &port_key, &port_target, Keys::Ports);
+    let mut sets = balance_sets(&ingress.balance, Keys::Ports, false);
+    if ingress.address6.is_some() {
+        sets.extend(balance_sets(&ingress.balance, Keys::Ports, true));
+    }
+    let families: &[bool] = match ingress.address6 {
+        Some(_) => &[false, true],
+        None => &[false],
+    };
     let peers = ingress.peers.values();
     sets.insert(
         "peers".into(),
@@ -69,11 +82,13 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
         },
     );
     let redirect = || -> Vec<Vec<u8>> {
-        let counts = ingress.balance.tables.keys();
-        counts
-            .map(|count| {
+        let tables = families
+            .iter()
+            .flat_map(|v6| counts(&ingress.balance, *v6).map(move |n| (n, *v6)));
+        tables
+            .map(|(count, v6)| {
                 let rule = Expressions::new().target_local();
-                rule.balance_port(&table_name(*count), *count, false).finish()
+                rule.balance_port(&table_name(count, v6), count, v6).finish()
             })
             .collect()
     };
@@ -138,24 +153,7 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
             kind: "filter",
             hook: INPUT,
             priority: BEFORE_FILTER,
-            rules: vec![
-                new()
-                    .arrives_by(bridge)
-                    .direction(Direction::Original)
-                    .verdict(Verdict::Drop)
-                    .finish(),
-                new()
-                    .target_local()
-                    .port_in_set("idle", false)
-                    .protocol(6)
-                    .refuse(true)
-                    .finish(),
-                new()
-                    .target_local()
-                    .port_in_set("idle", false)
-                    .refuse(false)
-                    .finish(),
-            ],
+            rules: input(bridge, families),
         },
         Chain {
             name: "output",
@@ -163,13 +161,7 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
             hook: OUTPUT,
             priority: BEFORE_FILTER,
             // A task's node forwards on the interface that packets came in by, on purpose.
-            rules: vec![
-                new()
-                    .leaves_by(bridge)
-                    .control_message(false, 5)
-                    .verdict(Verdict::Drop)
-                    .finish(),
-            ],
+            rules: redirects(bridge, families),
         },
         Chain {
             name: "from-loopback",
@@ -182,118 +174,155 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
     Ruleset { sets, chains }
 }
 
+/// Nothing of the host is reached over the ingress network; a port that leads nowhere at the moment says so at once.
+fn input(bridge: &str, families: &[bool]) -> Vec<Vec<u8>> {
+    let new = Expressions::new;
+    let over = new()
+        .arrives_by(bridge)
+        .direction(Direction::Original)
+        .verdict(Verdict::Drop);
+    let mut rules = vec![over.finish()];
+    for v6 in families {
+        let idle = || new().target_local().port_in_set(idle_name(*v6), *v6);
+        rules.push(idle().protocol(TCP).refuse(true).finish());
+        rules.push(idle().refuse(false).finish());
+    }
+    rules
+}
+
+/// Nobody is told of a shorter way.
+fn redirects(bridge: &str, families: &[bool]) -> Vec<Vec<u8>> {
+    let rule = |v6: &bool| {
+        let redirect = if *v6 { REDIRECT6 } else { REDIRECT };
+        Expressions::new()
+            .leaves_by(bridge)
+            .control_message(*v6, redirect)
+            .verdict(Verdict::Drop)
+            .finish()
+    };
+    families.iter().map(rule).collect()
+}
+
 /// Services' addresses, in a container.
 pub(super) fn services(balance: &Balance) -> Ruleset {
-    let sets = balance_sets(balance, &address_key, &address_target, Keys::Addresses);
-    let rules = balance.tables.keys().map(|count| {
-        Expressions::new()
-            .balance_address(&table_name(*count), *count, false)
-            .finish()
-    });
-    let new = Expressions::new;
+    let mut sets = BTreeMap::new();
+    let (mut lead, mut idle) = (Vec::new(), Vec::new());
+    for v6 in [false, true] {
+        sets.extend(balance_sets(balance, Keys::Addresses, v6));
+        lead.extend(counts(balance, v6).map(|count| {
+            Expressions::new()
+                .balance_address(&table_name(count, v6), count, v6)
+                .finish()
+        }));
+        let nowhere = || Expressions::new().target_in_set(idle_name(v6), v6);
+        idle.push(nowhere().protocol(TCP).refuse(true).finish());
+        idle.push(nowhere().refuse(false).finish());
+    }
     let chains = vec![
         Chain {
             name: "services",
             kind: "nat",
             hook: OUTPUT,
             priority: BEFORE_DNAT,
-            rules: rules.collect(),
+            rules: lead,
         },
         Chain {
             name: "idle",
             kind: "filter",
             hook: OUTPUT,
             priority: BEFORE_FILTER,
-            rules: vec![
-                new()
-                    .target_in_set("idle", false)
-                    .protocol(6)
-                    .refuse(true)
-                    .finish(),
-                new().target_in_set("idle", false).refuse(false).finish(),
-            ],
+            rules: idle,
         },
     ];
     Ruleset { sets, chains }
 }
 
+#[derive(Clone, Copy)]
 enum Keys {
     Addresses,
     Ports,
 }
 
-fn table_name(count: u32) -> String {
-    format!("to-{count}")
+fn table_name(count: u32, v6: bool) -> String {
+    format!("{}-{count}", if v6 { "to6" } else { "to" })
 }
 
-fn balance_sets(
-    balance: &Balance,
-    key: &dyn Fn(&Vip) -> Vec<u8>,
-    target: &dyn Fn(&Target) -> Vec<u8>,
-    keys: Keys,
-) -> BTreeMap<String, Set> {
+fn idle_name(v6: bool) -> &'static str {
+    if v6 { "idle6" } else { "idle" }
+}
+
+/// The numbers of targets that occur in this family.
+fn counts(balance: &Balance, v6: bool) -> impl Iterator<Item = u32> + '_ {
+    let occurs = move |table: &BTreeMap<(Vip, u32), Target>| table.keys().any(|(vip, _)| vip.is_v6() == v6);
+    let tables = balance.tables.iter();
+    tables
+        .filter(move |(_, table)| occurs(table))
+        .map(|(count, _)| *count)
+}
+
+/// One family's tables.
+fn balance_sets(balance: &Balance, keys: Keys, v6: bool) -> BTreeMap<String, Set> {
+    let (kind, bytes) = if v6 {
+        (TYPE_ADDRESS6, 16)
+    } else {
+        (TYPE_ADDRESS, 4)
+    };
     let (key_type, key_bytes, data) = match keys {
-        Keys::Addresses => (TYPE_ADDRESS, 4, (TYPE_ADDRESS, 4)),
+        Keys::Addresses => (kind, bytes, (kind, bytes)),
         Keys::Ports => (
             TYPE_PROTOCOL << 6 | TYPE_PORT,
             8,
-            (TYPE_ADDRESS << 6 | TYPE_PORT, 8),
+            (kind << 6 | TYPE_PORT, bytes + 4),
         ),
     };
     let mut sets = BTreeMap::new();
-    for (count, table) in &balance.tables {
+    for count in counts(balance, v6) {
+        let table = balance.tables.get(&count).into_iter().flatten();
+        let of_family = table.filter(|((vip, _), _)| vip.is_v6() == v6);
         let element = |((vip, n), to): (&(Vip, u32), &Target)| {
             let mut bytes = key(vip);
             bytes.extend_from_slice(&n.to_ne_bytes());
-            (bytes, target(to))
+            (bytes, target(to, keys))
         };
         sets.insert(
-            table_name(*count),
+            table_name(count, v6),
             Set {
                 key_type: key_type << 6 | TYPE_MARK,
                 key_bytes: key_bytes + 4,
                 data: Some(data),
-                elements: table.iter().map(element).collect(),
+                elements: of_family.map(element).collect(),
             },
         );
     }
+    let idle = balance.idle.iter().filter(|vip| vip.is_v6() == v6);
     sets.insert(
-        "idle".into(),
+        idle_name(v6).into(),
         Set {
             key_type,
             key_bytes,
             data: None,
-            elements: balance.idle.iter().map(|vip| (key(vip), Vec::new())).collect(),
+            elements: idle.map(|vip| (key(vip), Vec::new())).collect(),
         },
     );
     sets
 }
 
-fn address_key(vip: &Vip) -> Vec<u8> {
+/// Each part fills four bytes, an IPv6 address sixteen.
+fn key(vip: &Vip) -> Vec<u8> {
     match vip {
-        Vip::Address(address) => address.octets().to_vec(),
-        Vip::Port(..) => vec![0; 4],
-    }
-}
-
-/// Each part fills four bytes.
-fn port_key(vip: &Vip) -> Vec<u8> {
-    match vip {
-        Vip::Port(protocol, port) => {
+        Vip::Address(address) => octets(*address),
+        Vip::Port(protocol, port) | Vip::Port6(protocol, port) => {
             let [high, low] = port.to_be_bytes();
             vec![*protocol, 0, 0, 0, high, low, 0, 0]
         }
-        Vip::Address(_) => vec![0; 8],
     }
 }
 
-fn address_target(target: &Target) -> Vec<u8> {
-    target.address.octets().to_vec()
-}
-
-fn port_target(target: &Target) -> Vec<u8> {
-    let [high, low] = target.port.to_be_bytes();
-    let mut bytes = target.address.octets().to_vec();
-    bytes.extend_from_slice(&[high, low, 0, 0]);
+fn target(target: &Target, keys: Keys) -> Vec<u8> {
+    let mut bytes = octets(target.address);
+    if let Keys::Ports = keys {
+        let [high, low] = target.port.to_be_bytes();
+        bytes.extend_from_slice(&[high, low, 0, 0]);
+    }
     bytes
 }

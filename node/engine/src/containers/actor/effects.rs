@@ -4,6 +4,7 @@ use super::{Actor, Process, probe};
 use crate::clock;
 use crate::containers::attributes;
 use crate::launch;
+use crate::networks::is_shown;
 use shoal_node_core_host::lifecycle::{Action, Effect, Input};
 use shoal_node_drivers_shim::Shim;
 
@@ -129,7 +130,7 @@ impl Actor {
         let endpoints = std::mem::take(&mut self.run.endpoints);
         if !endpoints.is_empty() {
             self.kit.networks.release(&self.record.id, &endpoints);
-            for endpoint in &endpoints {
+            for endpoint in endpoints.iter().filter(|e| is_shown(&self.record, e)) {
                 self.kit.networks.emit("disconnect", endpoint, &self.record.id);
             }
         }

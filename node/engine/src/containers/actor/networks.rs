@@ -11,7 +11,7 @@ use std::sync::Arc;
 impl Actor {
     pub(super) async fn connect(&mut self, network: &str, asked: EndpointSettings) -> Result<()> {
         self.may_change()?;
-        let found = self.kit.networks.find(network)?;
+        let found = self.kit.networks.find_any(network).await?;
         let mode = self.record.host.network_mode.as_str();
         if mode == "host" || mode.starts_with("container:") {
             return Err(forbidden(
@@ -43,7 +43,13 @@ impl Actor {
         let before = self.run.endpoints.clone();
         if live {
             let (kit, record, name) = (self.kit.clone(), record.clone(), found.name.clone());
-            self.run.endpoints = blocking(move || kit.networks.connect(&record, &name, &asked)).await?;
+            let placed = kit.networks.place(&record, &name, &asked).await?;
+            let network = placed.as_ref().map(|placed| placed.network.clone());
+            let done = blocking(move || kit.networks.connect(&record, &name, &asked, placed.as_ref())).await;
+            if let (Err(_), Some(network)) = (&done, network) {
+                self.kit.networks.leave_place(&network, &self.record.id);
+            }
+            self.run.endpoints = done?;
         }
         if let Err(e) = self.keep(record) {
             if live {
@@ -64,7 +70,7 @@ impl Actor {
     pub(super) async fn disconnect(&mut self, network: &str, force: bool) -> Result<()> {
         self.may_change()?;
         // With force also from a network that is no more.
-        let found = match self.kit.networks.find(network) {
+        let found = match self.kit.networks.find_any(network).await {
             Ok(found) => Some(found),
             Err(_) if force => None,
             Err(e) => return Err(e),
@@ -109,6 +115,11 @@ impl Actor {
         self.keep(record)?;
         self.changed(&before);
         if let Some(endpoint) = gone {
+            if endpoint.attached {
+                self.kit
+                    .networks
+                    .leave_place(&endpoint.network_id, &self.record.id);
+            }
             self.kit.networks.emit("disconnect", &endpoint, &self.record.id);
         }
         Ok(())
@@ -123,6 +134,9 @@ impl Actor {
             }
         }
         self.kit.networks.renamed(&self.record, &self.run.endpoints);
+        if self.run.endpoints.iter().any(|e| e.attached) {
+            self.kit.networks.tell_cluster();
+        }
         if let Err(error) = self.persist() {
             tracing::warn!(%error, "a new name of a running container could not be noted");
         }

@@ -48,12 +48,17 @@ fn attachments(state: &State, task: &Task) -> shoal_api_types::Slice<api::Networ
     let places: Vec<_> = task
         .networks
         .iter()
-        .map(|place| api::NetworkAttachment {
-            network: state
-                .network(&place.network)
-                .map(|network| super::network::attached(network))
-                .unwrap_or_default(),
-            addresses: shoal_api_types::Slice(Some(vec![format!("{}/{}", place.address, place.prefix_len)])),
+        .map(|place| {
+            let network = state.network(&place.network);
+            let six = network.and_then(|network| network.six(place.address));
+            let addresses = std::iter::once(format!("{}/{}", place.address, place.prefix_len))
+                .chain(six.map(|(address, length)| format!("{address}/{length}")));
+            api::NetworkAttachment {
+                network: network
+                    .map(|network| super::network::attached(network))
+                    .unwrap_or_default(),
+                addresses: shoal_api_types::Slice(Some(addresses.collect())),
+            }
         })
         .collect();
     if places.is_empty() {
