@@ -8,6 +8,7 @@
 //! agent    ──Dispatcher.Session──▶ any manager        joiner ──Ca.Root, Ca.Issue──▶ any manager ──▶ leader
 //! node     ──Forward.Tunnel──────▶ leader (one hop)   agent  ──Logs.Publish──────▶ its session's manager
 //! follower ──Membership.Propose──▶ leader             manager ◀─Raft─▶ manager
+//! node     ──Images.Resolve, Meet, Read──▶ any node
 //! ```
 
 pub mod channel;
@@ -31,6 +32,11 @@ pub mod shoal {
             tonic::include_proto!("shoal.forward.v1");
         }
     }
+    pub mod images {
+        pub mod v1 {
+            tonic::include_proto!("shoal.images.v1");
+        }
+    }
     pub mod logs {
         pub mod v1 {
             tonic::include_proto!("shoal.logs.v1");
@@ -51,6 +57,7 @@ pub mod shoal {
 pub use shoal::ca::v1 as ca;
 pub use shoal::dispatcher::v1 as dispatcher;
 pub use shoal::forward::v1 as forward;
+pub use shoal::images::v1 as images;
 pub use shoal::logs::v1 as logs;
 pub use shoal::membership::v1 as membership;
 pub use shoal::raft::v1 as raft;

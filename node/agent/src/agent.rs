@@ -6,6 +6,7 @@ use crate::executor::Executor;
 use crate::ground::Ground;
 use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::orders::Orders;
+use crate::peers::Peers;
 use crate::renewal::Renewal;
 use crate::reporter::Reporter;
 use crate::runner::Shop;
@@ -38,6 +39,8 @@ pub struct Config {
     pub managers: Vec<ManagerPeer>,
     /// Address of this node's own manager while it is one: the first to try.
     pub own_manager: watch::Receiver<Option<String>>,
+    /// `host:port` where this node serves its images to the others, while it does.
+    pub images_addr: watch::Receiver<Option<String>>,
     pub executor: Arc<dyn Executor>,
 }
 
@@ -63,6 +66,8 @@ impl Agent {
         std::fs::create_dir_all(&config.state_dir)?;
         let stop = CancellationToken::new();
         let managers = Arc::new(Managers::load(&config.state_dir, config.managers));
+        let peers = Peers::new(config.credentials.clone());
+        config.executor.meet(peers.clone());
         let shop = Arc::new(Shop {
             executor: config.executor,
             reporter: Reporter::default(),
@@ -101,6 +106,8 @@ impl Agent {
             own: config.own_manager,
             worker: worker.clone(),
             shop: shop.clone(),
+            peers,
+            images_addr: config.images_addr,
             renew: renew.clone(),
             connected,
             removed,

@@ -1,5 +1,6 @@
 //! What the agent needs of an engine.
 
+use crate::peers::Peers;
 use async_trait::async_trait;
 use bytes::Bytes;
 use shoal_raft_objects::service::PortConfig;
@@ -89,6 +90,11 @@ pub trait Executor: Send + Sync + 'static {
     /// Compares the host with what was laid last. Answers what differs, in words.
     async fn examine(&self) -> Result<Vec<String>, TaskError> {
         Ok(Vec::new())
+    }
+
+    /// Given once, before anything else: the other nodes, whose images can be had. Who they are changes inside of it.
+    fn meet(&self, peers: Peers) {
+        let _ = peers;
     }
 
     /// Fetches the image and creates the container.

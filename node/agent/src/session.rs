@@ -3,6 +3,7 @@
 use crate::ground::Piece;
 use crate::logs::Logs;
 use crate::managers::{ClusterView, ManagerPeer, Managers};
+use crate::peers::Peers;
 use crate::runner::Shop;
 use crate::worker::{Change, Worker};
 use shoal_api_wire::channel::MESSAGE_BYTES_MAX;
@@ -70,6 +71,8 @@ pub(crate) struct Session {
     pub own: watch::Receiver<Option<String>>,
     pub worker: Arc<Worker>,
     pub shop: Arc<Shop>,
+    pub peers: Peers,
+    pub images_addr: watch::Receiver<Option<String>>,
     pub renew: Arc<Notify>,
     /// True while a manager has greeted and not gone.
     pub connected: watch::Sender<bool>,
@@ -203,6 +206,7 @@ impl Session {
         let mut beats = tokio::time::interval_at(Instant::now() + beat.mul_f64(rand::random()), beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut laid = self.shop.ground.laid();
+        let mut offering = self.images_addr.clone();
         let mut looks = tokio::time::interval_at(Instant::now() + DESCRIBE_EVERY, DESCRIBE_EVERY);
         let gone = || SessionError::Ended {
             addr: addr.to_owned(),
@@ -237,7 +241,12 @@ impl Session {
                     let message = from_agent::Message::Heartbeat(Heartbeat {});
                     self.say(&out, message, grace).await.ok_or_else(gone)?;
                 }
-                _ = looks.tick() => {
+                () = async {
+                    tokio::select! {
+                        _ = looks.tick() => {}
+                        Ok(()) = offering.changed() => {}
+                    }
+                } => {
                     let now = self.describe().await;
                     if now != described {
                         let message = from_agent::Message::Describe(Describe { description: encode(&now) });
@@ -288,6 +297,7 @@ impl Session {
             description.issuer_public_key = info.public_key;
         }
         description.trust_root = root;
+        description.images_addr = self.images_addr.borrow().clone().unwrap_or_default();
         description
     }
 }
@@ -340,6 +350,10 @@ impl Conversation<'_> {
             Some(from_manager::Message::LogStart(start)) => self.logs.start(start),
             Some(from_manager::Message::LogStop(stop)) => self.logs.stop(&stop.subscription),
             Some(from_manager::Message::Examine(examine)) => self.examine(examine.question),
+            Some(from_manager::Message::Peers(list)) => {
+                let peers = list.peers.into_iter().map(|p| (p.node_id.into(), p.addr));
+                session.peers.set(peers.collect());
+            }
             Some(from_manager::Message::Alive(_)) | None => {}
         }
         Ok(())

@@ -6,6 +6,7 @@ use crate::config::{Config, Loaded};
 use crate::executor::TaskRunner;
 use crate::host::{LocalAgents, NodeSystem, SwarmEvents, Troubles, TunnelledApi};
 use crate::listen::{self, Plan};
+use crate::neighbours::OfferedImages;
 use crate::networks::AllNetworks;
 use crate::seat::Seat;
 use crate::signals::{Signals, Wish};
@@ -56,11 +57,12 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     engine.system.serve_from(&format!("1.{oldest}"));
     let runner = Arc::new(TaskRunner {
         containers: Arc::new(engine.containers.clone()),
-        images: Arc::new(engine.images.clone()),
+        images: engine.images.clone(),
         system: Arc::new(engine.system.clone()),
         networks: Arc::new(engine.networks.clone()),
         overlays: engine.overlays.clone(),
         attachments,
+        others: Arc::default(),
     });
     let authorization = Authorization::new(Plugins::default(), config.authorization_plugins.clone());
     authorization.check().await?;
@@ -69,6 +71,7 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
         dir: dir.clone(),
         agents: Arc::new(LocalAgents::new(runner.clone())),
         events: Arc::new(SwarmEvents::new(events.clone())),
+        images: Some(Arc::new(OfferedImages::new(runner.clone()))),
         timing: Default::default(),
     })
     .await;

@@ -50,6 +50,7 @@ impl asked::Agents for LocalAgents {
             state_dir: setup.state_dir,
             managers,
             own_manager: setup.own_manager,
+            images_addr: setup.images_addr,
             executor: self.runner.clone(),
         })?;
         self.runner.attachments.joined(agent.attachments());

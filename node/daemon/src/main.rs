@@ -13,6 +13,7 @@ mod host;
 mod listen;
 mod logging;
 mod metrics;
+mod neighbours;
 mod networks;
 mod options;
 mod pidfile;

@@ -46,7 +46,7 @@ pub use events::Events;
 pub use execs::Execs;
 pub use figures::{ACTIONS, BOUNDS, Figures, Histogram, Reading};
 pub use home::{Error as HomeError, Home};
-pub use images::ImagesService;
+pub use images::{Exchange, ImagesService};
 pub use networks::{
     Attached, Cluster, ClusterNetworks, Found, GATEWAY_BRIDGE, Laid, Networks, OverlayNetworks, Placed, Wish,
 };

@@ -2,12 +2,16 @@
 
 use async_trait::async_trait;
 use shoal_api_backend::Duplex;
+use shoal_api_wire::images::{
+    MeetRequest, MeetResponse, Piece, ReadRequest, ResolveRequest, ResolveResponse,
+};
 use shoal_node_drivers_certs::{Credentials, Files};
 use shoal_raft_objects::{Cluster, NodeDescription, NodeId, Time};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tonic::Status;
 
 /// A manager as others reach it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,6 +30,8 @@ pub struct AgentSetup {
     pub managers: Vec<ManagerAddr>,
     /// This node's own manager, while it is one.
     pub own_manager: watch::Receiver<Option<String>>,
+    /// `host:port` where this node serves its images to others, while it does.
+    pub images_addr: watch::Receiver<Option<String>>,
 }
 
 /// Starts this node's agent, which is another room.
@@ -54,6 +60,17 @@ pub trait AgentHandle: Send + Sync + 'static {
     async fn stop(&self);
     /// Says good-bye, stops, and removes every container of a task.
     async fn leave(&self);
+}
+
+/// This node's images, for other nodes of its cluster.
+#[async_trait]
+pub trait Images: Send + Sync + 'static {
+    /// Whether the managers have named this node as one of the cluster.
+    fn knows(&self, node: &NodeId) -> bool;
+    async fn resolve(&self, request: ResolveRequest) -> Result<ResolveResponse, Status>;
+    async fn meet(&self, caller: &str, request: MeetRequest) -> Result<MeetResponse, Status>;
+    /// The blob's pieces; nobody reading any more ends it.
+    async fn read(&self, request: ReadRequest) -> Result<mpsc::Receiver<Result<Piece, Status>>, Status>;
 }
 
 /// Serves a client's HTTP connection that another node has passed on. Every request on it is answered here.

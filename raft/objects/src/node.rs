@@ -89,6 +89,8 @@ pub struct NodeDescription {
     pub data_path_addr: String,
     /// The public key of its encrypted data path (base64), where the kernel has one.
     pub data_path_key: String,
+    /// `host:port` where it serves its images to the other nodes; empty while it does not.
+    pub images_addr: String,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -131,6 +133,12 @@ impl Node {
             "" => &self.status.addr,
             given => given,
         }
+    }
+
+    /// Where others can take images from this node, at the moment.
+    pub fn images_peer(&self) -> Option<&str> {
+        let addr = self.description.images_addr.as_str();
+        (self.status.state == NodeState::Ready && !addr.is_empty()).then_some(addr)
     }
 
     /// May get new tasks as far as the user and its health are concerned.

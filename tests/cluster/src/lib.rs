@@ -41,10 +41,16 @@ pub struct Task {
 impl Cluster {
     /// Hosts 0..managers are managers (host 0 first), the rest workers. Every host has the image.
     pub fn form(managers: usize, workers: usize) -> Cluster {
+        Cluster::form_with(managers, workers, "{}")
+    }
+
+    /// The same with this text as every daemon's configuration file.
+    pub fn form_with(managers: usize, workers: usize, config: &str) -> Cluster {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut world = World::new();
         let mut hosts: Vec<Host> = (0..managers + workers).map(|_| world.host()).collect();
         for host in &mut hosts {
+            std::fs::write(host.dir().join("daemon.json"), config).expect("a configuration file");
             host.spawn();
         }
         for host in &mut hosts {

@@ -33,6 +33,11 @@ impl Registry {
         Registry::launch(guests, "127.0.0.1", false, command)
     }
 
+    /// The same at an address that is there where `command` runs.
+    pub fn start_at(address: &str, guests: Guests, command: impl Fn(&str) -> Command) -> Option<Registry> {
+        Registry::launch(guests, address, false, command)
+    }
+
     /// The same with TLS at another address than loopback: who does not know [`Registry::authority`] does not trust it.
     pub fn start_tls(guests: Guests, address: &str, command: impl Fn(&str) -> Command) -> Option<Registry> {
         Registry::launch(guests, address, true, command)

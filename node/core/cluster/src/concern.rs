@@ -45,7 +45,8 @@ pub fn of(event: &Event) -> Concern {
             if old.manager == new.manager
                 && old.attachments == new.attachments
                 && old.data_path() == new.data_path()
-                && old.description.data_path_key == new.description.data_path_key =>
+                && old.description.data_path_key == new.description.data_path_key
+                && old.images_peer() == new.images_peer() =>
         {
             Concern::some(&new.id, BTreeSet::new())
         }

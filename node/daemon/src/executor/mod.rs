@@ -13,14 +13,15 @@ mod template;
 use crate::attachments::Attachments;
 use async_trait::async_trait;
 use futures_util::StreamExt;
+use parking_lot::RwLock;
 use shoal_api_backend::{
-    Class, Containers, CreateContainer, Images, ListContainers, Networks, RemoveContainer, StopContainer,
-    System, WaitCondition,
+    Class, Containers, CreateContainer, ListContainers, Networks, RemoveContainer, StopContainer, System,
+    WaitCondition,
 };
 use shoal_api_types::Filters;
 use shoal_api_types::container::{ContainerInspect, ContainerSummary};
-use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Started, TaskError};
-use shoal_node_engine::OverlayNetworks;
+use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Peers, Started, TaskError};
+use shoal_node_engine::{ImagesService, OverlayNetworks};
 use shoal_raft_objects::service::PortConfig;
 use shoal_raft_objects::task::ContainerStatus;
 use shoal_raft_objects::{NodeDescription, NodeId, Task, TaskId, Track};
@@ -35,11 +36,13 @@ pub const TASK_ID: &str = "com.docker.swarm.task.id";
 #[derive(Clone)]
 pub struct TaskRunner {
     pub containers: Arc<dyn Containers>,
-    pub images: Arc<dyn Images>,
+    pub images: ImagesService,
     pub system: Arc<dyn System>,
     pub networks: Arc<dyn Networks>,
     pub overlays: OverlayNetworks,
     pub attachments: Attachments,
+    /// The other nodes, while this one is in a cluster.
+    pub others: Arc<RwLock<Option<Peers>>>,
 }
 
 fn fatal(e: impl std::fmt::Display) -> TaskError {
@@ -47,6 +50,10 @@ fn fatal(e: impl std::fmt::Display) -> TaskError {
 }
 
 impl TaskRunner {
+    pub fn peers(&self) -> Option<Peers> {
+        self.others.read().clone()
+    }
+
     /// The ids of the task's containers; more than one only if a creation was cut off and repeated.
     async fn containers_of(&self, task: &TaskId) -> Result<Vec<String>, TaskError> {
         let found = self.labelled(format!("{TASK_ID}={task}")).await?;
@@ -124,6 +131,10 @@ impl Executor for TaskRunner {
         done.map_err(fatal)?.map_err(fatal)
     }
 
+    fn meet(&self, peers: Peers) {
+        *self.others.write() = Some(peers);
+    }
+
     async fn prepare(&self, task: &Task, material: &Material) -> Result<(), TaskError> {
         if !material.secrets.is_empty() || !material.configs.is_empty() {
             return Err(fatal("secrets and configs are not available on this node"));
@@ -133,7 +144,7 @@ impl Executor for TaskRunner {
         }
         let places = ground::places(self, task).await?;
         let request = spec::request(task, &places).map_err(fatal)?;
-        image::ensure(self.images.as_ref(), task).await?;
+        image::ensure(self, task).await?;
         let create = CreateContainer {
             name: task.name(),
             platform: None,

@@ -2,7 +2,7 @@
 //!
 //! One root per cluster (ECDSA P-256). A node's certificate says in its subject who it is: CN = node id, O = cluster
 //! id, OU = `swarm-manager` or `swarm-worker`. Servers are known by their role, not by their address: a client asks
-//! for the name `swarm-manager`, which only managers' certificates carry.
+//! for the name `swarm-manager`, which only managers' certificates carry; or for a node's id, where that very node is meant.
 //!
 //! The crate never decides who may do what (the managers do, from the [`Identity`] of each call's connection) and
 //! never talks to a cluster. [`Credentials`] can be replaced while connections are open; sessions are never resumed,

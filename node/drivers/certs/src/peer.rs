@@ -6,7 +6,7 @@ use crate::{Credentials, Identity, ou};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
-use shoal_raft_objects::Role;
+use shoal_raft_objects::{NodeId, Role};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,7 +31,13 @@ pub struct Peer {
 impl Credentials {
     /// Connects to the manager at `addr` (`host:port`); anybody else behind that address is refused.
     pub async fn connect(&self, addr: &str) -> io::Result<ClientStream> {
-        handshake(self.client.clone(), addr).await
+        handshake(self.client.clone(), ou(Role::Manager), addr).await
+    }
+
+    /// Connects to the node `node` at `addr` (`host:port`), whatever its role; anybody else is refused.
+    pub async fn connect_to(&self, addr: &str, node: &NodeId) -> io::Result<ClientStream> {
+        // Every certificate carries its node's id as a name.
+        handshake(self.client.clone(), node.as_str(), addr).await
     }
 
     pub fn acceptor(&self) -> Acceptor {
@@ -51,11 +57,11 @@ pub async fn connect_unverified(addr: &str) -> io::Result<ClientStream> {
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    handshake(Arc::new(config), addr).await
+    handshake(Arc::new(config), ou(Role::Manager), addr).await
 }
 
-async fn handshake(config: Arc<ClientConfig>, addr: &str) -> io::Result<ClientStream> {
-    let name = ServerName::try_from(ou(Role::Manager)).map_err(io::Error::other)?;
+async fn handshake(config: Arc<ClientConfig>, name: &str, addr: &str) -> io::Result<ClientStream> {
+    let name = ServerName::try_from(name.to_owned()).map_err(io::Error::other)?;
     let work = async {
         let tcp = TcpStream::connect(addr).await?;
         tcp.set_nodelay(true)?;

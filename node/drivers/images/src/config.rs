@@ -109,10 +109,27 @@ fn time_of(text: &str) -> Option<time::OffsetDateTime> {
     time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()
 }
 
+/// Unix nanoseconds of an RFC 3339 time; 0 for none.
+pub(crate) fn unix_nanos(text: &str) -> i64 {
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok();
+    time.and_then(|time| i64::try_from(time.unix_timestamp_nanos()).ok())
+        .unwrap_or(0)
+}
+
 /// Now, as Docker writes times.
 pub(crate) fn now() -> String {
     use time::{OffsetDateTime, format_description::well_known::Rfc3339};
     OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+}
+
+/// A time in Unix nanoseconds, written the same way.
+pub(crate) fn at(unix_nanos: i64) -> String {
+    use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_nanos));
+    time.ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_default()
 }
 
 fn drop_nulls(value: &mut Value) {

@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::flights::Flights;
 use crate::image::Image;
+use crate::peers::Company;
 use crate::registry::RegistryConfig;
 use crate::store::state::Entry;
 use crate::store::{FaultHook, Store};
@@ -28,6 +29,8 @@ pub struct Images {
     pub(crate) uploads: Arc<Semaphore>,
     /// Packing a layer keeps all processors busy: one at a time.
     pub(crate) packs: Arc<Semaphore>,
+    /// Other nodes that pull the same, for the pulls of this handle.
+    pub(crate) company: Option<Arc<Company>>,
 }
 
 impl Images {
@@ -51,6 +54,7 @@ impl Images {
             registries: Arc::new(RwLock::new(Arc::new(registries))),
             flights: Arc::default(),
             fetches: Arc::default(),
+            company: None,
         })
     }
 

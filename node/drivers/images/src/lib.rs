@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! registry ─┐                    ┌─ blobs (as they came), indexes among them
+//! registry ─┐                    ┌─ blobs (as they came)
+//! nodes ────┤                    │
 //! archive ──┼─> lease ─> store ──┼─ layers (unpacked, one per chain id) ──> snapshots (upper, work)
 //! tar ──────┘                    └─ records ── names
 //! ```
@@ -33,6 +35,7 @@ mod manifest;
 mod manifests;
 #[cfg(test)]
 mod mutated;
+mod peers;
 mod platform;
 mod progress;
 mod pull;
@@ -57,6 +60,7 @@ pub use image::{Deleted, Image, InUse, Rootfs};
 pub use images::Images;
 pub use manifest::{Descriptor, Index, Manifest};
 pub use manifests::{Listed, Statement, What};
+pub use peers::{Ask, Brought, Exchange, Meeting, Offer, Piece, Pieces, Transport};
 pub use platform::Platform;
 pub use progress::{Progress, Sink};
 pub use reference::Reference;

@@ -1,5 +1,6 @@
 //! Images of this node: the driver's store, in the API's words.
 
+mod bring;
 pub(crate) mod changes;
 mod manifests;
 mod registries;
@@ -12,8 +13,9 @@ use crate::events::Events;
 use shoal_api_backend::Class;
 use shoal_api_types::image::{ImageConfig, OciPlatform};
 use shoal_node_drivers_images::{self as driver, Image};
+use std::sync::Arc;
 
-pub use driver::Images as Store;
+pub use driver::{Exchange, Images as Store};
 
 /// The verbs. Cheap to clone.
 #[derive(Clone)]
@@ -21,11 +23,13 @@ pub struct ImagesService {
     store: Store,
     registry: crate::containers::Registry,
     events: Events,
+    exchange: Arc<Exchange>,
 }
 
 impl ImagesService {
     pub(crate) fn new(store: Store, registry: crate::containers::Registry, events: Events) -> Self {
         ImagesService {
+            exchange: Exchange::new(store.clone()),
             store,
             registry,
             events,

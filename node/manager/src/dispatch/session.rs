@@ -4,8 +4,8 @@ use super::sessions::{Entry, Out};
 use crate::ledger::WriteError;
 use crate::manager::Manager;
 use shoal_api_wire::dispatcher::{
-    Acked, Alive, Assignments, Change, FromAgent, FromManager, Managers, Renew, Welcome, change, from_agent,
-    from_manager,
+    Acked, Alive, Assignments, Change, FromAgent, FromManager, Managers, Peer, Peers, Renew, Welcome, change,
+    from_agent, from_manager,
 };
 use shoal_api_wire::removed;
 use shoal_node_core_cluster::assignments::{self, Set};
@@ -52,6 +52,7 @@ pub(crate) async fn run(
         out,
         sent: Set::default(),
         managers: Vec::new(),
+        peers: None,
         greeting: None,
         complete: false,
         renewing: false,
@@ -78,6 +79,7 @@ struct Session {
     out: Out,
     sent: Set,
     managers: Vec<(String, String)>,
+    peers: Option<Vec<(String, String)>>,
     greeting: Option<Welcome>,
     complete: bool,
     renewing: bool,
@@ -226,6 +228,21 @@ impl Session {
             };
             self.send(from_manager::Message::Managers(list)).await?;
             self.managers = managers;
+        }
+        // Before the tasks, which may need their images from them.
+        let peers: Vec<_> = (state.nodes().iter())
+            .filter_map(|n| Some((n.id.to_string(), n.images_peer()?.to_owned())))
+            .collect();
+        if self.peers.as_ref() != Some(&peers) {
+            let list = peers.iter().map(|(node_id, addr)| Peer {
+                node_id: node_id.clone(),
+                addr: addr.clone(),
+            });
+            let list = Peers {
+                peers: list.collect(),
+            };
+            self.send(from_manager::Message::Peers(list)).await?;
+            self.peers = Some(peers);
         }
         if node.role != self.caller.role && !self.renewing {
             self.renewing = true;

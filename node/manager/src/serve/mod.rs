@@ -1,4 +1,4 @@
-//! The managers' listener: mutual TLS on one port, and who may call what on it.
+//! A node's listener: mutual TLS on one port, and who may call what on it.
 //!
 //! | service    | without certificate | worker                     | manager |
 //! |------------|---------------------|----------------------------|---------|
@@ -9,6 +9,9 @@
 //! | Logs       | –                   | Publish                    | all     |
 //! | Membership | –                   | –                          | all     |
 //! | Raft       | –                   | –                          | all     |
+//! | Images     | –                   | all                        | all     |
+//!
+//! A worker's listener serves Images and nothing else.
 //!
 //! Role and name come from the certificate of the connection that a call arrives on, checked for every call against
 //! the certificates that the cluster has revoked. The listener is up before this manager knows the cluster (a leader
@@ -17,18 +20,21 @@
 mod ca;
 mod dispatcher;
 mod forward;
+mod images;
 mod logs;
 pub(crate) mod membership;
 mod raft;
 mod stream;
 
 use crate::authority::is_refused;
+use crate::host::Images;
 use crate::manager::Manager;
 use parking_lot::RwLock;
 use shoal_api_wire::ca::ca_server::CaServer;
 use shoal_api_wire::channel::MESSAGE_BYTES_MAX;
 use shoal_api_wire::dispatcher::dispatcher_server::DispatcherServer;
 use shoal_api_wire::forward::forward_server::ForwardServer;
+use shoal_api_wire::images::images_server::ImagesServer;
 use shoal_api_wire::logs::logs_server::LogsServer;
 use shoal_api_wire::membership::membership_server::MembershipServer;
 use shoal_api_wire::removed;
@@ -43,6 +49,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Router;
 use tonic::{Extensions, Status};
 
 /// Handshakes under way; more wait in the kernel's queue.
@@ -59,12 +66,19 @@ pub(crate) struct Desk {
     raft: watch::Sender<Option<raft::Server>>,
     /// Asks this node's agent to fetch a new certificate.
     pub poke: Box<dyn Fn() + Send + Sync>,
+    /// This node's images, if it offers any.
+    images: Option<Arc<dyn Images>>,
 }
 
 impl Desk {
-    pub fn new(credentials: Credentials, poke: Box<dyn Fn() + Send + Sync>) -> Arc<Self> {
+    pub fn new(
+        credentials: Credentials,
+        images: Option<Arc<dyn Images>>,
+        poke: Box<dyn Fn() + Send + Sync>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             credentials,
+            images,
             manager: RwLock::new(None),
             raft: watch::Sender::new(None),
             poke,
@@ -177,15 +191,39 @@ pub(crate) async fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(addr).await
 }
 
-/// Serves until `stop`. Returns once no call is open any more, or they took too long.
-pub(crate) async fn run(listener: TcpListener, desk: Arc<Desk>, stop: CancellationToken) {
+/// Serves until `stop`: a manager's services, or those that a worker has. Returns once no call is open any more, or they
+/// took too long.
+pub(crate) async fn run(listener: TcpListener, desk: Arc<Desk>, role: Role, stop: CancellationToken) {
     let (ready, incoming) = mpsc::channel::<io::Result<Conn>>(HANDSHAKES);
     let accepting = accept(listener, desk.credentials.clone(), ready, stop.clone());
-    let server = tonic::transport::Server::builder()
+    let common = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(2)))
         .http2_keepalive_timeout(Some(Duration::from_secs(3)))
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
+        .add_service(ImagesServer::new(images::Service(desk.clone())));
+    let router = match role {
+        Role::Manager => managers(common, desk),
+        Role::Worker => common,
+    };
+    let server =
+        router.serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop.clone().cancelled_owned());
+    let server = async {
+        tokio::pin!(server);
+        tokio::select! {
+            done = &mut server => done,
+            () = async { stop.cancelled().await; tokio::time::sleep(CLOSING).await } => Ok(()),
+        }
+    };
+    let (served, ()) = tokio::join!(server, accepting);
+    if let Err(error) = served {
+        tracing::error!(%error, "the cluster's listener ended");
+    }
+}
+
+/// What only managers serve.
+fn managers(router: Router, desk: Arc<Desk>) -> Router {
+    router
         .add_service(CaServer::new(ca::Service(desk.clone())))
         .add_service(
             DispatcherServer::new(dispatcher::Service(desk.clone()))
@@ -200,18 +238,6 @@ pub(crate) async fn run(listener: TcpListener, desk: Arc<Desk>, stop: Cancellati
                 .max_decoding_message_size(MESSAGE_BYTES_MAX),
         )
         .add_service(raft::Late(desk))
-        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop.clone().cancelled_owned());
-    let server = async {
-        tokio::pin!(server);
-        tokio::select! {
-            done = &mut server => done,
-            () = async { stop.cancelled().await; tokio::time::sleep(CLOSING).await } => Ok(()),
-        }
-    };
-    let (served, ()) = tokio::join!(server, accepting);
-    if let Err(error) = served {
-        tracing::error!(%error, "the managers' listener ended");
-    }
 }
 
 async fn accept(

@@ -85,7 +85,7 @@ impl Swarm {
         let files = Files::new(parts.home.certificates());
         let credentials = Credentials::new(&founding.issued)?;
         let member = Member::new(parts, credentials, files.clone(), saved);
-        let door = Door::open(listener, &member);
+        let door = Door::open(listener, &member, parts, Role::Manager);
         let issued = founding.issued.clone();
         let home = parts.home.clone();
         let certificates = blocking(move || -> std::result::Result<(), SwarmError> {

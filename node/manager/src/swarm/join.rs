@@ -15,7 +15,7 @@ use shoal_api_wire::ca::ca_client::CaClient;
 use shoal_api_wire::ca::{IssueRequest, IssueResponse, RootRequest};
 use shoal_api_wire::channel;
 use shoal_node_drivers_certs::{Credentials, Files, Issued, Request, Root, Token, connect_unverified};
-use shoal_raft_objects::codec;
+use shoal_raft_objects::{Role, codec};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,7 +150,7 @@ impl Swarm {
         .await?;
         if as_manager {
             let listener = Door::listen(&member.saved().listen_addr).await?;
-            let door = Door::open(listener, &member);
+            let door = Door::open(listener, &member, parts, Role::Manager);
             match place::enter(&member, parts, &door, &remotes).await {
                 Ok(consensus) => member.manages(Running::start(&member, door, consensus, parts)),
                 Err(error) => {
@@ -158,6 +158,8 @@ impl Swarm {
                     return Err(error);
                 }
             }
+        } else {
+            member.offer_images(parts).await;
         }
         member.save(|_| {}).await?;
         let managers: Vec<ManagerAddr> = member.saved().known_managers();

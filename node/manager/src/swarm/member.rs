@@ -28,6 +28,9 @@ pub(crate) struct Member {
     saved: Mutex<Saved>,
     parts: Weak<Inner>,
     own: watch::Sender<Option<String>>,
+    images_addr: watch::Sender<Option<String>>,
+    /// A worker's listener; a manager's is its [`Running`]'s.
+    door: Mutex<Option<Door>>,
     agent: OnceLock<Arc<dyn AgentHandle>>,
     manager: Mutex<Option<Running>>,
     /// One change of role at a time.
@@ -44,6 +47,8 @@ impl Member {
             saved: Mutex::new(saved),
             parts: Arc::downgrade(parts),
             own: watch::Sender::new(None),
+            images_addr: watch::Sender::new(None),
+            door: Mutex::new(None),
             agent: OnceLock::new(),
             manager: Mutex::new(None),
             changing: tokio::sync::Mutex::new(()),
@@ -65,7 +70,7 @@ impl Member {
             && let Some(id) = raft_id
         {
             let listener = Door::listen(&member.saved().listen_addr).await?;
-            let door = Door::open(listener, &member);
+            let door = Door::open(listener, &member, parts, Role::Manager);
             let consensus = match place::consensus(&member, parts, id).await {
                 Ok(consensus) => consensus,
                 Err(error) => {
@@ -74,6 +79,8 @@ impl Member {
                 }
             };
             member.manages(Running::start(&member, door, consensus, parts));
+        } else {
+            member.offer_images(parts).await;
         }
         member.start_agent(parts, managers).await?;
         member.follow();
@@ -110,7 +117,34 @@ impl Member {
 
     pub fn manages(&self, running: Running) {
         *self.manager.lock() = Some(running);
-        self.own.send_replace(Some(self.saved().advertise_addr));
+        let addr = self.saved().advertise_addr;
+        self.own.send_replace(Some(addr.clone()));
+        self.images_addr.send_replace(Some(addr));
+    }
+
+    /// Opens a worker's listener. One that cannot be opened is tried again by [`Member::follow`]; without it the node
+    /// works, but others cannot take images from it.
+    pub async fn offer_images(self: &Arc<Self>, parts: &Inner) {
+        if parts.images.is_none() || self.door.lock().is_some() {
+            return;
+        }
+        let saved = self.saved();
+        match Door::listen(&saved.listen_addr).await {
+            Ok(listener) => {
+                let door = Door::open(listener, self, parts, Role::Worker);
+                *self.door.lock() = Some(door);
+                self.images_addr.send_replace(Some(saved.advertise_addr));
+            }
+            Err(error) => tracing::debug!(%error, "this node's images cannot be offered to others"),
+        }
+    }
+
+    async fn withhold_images(&self) {
+        self.images_addr.send_replace(None);
+        let door = self.door.lock().take();
+        if let Some(door) = door {
+            door.close().await;
+        }
     }
 
     pub async fn start_agent(&self, parts: &Inner, managers: Vec<ManagerAddr>) -> Result<(), SwarmError> {
@@ -120,6 +154,7 @@ impl Member {
             state_dir: parts.home.agent(),
             managers,
             own_manager: self.own.subscribe(),
+            images_addr: self.images_addr.subscribe(),
         };
         let agent = parts.agents.start(setup).await.map_err(SwarmError::Agent)?;
         // Called once for each member.
@@ -178,7 +213,12 @@ impl Member {
                         }
                         led = Instant::now();
                     }
-                    None => {}
+                    None => {
+                        let _alone = member.changing.lock().await;
+                        if !member.stop.is_cancelled() {
+                            member.offer_images(&parts).await;
+                        }
+                    }
                 }
             }
         });
@@ -192,8 +232,10 @@ impl Member {
         }
         let agent = self.agent().map(|a| a.managers()).unwrap_or_default();
         let remotes: Vec<String> = agent.into_iter().map(|m| m.addr).collect();
+        // The port is the manager's from here on.
+        self.withhold_images().await;
         let listener = Door::listen(&self.saved().listen_addr).await?;
-        let door = Door::open(listener, self);
+        let door = Door::open(listener, self, parts, Role::Manager);
         match place::enter(self, parts, &door, &remotes).await {
             Ok(consensus) => {
                 self.manages(Running::start(self, door, consensus, parts));
@@ -210,6 +252,7 @@ impl Member {
     async fn step_down(&self, parts: &Inner) -> Result<(), SwarmError> {
         let _alone = self.changing.lock().await;
         self.own.send_replace(None);
+        self.images_addr.send_replace(None);
         let running = self.manager.lock().take();
         if let Some(running) = running {
             running.stop().await;
@@ -226,6 +269,7 @@ impl Member {
         if let Some(agent) = self.agent() {
             agent.stop().await;
         }
+        self.withhold_images().await;
         self.stop_manager().await;
     }
 
@@ -236,6 +280,7 @@ impl Member {
         if let Some(agent) = self.agent() {
             agent.leave().await;
         }
+        self.withhold_images().await;
         self.stop_manager().await;
     }
 

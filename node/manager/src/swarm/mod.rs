@@ -12,7 +12,7 @@ mod removal;
 use crate::SwarmError;
 use crate::error;
 use crate::forward;
-use crate::host::{Agents, Events, Http};
+use crate::host::{Agents, Events, Http, Images};
 use crate::state_file::Home;
 use async_trait::async_trait;
 use member::Member;
@@ -27,6 +27,8 @@ pub struct Config {
     pub dir: PathBuf,
     pub agents: Arc<dyn Agents>,
     pub events: Arc<dyn Events>,
+    /// This node's images for others; without them none are offered.
+    pub images: Option<Arc<dyn Images>>,
     pub timing: Timing,
 }
 
@@ -34,6 +36,7 @@ pub(crate) struct Inner {
     home: Home,
     agents: Arc<dyn Agents>,
     events: Arc<dyn Events>,
+    images: Option<Arc<dyn Images>>,
     timing: Timing,
     http: Arc<OnceLock<Arc<dyn Http>>>,
     place: RwLock<Option<Arc<Member>>>,
@@ -57,6 +60,7 @@ impl Swarm {
             home: Home::new(config.dir),
             agents: config.agents,
             events: config.events,
+            images: config.images,
             timing: config.timing,
             http: Arc::default(),
             place: RwLock::new(None),

@@ -13,7 +13,7 @@ use shoal_api_backend::Error;
 use shoal_api_wire::membership::JoinRequest;
 use shoal_node_drivers_certs::{Credentials, Identity};
 use shoal_raft_consensus::{Config, Consensus, Dial, Peer, Stream};
-use shoal_raft_objects::RaftId;
+use shoal_raft_objects::{RaftId, Role};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,16 +64,17 @@ impl Door {
         serve::bind(addr).await.map_err(failed)
     }
 
-    pub fn open(listener: TcpListener, member: &Arc<Member>) -> Self {
+    /// Serves what a node in this role does.
+    pub fn open(listener: TcpListener, member: &Arc<Member>, parts: &super::Inner, role: Role) -> Self {
         let weak = Arc::downgrade(member);
         let poke = Box::new(move || {
             if let Some(agent) = weak.upgrade().and_then(|member| member.agent()) {
                 agent.renew();
             }
         });
-        let desk = Desk::new(member.credentials.clone(), poke);
+        let desk = Desk::new(member.credentials.clone(), parts.images.clone(), poke);
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve::run(listener, desk.clone(), stop.clone()));
+        let server = tokio::spawn(serve::run(listener, desk.clone(), role, stop.clone()));
         Self { desk, server, stop }
     }
 
@@ -81,7 +82,7 @@ impl Door {
         self.desk.close();
         self.stop.cancel();
         if let Err(error) = self.server.await {
-            tracing::error!(%error, "the managers' listener ended badly");
+            tracing::error!(%error, "the cluster's listener ended badly");
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, LogStream, Material, Started, TaskError};
+use shoal_api_wire::images::{
+    MeetRequest, MeetResponse, Offer, Piece, ReadRequest, ResolveRequest, ResolveResponse,
+};
+use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, LogStream, Material, Peers, Started, TaskError};
+use shoal_node_manager::host;
 use shoal_raft_objects::task::ContainerStatus;
-use shoal_raft_objects::{NodeDescription, Task, TaskId, Time};
+use shoal_raft_objects::{NodeDescription, NodeId, Task, TaskId, Time};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, watch};
+use tonic::Status;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Life {
@@ -18,6 +23,8 @@ pub enum Life {
 pub struct FakeHost {
     name: String,
     pub containers: Mutex<BTreeMap<TaskId, watch::Sender<Life>>>,
+    /// The other nodes, once the agent has said.
+    pub peers: Mutex<Option<Peers>>,
 }
 
 impl FakeHost {
@@ -25,6 +32,7 @@ impl FakeHost {
         Self {
             name: name.to_owned(),
             containers: Mutex::default(),
+            peers: Mutex::default(),
         }
     }
 
@@ -64,6 +72,10 @@ impl Executor for FakeHost {
             engine_version: "test".into(),
             ..Default::default()
         }
+    }
+
+    fn meet(&self, peers: Peers) {
+        *self.peers.lock() = Some(peers);
     }
 
     async fn prepare(&self, task: &Task, _: &Material) -> Result<(), TaskError> {
@@ -141,5 +153,36 @@ impl Executor for FakeHost {
             }
         });
         Ok(receiver)
+    }
+}
+
+/// Has one image under every name: its id is the host's name.
+#[async_trait]
+impl host::Images for FakeHost {
+    fn knows(&self, node: &NodeId) -> bool {
+        self.peers.lock().as_ref().is_some_and(|peers| peers.knows(node))
+    }
+
+    async fn resolve(&self, _: ResolveRequest) -> Result<ResolveResponse, Status> {
+        Ok(ResolveResponse {
+            offer: Some(Offer {
+                image_id: self.name.clone(),
+                ..Offer::default()
+            }),
+        })
+    }
+
+    async fn meet(&self, caller: &str, _: MeetRequest) -> Result<MeetResponse, Status> {
+        Ok(MeetResponse {
+            held: vec![caller.to_owned()],
+            ..MeetResponse::default()
+        })
+    }
+
+    async fn read(&self, request: ReadRequest) -> Result<mpsc::Receiver<Result<Piece, Status>>, Status> {
+        let (to, pieces) = mpsc::channel(1);
+        let data = request.digest.into_bytes().into();
+        let _ = to.try_send(Ok(Piece { data, moved: 0 }));
+        Ok(pieces)
     }
 }

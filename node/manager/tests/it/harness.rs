@@ -36,6 +36,7 @@ impl Agents for Host {
             state_dir: setup.state_dir,
             managers: managers.collect(),
             own_manager: setup.own_manager,
+            images_addr: setup.images_addr,
             executor: self.0.clone(),
         })?;
         Ok(Arc::new(Handle(agent)))
@@ -176,6 +177,7 @@ async fn open(name: &str, host: &Arc<FakeHost>, dir: &std::path::Path) -> Swarm 
         dir: dir.join("swarm"),
         agents: Arc::new(Host(host.clone())),
         events: Arc::new(Quiet),
+        images: Some(host.clone()),
         timing: Default::default(),
     })
     .await;

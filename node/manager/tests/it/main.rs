@@ -5,6 +5,7 @@ mod failover;
 mod fake;
 mod forwarding;
 mod harness;
+mod images;
 mod membership;
 mod networks;
 mod refusals;

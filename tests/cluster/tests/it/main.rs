@@ -5,6 +5,7 @@ mod attached;
 mod chaos;
 mod faults;
 mod form;
+mod images;
 mod jobs;
 mod leader;
 mod lost;

@@ -147,3 +147,27 @@ fn a_token_names_its_root_and_requests_cannot_name_themselves() {
         "a root is nobody's certificate"
     );
 }
+
+#[tokio::test]
+async fn a_node_is_met_by_its_id_whatever_its_role() {
+    let root = Root::create(SystemTime::now()).unwrap();
+    let worker = Credentials::new(&issue(&root, "w1", Role::Worker)).unwrap();
+    let other = Credentials::new(&issue(&root, "w2", Role::Worker)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap().to_string();
+    let acceptor = worker.acceptor();
+    tokio::spawn(async move {
+        while let Ok((tcp, from)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move { acceptor.accept(tcp, from).await.map(drop) });
+        }
+    });
+    other.connect_to(&addr, &"w1".into()).await.unwrap();
+    for stranger in ["w2", "w3", "swarm-manager"] {
+        assert!(
+            other.connect_to(&addr, &stranger.into()).await.is_err(),
+            "{stranger}"
+        );
+    }
+    assert!(other.connect(&addr).await.is_err(), "a worker is no manager");
+}

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::install::Fetch;
 use crate::manifest::Descriptor;
+use crate::peers::Turn;
 use crate::progress::Sink;
 use crate::registry::{Part, Session};
 use crate::store::{BlobWriter, Growing};
@@ -32,7 +33,7 @@ impl Fetch for Download {
     async fn fetch(&self, layer: &Descriptor, growing: &Growing) -> Result<()> {
         let id = layer.digest.short();
         // Another pull may be fetching the same.
-        let _turn = self.images.fetches.lock(&layer.digest).await;
+        let _alone = self.images.fetches.lock(&layer.digest).await;
         if self.images.store.has_blob(&layer.digest) {
             self.sink.status(id, "Download complete").await;
             return Ok(());
@@ -40,7 +41,14 @@ impl Fetch for Download {
         if self.images.downloads.available_permits() == 0 {
             self.sink.status(id, "Waiting").await;
         }
-        let _permit = self.images.downloads.acquire().await;
+        let turn = match &self.images.company {
+            Some(company) => company.bring(&self.images, layer).await?,
+            None => Some(Turn::alone(&self.images).await),
+        };
+        let Some(_turn) = turn else {
+            self.sink.status(id, "Download complete").await;
+            return Ok(());
+        };
         let shown = growing.clone();
         let writer = self
             .images
@@ -103,6 +111,9 @@ impl Download {
         let (mut have, mut reported) = (part.from, part.from);
         while let Some(chunk) = part.chunk().await? {
             have += chunk.len() as u64;
+            if let Some(company) = &self.images.company {
+                company.count(chunk.len());
+            }
             if have > layer.size {
                 return Err(Error::Corrupt(format!(
                     "layer {} is larger than promised",
@@ -128,7 +139,12 @@ impl Download {
     }
 }
 
-fn write(mut writer: BlobWriter, from: u64, mut chunks: mpsc::Receiver<Bytes>) -> Result<BlobWriter> {
+/// Writes what comes, from where the writer stands; from the beginning if the sender began anew.
+pub(crate) fn write(
+    mut writer: BlobWriter,
+    from: u64,
+    mut chunks: mpsc::Receiver<Bytes>,
+) -> Result<BlobWriter> {
     let failed = |writer: &BlobWriter, e| Error::storage("write", writer.path(), e);
     if from == 0 && writer.size() > 0 {
         writer.restart().map_err(|e| failed(&writer, e))?;

@@ -1,6 +1,6 @@
 //! From a registry's repository to a named image here.
 
-mod download;
+pub(crate) mod download;
 mod resolve;
 
 use std::sync::Arc;
@@ -121,6 +121,9 @@ impl Images {
         });
         let present = present.await?;
         if !present {
+            if let Some(company) = &self.company {
+                company.meet(&image).await;
+            }
             let report = Report::Pull(sink.clone());
             self.install(&mut lease, image, names, fetch, report).await?;
         }

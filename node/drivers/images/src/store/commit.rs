@@ -114,6 +114,7 @@ impl Store {
                         id: meant.clone(),
                         index: index.clone(),
                         at: config::now(),
+                        copied: false,
                     };
                     if let Some(old) = references.tags.insert(name.to_string(), tagged)
                         && old.id != *meant

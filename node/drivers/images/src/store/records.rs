@@ -66,8 +66,11 @@ pub(crate) struct Tagged {
     /// the same image through different indexes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<Descriptor>,
-    /// RFC 3339.
+    /// RFC 3339. When a hand gave the name, on whichever node.
     pub at: String,
+    /// The name came with a copy from another node of the cluster: it may follow that node's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub copied: bool,
 }
 
 /// Refuses what a newer version wrote, so that it is left as it is.

@@ -4,6 +4,7 @@ mod archives;
 mod crashes;
 mod hostile;
 mod hostile_registry;
+mod peers;
 mod platforms;
 mod power;
 mod pull;
