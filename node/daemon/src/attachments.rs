@@ -128,8 +128,7 @@ impl Attachments {
         let mut managers = self.inner.managers.subscribe();
         let left = START.saturating_sub(self.inner.born.elapsed());
         let known = managers.wait_for(Option::is_some);
-        let found = tokio::time::timeout(left, known).await.ok()?.ok()?.clone();
-        found
+        tokio::time::timeout(left, known).await.ok()?.ok()?.clone()
     }
 
     async fn tend(self) {
