@@ -49,7 +49,7 @@ pub async fn run(loaded: Loaded, plan: Plan) -> Result<()> {
     {
         engine.registry_certificates.push(beside.join("certs.d"));
     }
-    let attachments = Attachments::new();
+    let attachments = Attachments::new(shoal_node_manager::is_member(&config.data_root.join("swarm")));
     engine.cluster = Some(attachments.as_cluster());
     let mut engine = Engine::start(engine).await.map_err(|e| anyhow!("{e}"))?;
     attachments.serve(&engine);

@@ -11,6 +11,7 @@ use shoal_node_engine::{Attached, Cluster, ClusterNetworks, Engine, Found, Overl
 use shoal_raft_objects::track::EndpointTrack;
 use shoal_raft_objects::{Attached as Asked, Attachment, NodeId, Track};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -36,6 +37,8 @@ pub struct Attachments {
 
 struct Inner {
     born: Instant,
+    /// This node has, or had when its daemon ended, a place in a cluster: its managers will be known.
+    member: AtomicBool,
     managers: watch::Sender<Option<Managers>>,
     engine: OnceLock<Parts>,
     /// What managers say that this node's containers have, as far as this host has laid it.
@@ -54,10 +57,12 @@ struct Parts {
 }
 
 impl Attachments {
-    pub fn new() -> Self {
+    /// `member`: this node was in a cluster when its daemon ended.
+    pub fn new(member: bool) -> Self {
         Self {
             inner: Arc::new(Inner {
                 born: Instant::now(),
+                member: AtomicBool::new(member),
                 managers: watch::Sender::new(None),
                 engine: OnceLock::new(),
                 laid: watch::Sender::new(None),
@@ -86,6 +91,7 @@ impl Attachments {
 
     /// This node is in a cluster.
     pub fn joined(&self, managers: Managers) {
+        self.inner.member.store(true, Ordering::Relaxed);
         self.inner.managers.send_replace(Some(managers));
     }
 
@@ -109,6 +115,7 @@ impl Attachments {
 
     /// This node leaves its cluster: its containers leave the networks that they had there.
     pub async fn leave(&self) {
+        self.inner.member.store(false, Ordering::Relaxed);
         let managers = self.inner.managers.send_replace(None);
         self.inner.laid.send_replace(None);
         let Some(parts) = self.inner.engine.get() else {
@@ -126,7 +133,10 @@ impl Attachments {
     /// The managers of this node's cluster; a daemon that has just started may not know them yet.
     async fn managers(&self) -> Option<Managers> {
         let mut managers = self.inner.managers.subscribe();
-        let left = START.saturating_sub(self.inner.born.elapsed());
+        let left = match self.inner.member.load(Ordering::Relaxed) {
+            true => START.saturating_sub(self.inner.born.elapsed()),
+            false => Duration::ZERO,
+        };
         let known = managers.wait_for(Option::is_some);
         tokio::time::timeout(left, known).await.ok()?.ok()?.clone()
     }

@@ -30,4 +30,5 @@ mod state_file;
 mod swarm;
 
 pub use error::SwarmError;
+pub use state_file::is_member;
 pub use swarm::{Config, Swarm};

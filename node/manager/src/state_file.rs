@@ -42,6 +42,11 @@ pub(crate) struct Home {
     root: PathBuf,
 }
 
+/// Whether the node whose state lies in `dir` is in a cluster.
+pub fn is_member(dir: &Path) -> bool {
+    Home::new(dir.to_owned()).file().exists()
+}
+
 impl Home {
     pub fn new(root: PathBuf) -> Self {
         Self { root }

@@ -11,6 +11,7 @@ use crate::error::{Result, invalid};
 use crate::ids;
 use async_trait::async_trait;
 use ipnet::IpNet;
+use shoal_api_backend::Class;
 use shoal_api_types::network::{EndpointIpamConfig, EndpointSettings};
 use shoal_node_core_host::netplan;
 use std::collections::BTreeMap;
@@ -154,7 +155,11 @@ impl NetworkTable {
             aliases: aliases(&container.id, &container.name, asked::dns_names(container, asked)),
             address,
         };
-        cluster.attach(wish).await.map(Some)
+        match cluster.attach(wish).await {
+            // Nobody knows it, which is then said as of a network of this host's.
+            Err(e) if e.class == Class::NotFound && known.is_err() => Ok(None),
+            placed => placed.map(Some),
+        }
     }
 
     /// The container's name has changed.

@@ -299,6 +299,9 @@ fn one(e: &mut Engine, stage: &str, turn: u64, delay: Duration) {
                 assert_eq!(e.sh(&[], "true"), "", "{why}");
                 assert_eq!(e.ok(&["run", "--rm", &tag, "sh", "-c", "echo $A"]), "b", "{why}");
                 e.ok(&["rmi", &tag]);
+            } else {
+                // Whole, but killed before it had its name: an image like any other without one.
+                e.ok(&["image", "prune", "-f"]);
             }
         }
         "pause" | "unpause" if done => {
