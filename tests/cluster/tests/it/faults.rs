@@ -54,8 +54,8 @@ fn await_repair(cluster: &Cluster, n: usize, client: &Host, fault: &str) {
     println!("{fault}: {:?}", began.elapsed());
 }
 
-#[test]
-fn faults_of_a_nodes_network_are_repaired_within_seconds() {
+/// Three nodes with a published service and somebody who asks for it on each, all of it working; and a host beside them.
+fn at_work() -> (Cluster, Host) {
     let mut cluster = Cluster::form(1, 2);
     let client = cluster.world.host();
     cluster.hosts[0].docker_ok(&["network", "create", "-d", "overlay", "mesh"]);
@@ -70,6 +70,12 @@ fn faults_of_a_nodes_network_are_repaired_within_seconds() {
     for n in 0..3 {
         eventually("it works", LIMIT, || works(&cluster, n, &client).then_some(()));
     }
+    (cluster, client)
+}
+
+#[test]
+fn faults_of_a_nodes_network_are_repaired_within_seconds() {
+    let (cluster, client) = at_work();
     let before = cluster.pids(2);
 
     // Somebody's hand in the kernel. `1000` is the ingress network's identifier.
@@ -115,20 +121,7 @@ fn faults_of_a_nodes_network_are_repaired_within_seconds() {
 
 #[test]
 fn a_node_whose_address_changes_is_found_at_the_new_one() {
-    let mut cluster = Cluster::form(1, 2);
-    let client = cluster.world.host();
-    cluster.hosts[0].docker_ok(&["network", "create", "-d", "overlay", "mesh"]);
-    let each = ["--replicas-max-per-node", "1", "--network", "mesh"];
-    servers(
-        &cluster,
-        "web",
-        3,
-        &[&each[..], &["--publish", "8080:80"]].concat(),
-    );
-    cluster.sleepers(0, "probe", 3, &each);
-    for n in 0..3 {
-        eventually("it works", LIMIT, || works(&cluster, n, &client).then_some(()));
-    }
+    let (mut cluster, client) = at_work();
     let before = cluster.pids(2);
     let (old, new) = (cluster.hosts[2].address.clone(), "10.84.0.200".to_owned());
     // The other way round, the kernel would take the new one away with the old one.
