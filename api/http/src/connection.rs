@@ -1,5 +1,6 @@
 //! One connection: hyper over the takeover shim, with bounds, and what handlers may know about who is at the far end.
 
+use crate::attention::Attention;
 use crate::listen::room::Idle;
 use crate::router::Router;
 use crate::takeover::{Connection, Taken};
@@ -197,6 +198,10 @@ pub(crate) async fn serve_connection<IO>(
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let taken = Taken::default();
+    let watched = match &who.leaving {
+        Leaving::Tcp(socket) | Leaving::Unix(socket) => Some(socket.clone()),
+        Leaving::Told(_) | Leaving::Unknown => None,
+    };
     let origin = Origin {
         taken: taken.clone(),
         peer: who.peer,
@@ -212,6 +217,7 @@ pub(crate) async fn serve_connection<IO>(
             Ok::<_, std::io::Error>(router.answer(http::Request::from_parts(head, body), origin).await)
         }
     });
+    let attention = Attention::new(watched);
     let mut http = http1::Builder::new();
     http.half_close(true)
         .title_case_headers(true)
@@ -221,7 +227,10 @@ pub(crate) async fn serve_connection<IO>(
         .max_buf_size(limits.head_bytes_max)
         .max_headers(limits.headers_max);
     let connection = http
-        .serve_connection(TokioIo::new(Connection::new(io, taken, who.idle)), service)
+        .serve_connection(
+            TokioIo::new(Connection::new(io, taken, who.idle, attention)),
+            service,
+        )
         .with_upgrades();
     tokio::pin!(connection);
     let ended = tokio::select! {

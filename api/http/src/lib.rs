@@ -7,6 +7,7 @@
 //! that another node of the cluster passes on. It never touches containers, the disk (but for its own socket) or the
 //! cluster. Called by the daemon, and by the manager's forwarding service.
 
+mod attention;
 mod authorize;
 mod backends;
 mod body;
@@ -15,6 +16,7 @@ mod filters;
 mod forward;
 mod gates;
 mod gojson;
+mod head;
 mod hijack;
 mod listen;
 mod params;
@@ -25,6 +27,7 @@ mod takeover;
 mod unread;
 mod websocket;
 
+pub use attention::stay_awake;
 pub use backends::Backends;
 pub use connection::{Limits, Peer, serve_duplex};
 pub use forward::ask;

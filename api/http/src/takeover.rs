@@ -5,18 +5,26 @@
 //! into that `200` on the way out. To know where requests begin it follows their framing, and never gives hyper bytes of
 //! two requests at once: what is pipelined behind a takeover reaches the process, not a parser.
 
+use crate::attention::Attention;
+use crate::head::{Facts, Length, end_of_head, end_of_reply, with_upgrade, without_upgrade};
 use crate::listen::room::Idle;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 /// The most that a request's head may hold; hyper answers 431 beyond its own, smaller bound.
 const HEAD_BYTES_MAX: usize = 512 << 10;
 /// The most that the size line of a chunk or a trailer may hold.
 const LINE_BYTES_MAX: usize = 16 << 10;
 const READ_BYTES: usize = 16 << 10;
+/// How long a client that still sends what nobody wants may take to read the answer, as with Go's server. A socket that is
+/// closed before breaks its sending, and it says that instead of what it was told.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// Set by the handler that takes the connection over, before its reply is written.
 #[derive(Clone, Default, Debug)]
@@ -68,13 +76,16 @@ pub(crate) struct Connection<IO> {
     reply: Vec<u8>,
     /// Hears when hyper waits for a request, and when there is one.
     idle: Arc<Idle>,
+    attention: Attention,
     /// Rewritten bytes on their way out.
     out: Vec<u8>,
     sent: usize,
+    /// Our half is closed: how long the client's rest is still read.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> Connection<IO> {
-    pub fn new(io: IO, taken: Taken, idle: Arc<Idle>) -> Self {
+    pub fn new(io: IO, taken: Taken, idle: Arc<Idle>, attention: Attention) -> Self {
         Self {
             io,
             taken,
@@ -88,9 +99,20 @@ impl<IO> Connection<IO> {
             rewrite: false,
             reply: Vec::new(),
             idle,
+            attention,
             out: Vec::new(),
             sent: 0,
+            linger: None,
         }
+    }
+
+    /// The client has not come to the end of its request, as far as we know.
+    fn is_sending(&self) -> bool {
+        let within = matches!(
+            self.place,
+            Place::Body(_) | Place::Chunk(_) | Place::ChunkLine { .. } | Place::Raw
+        );
+        within && !self.ended && !self.taken.is_taken()
     }
 
     /// Clears bytes of the present request, as far as there are any.
@@ -164,6 +186,7 @@ impl<IO> Connection<IO> {
     fn clear_head(&mut self, end: usize) {
         let head: Vec<u8> = self.fresh.drain(..end).collect();
         self.idle.works();
+        self.attention.comes();
         self.searched = 0;
         let facts = Facts::of(&head);
         self.may_take = facts.upgrade || facts.takes_over;
@@ -198,141 +221,6 @@ impl<IO> Connection<IO> {
     }
 }
 
-/// What a head says about framing and takeover.
-struct Facts {
-    upgrade: bool,
-    takes_over: bool,
-    length: Length,
-}
-
-enum Length {
-    Bytes(u64),
-    Chunked,
-}
-
-impl Facts {
-    fn of(head: &[u8]) -> Self {
-        let mut lines = head
-            .split(|b| *b == b'\n')
-            .skip_while(|line| line.trim_ascii().is_empty());
-        let first = lines.next().unwrap_or_default();
-        let mut facts = Self {
-            upgrade: false,
-            takes_over: takes_over(first),
-            length: Length::Bytes(0),
-        };
-        for line in lines {
-            let Some(colon) = line.iter().position(|b| *b == b':') else {
-                continue;
-            };
-            let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-            if name.eq_ignore_ascii_case(b"upgrade") {
-                facts.upgrade = true;
-            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-                facts.length = Length::Chunked;
-            } else if name.eq_ignore_ascii_case(b"content-length") && !matches!(facts.length, Length::Chunked)
-            {
-                let count = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or(0);
-                facts.length = Length::Bytes(count);
-            }
-        }
-        facts
-    }
-}
-
-/// `POST [/v1.xx]/containers/{id}/attach` and `POST [/v1.xx]/exec/{id}/start` over HTTP/1.1.
-fn takes_over(first_line: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(first_line) else {
-        return false;
-    };
-    let mut words = text.split_ascii_whitespace();
-    let (Some("POST"), Some(target), Some("HTTP/1.1")) = (words.next(), words.next(), words.next()) else {
-        return false;
-    };
-    let path = target.split('?').next().unwrap_or_default();
-    let mut parts = path.split('/').filter(|part| !part.is_empty()).peekable();
-    if parts.peek().is_some_and(|part| part.starts_with("v1.")) {
-        parts.next();
-    }
-    let parts: Vec<&str> = parts.take(4).collect();
-    matches!(parts[..], ["containers", _, "attach"] | ["exec", _, "start"])
-}
-
-/// One past the end of a reply's head; an interim `100 Continue` before it goes along.
-fn end_of_reply(bytes: &[u8]) -> Option<usize> {
-    let end = end_of_head(bytes)?;
-    if bytes.starts_with(b"HTTP/1.1 100 ") {
-        return end_of_reply(&bytes[end..]).map(|more| end + more);
-    }
-    Some(end)
-}
-
-/// One past the blank line that ends a head.
-fn end_of_head(bytes: &[u8]) -> Option<usize> {
-    let crlf = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .map(|at| at + 4);
-    let lf = bytes.windows(2).position(|two| two == b"\n\n").map(|at| at + 2);
-    match (crlf, lf) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
-/// The head with a request to upgrade in place of whatever it said about the connection.
-fn with_upgrade(head: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(head.len() + 40);
-    let mut lines = head.split_inclusive(|b| *b == b'\n');
-    for line in lines.by_ref() {
-        text.extend_from_slice(line);
-        if !line.trim_ascii().is_empty() {
-            break;
-        }
-    }
-    // What is refused ends the connection where the client said so.
-    let (mut rest, mut close) = (Vec::new(), "");
-    for line in lines {
-        match line.split_at_checked(11) {
-            Some((name, value)) if name.eq_ignore_ascii_case(b"connection:") => {
-                if value.to_ascii_lowercase().windows(5).any(|w| w == b"close") {
-                    close = ", close";
-                }
-            }
-            _ => rest.extend_from_slice(line),
-        }
-    }
-    text.extend_from_slice(format!("Connection: Upgrade{close}\r\nUpgrade: tcp\r\n").as_bytes());
-    text.extend_from_slice(&rest);
-    text
-}
-
-/// The `101` as a `200` without the headers of an upgrade; other heads as they are.
-fn without_upgrade(head: &[u8]) -> Vec<u8> {
-    if head.starts_with(b"HTTP/1.1 100 ")
-        && let Some(end) = end_of_head(head)
-    {
-        return [&head[..end], &without_upgrade(&head[end..])].concat();
-    }
-    if !head.starts_with(b"HTTP/1.1 101 ") {
-        return head.to_vec();
-    }
-    let mut text = b"HTTP/1.1 200 OK\r\n".to_vec();
-    for line in head.split_inclusive(|b| *b == b'\n').skip(1) {
-        let name = line.split(|b| *b == b':').next().unwrap_or_default();
-        if name.eq_ignore_ascii_case(b"content-type") {
-            // Docker calls every stream raw where nobody asked for an upgrade, framed ones too.
-            text.extend_from_slice(b"Content-Type: application/vnd.docker.raw-stream\r\n");
-        } else if !name.eq_ignore_ascii_case(b"connection") && !name.eq_ignore_ascii_case(b"upgrade") {
-            text.extend_from_slice(line);
-        }
-    }
-    text
-}
-
 impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -364,7 +252,11 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
             }
             let mut space = [0u8; READ_BYTES];
             let mut fresh = ReadBuf::new(&mut space);
-            ready!(Pin::new(&mut this.io).poll_read(cx, &mut fresh))?;
+            let read = Pin::new(&mut this.io).poll_read(cx, &mut fresh);
+            if read.is_pending() && this.place == Place::Head && this.fresh.is_empty() {
+                this.attention.waits();
+            }
+            ready!(read)?;
             if fresh.filled().is_empty() {
                 // Half a request: hyper says what is wrong with it.
                 this.ended = true;
@@ -390,7 +282,27 @@ impl<IO: AsyncWrite + Unpin> Connection<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
+impl<IO: AsyncRead + Unpin> Connection<IO> {
+    /// Reads what nobody wants, until the client has gone or its time is over.
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let over = self
+            .linger
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        if over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut space = [0u8; READ_BYTES];
+        loop {
+            let mut rest = ReadBuf::new(&mut space);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut rest)) {
+                Ok(()) if !rest.filled().is_empty() => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
@@ -416,7 +328,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;
-        Pin::new(&mut this.io).poll_shutdown(cx)
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        }
+        if this.is_sending() {
+            ready!(this.poll_rest(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -429,7 +347,7 @@ mod tests {
     async fn requests_are_never_mixed_and_what_follows_a_takeover_is_raw() {
         let (mut client, server) = tokio::io::duplex(1 << 16);
         let taken = Taken::default();
-        let mut connection = Connection::new(server, taken.clone(), Arc::default());
+        let mut connection = Connection::new(server, taken.clone(), Arc::default(), Attention::default());
         let chunked = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let attach =
             "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";

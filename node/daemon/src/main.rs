@@ -71,6 +71,7 @@ fn start(loaded: Loaded) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("shoald")
+        .on_thread_park(shoal_api_http::stay_awake)
         .build()?;
     let result = runtime.block_on(assemble::run(loaded, plan));
     // Blocking work that is still under way belongs to requests that were cut off.

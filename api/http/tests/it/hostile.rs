@@ -152,3 +152,34 @@ async fn what_comes_drop_by_drop_is_waited_for_in_bounded_time() {
     }
     assert_eq!(daemon.get("/_ping").await.status, 200);
 }
+
+#[tokio::test]
+async fn an_answer_reaches_a_client_that_still_sends() {
+    let daemon = Daemon::start().await;
+    let head = "POST /containers/echo/start HTTP/1.1\r\nHost: d\r\nContent-Length: 8388608\r\n\r\n";
+    let asked = async || {
+        let mut socket = daemon.connect().await;
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        socket.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"HTTP/1.1 400");
+        socket
+    };
+    let mut socket = asked().await;
+    for _ in 0..64 {
+        socket.write_all(&[b'x'; 64 << 10]).await.expect("it may go on");
+    }
+    let mut rest = String::new();
+    socket.read_to_string(&mut rest).await.unwrap();
+    assert!(rest.contains("non-empty request body"), "{rest}");
+    // But not for ever.
+    let mut slow = asked().await;
+    let begun = Instant::now();
+    while slow.write_all(b"x").await.is_ok() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "it is listened to for ever"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
