@@ -1,12 +1,14 @@
 //! Containers.
 
 use crate::error::{Error, Result};
+use crate::listed::Listed;
 use crate::stream::{Attached, BoxStream};
 use async_trait::async_trait;
 use bytes::Bytes;
 use shoal_api_types::container::*;
 use shoal_api_types::image::OciPlatform;
 use shoal_api_types::{Filters, Timestamp};
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateContainer {
@@ -118,7 +120,7 @@ pub struct CommitContainer {
 #[async_trait]
 pub trait Containers: Send + Sync + 'static {
     async fn create(&self, request: CreateContainer) -> Result<CreateResponse>;
-    async fn list(&self, options: ListContainers) -> Result<Vec<ContainerSummary>>;
+    async fn list(&self, options: ListContainers) -> Result<Vec<Arc<Listed>>>;
     async fn inspect(&self, id: &str, size: bool) -> Result<ContainerInspect>;
     /// Not modified when it runs already.
     async fn start(&self, id: &str) -> Result<()>;

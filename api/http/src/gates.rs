@@ -2,7 +2,7 @@
 //! that age relies on. One function per object, newest gates last.
 
 use serde_json::{Map, Value, json};
-use shoal_api_backend::{ApiVersion, Error};
+use shoal_api_backend::{ApiVersion, Error, Listed};
 use shoal_api_types::container::{ContainerInspect, ContainerSummary, CreateRequest, Resources};
 use shoal_api_types::event::EventMessage;
 use shoal_api_types::exec::ExecCreateRequest;
@@ -176,17 +176,27 @@ pub(crate) fn inspect(mut container: ContainerInspect, version: ApiVersion) -> C
     container
 }
 
-pub(crate) fn summaries(list: &mut [ContainerSummary], version: ApiVersion) {
-    for container in list {
-        if !version.at_least(46) {
-            container.host_config.annotations = Default::default();
-        }
-        if !version.at_least(48) {
-            container.image_manifest_descriptor = None;
-        }
-        if !version.at_least(52) {
-            container.health = None;
-        }
+/// The versions since which containers in lists have had another member each.
+const SUMMARY_GREW: [u16; Listed::SHAPES - 1] = [46, 48, 52];
+
+/// Which of the shapes that a container in a list has had since is that of a version.
+pub(crate) fn summary_shape(version: ApiVersion) -> usize {
+    SUMMARY_GREW
+        .iter()
+        .filter(|minor| version.at_least(**minor))
+        .count()
+}
+
+/// A container as lists show it in one of these shapes.
+pub(crate) fn summary(container: &mut ContainerSummary, shape: usize) {
+    if shape < 1 {
+        container.host_config.annotations = Default::default();
+    }
+    if shape < 2 {
+        container.image_manifest_descriptor = None;
+    }
+    if shape < 3 {
+        container.health = None;
     }
 }
 
@@ -330,7 +340,9 @@ pub(crate) fn usage(mut usage: DiskUsage, version: ApiVersion, verbose: bool) ->
         images(std::slice::from_mut(image), version, false);
         image.containers = containers;
     }
-    summaries(usage.containers.0.as_deref_mut().unwrap_or_default(), version);
+    for container in usage.containers.0.iter_mut().flatten() {
+        summary(container, summary_shape(version));
+    }
     if !version.at_least(52) {
         return to_value(&usage);
     }

@@ -77,7 +77,11 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Response {
 }
 
 pub(crate) fn json_with<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Response {
-    match line(value) {
+    encoded(status, line(value))
+}
+
+fn encoded(status: StatusCode, text: Result<Bytes, serde_json::Error>) -> Response {
+    match text {
         Ok(bytes) => typed(status, "application/json", Body::from(bytes)),
         Err(reason) => {
             tracing::error!(%reason, "could not encode a reply");
@@ -107,8 +111,37 @@ pub(crate) fn ok() -> Response {
     StatusCode::OK.into_response()
 }
 
-/// One JSON object and a newline; escapes `<`, `>`, `&` as Go does, which clients that compare bytes see.
+/// One JSON object and a newline.
 pub(crate) fn line<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, serde_json::Error> {
+    let mut text = escaped(value)?;
+    text.push('\n');
+    Ok(Bytes::from(text))
+}
+
+/// One JSON object alone.
+pub(crate) fn text<T: Serialize + ?Sized>(value: &T) -> Result<Box<str>, serde_json::Error> {
+    escaped(value).map(String::into_boxed_str)
+}
+
+/// A list of objects that were written before.
+pub(crate) fn array(texts: Result<Vec<&str>, serde_json::Error>) -> Response {
+    let joined = texts.map(|texts| {
+        let mut all = String::with_capacity(3 + texts.iter().map(|text| text.len() + 1).sum::<usize>());
+        all.push('[');
+        for (index, text) in texts.iter().enumerate() {
+            if index > 0 {
+                all.push(',');
+            }
+            all.push_str(text);
+        }
+        all.push_str("]\n");
+        Bytes::from(all)
+    });
+    encoded(StatusCode::OK, joined)
+}
+
+/// Escapes `<`, `>`, `&` as Go does, which clients that compare bytes see.
+fn escaped<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut text = serde_json::to_string(value)?;
     // U+2028 and U+2029 begin with this byte. Most replies have none of all these, and a list is long.
     let bytes = text.as_bytes();
@@ -120,8 +153,7 @@ pub(crate) fn line<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, serde_json
             .replace('\u{2028}', "\\u2028")
             .replace('\u{2029}', "\\u2029");
     }
-    text.push('\n');
-    Ok(Bytes::from(text))
+    Ok(text)
 }
 
 /// A stream of JSON objects whose header goes out at once.

@@ -48,9 +48,19 @@ async fn list(State(api): Api, Version(version): Version, params: Params) -> Ans
         size: params.flag("size"),
         filters,
     };
-    let mut list = api.containers.list(options).await?;
-    gates::summaries(&mut list, version);
-    Ok(reply::json(&list))
+    let list = api.containers.list(options).await?;
+    let shape = gates::summary_shape(version);
+    let texts: Result<Vec<&str>, _> = list
+        .iter()
+        .map(|one| {
+            one.text(shape, |summary| {
+                let mut summary = summary.clone();
+                gates::summary(&mut summary, shape);
+                reply::text(&summary)
+            })
+        })
+        .collect();
+    Ok(reply::array(texts))
 }
 
 async fn create(

@@ -39,6 +39,33 @@ async fn containers_look_as_the_reference_shows_them_to_each_age() {
 }
 
 #[tokio::test]
+async fn lists_of_containers_have_what_each_age_knows() {
+    let daemon = Daemon::start().await;
+    // The same containers again and again, whose texts are kept.
+    for (version, annotated, health) in [
+        ("1.52", true, true),
+        ("1.45", false, false),
+        ("1.51", true, false),
+        ("1.46", true, false),
+        ("1.24", false, false),
+        ("1.55", true, true),
+    ] {
+        let reply = daemon.get(&format!("/v{version}/containers/json")).await;
+        let list = reply.json();
+        let all = list.as_array().unwrap();
+        assert_eq!(all.len(), golden("container_list").as_array().unwrap().len());
+        for one in all {
+            let annotations = &one["HostConfig"]["Annotations"];
+            assert_eq!(annotations == &json!({"a": "<b>"}), annotated, "API {version}");
+            assert_eq!(one.get("Health").is_some(), health, "API {version}");
+        }
+        let text = reply.text();
+        assert_eq!(text.contains(r#"{"a":"\u003cb\u003e"}"#), annotated, "{text}");
+        assert!(text.ends_with("}]\n"));
+    }
+}
+
+#[tokio::test]
 async fn images_look_as_the_reference_shows_them_to_each_age() {
     let daemon = Daemon::start().await;
     for version in ["1.24", "1.42", "1.43", "1.47", "1.51"] {

@@ -15,11 +15,11 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 use shoal_api_backend::{
-    Class, Containers, CreateContainer, ListContainers, Networks, RemoveContainer, StopContainer, System,
-    WaitCondition,
+    Class, Containers, CreateContainer, ListContainers, Listed, Networks, RemoveContainer, StopContainer,
+    System, WaitCondition,
 };
 use shoal_api_types::Filters;
-use shoal_api_types::container::{ContainerInspect, ContainerSummary};
+use shoal_api_types::container::ContainerInspect;
 use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Peers, Started, TaskError};
 use shoal_node_engine::{ImagesService, OverlayNetworks};
 use shoal_raft_objects::service::PortConfig;
@@ -57,10 +57,10 @@ impl TaskRunner {
     /// The ids of the task's containers; more than one only if a creation was cut off and repeated.
     async fn containers_of(&self, task: &TaskId) -> Result<Vec<String>, TaskError> {
         let found = self.labelled(format!("{TASK_ID}={task}")).await?;
-        Ok(found.into_iter().map(|c| c.id).collect())
+        Ok(found.into_iter().map(|c| c.id.clone()).collect())
     }
 
-    async fn labelled(&self, label: String) -> Result<Vec<ContainerSummary>, TaskError> {
+    async fn labelled(&self, label: String) -> Result<Vec<Arc<Listed>>, TaskError> {
         let mut filters = Filters::new();
         filters.add("label", label);
         let options = ListContainers {

@@ -3,8 +3,10 @@
 
 use super::text::Text;
 use futures_util::{StreamExt, stream};
+use shoal_api_backend::Listed;
 use shoal_api_types::container::{ContainerSummary, Stats};
 use shoal_node_engine::Engine;
+use std::sync::Arc;
 
 /// Containers read at a time.
 const AT_A_TIME: usize = 8;
@@ -104,14 +106,14 @@ const TRAFFIC: [(&str, &str, Traffic); 4] = [
     ),
 ];
 
-pub async fn write(out: &mut Text, engine: &Engine, running: Vec<ContainerSummary>) {
+pub async fn write(out: &mut Text, engine: &Engine, running: Vec<Arc<Listed>>) {
     let containers = &engine.containers;
-    let read = |one: ContainerSummary| async move {
+    let read = |one: Arc<Listed>| async move {
         let mut samples = containers.stats(&one.id, false, true).await.ok()?;
         let stats = samples.next().await?.ok()?;
         Some((one, stats))
     };
-    let mut all: Vec<(ContainerSummary, Stats)> = stream::iter(running)
+    let mut all: Vec<(Arc<Listed>, Stats)> = stream::iter(running)
         .map(read)
         .buffer_unordered(AT_A_TIME)
         .filter_map(std::future::ready)

@@ -7,6 +7,7 @@ use shoal_api_backend as api;
 use shoal_api_backend::*;
 use shoal_api_types::Filters;
 use shoal_api_types::container::*;
+use std::sync::Arc;
 
 impl Containers {
     /// Counts how long it takes, for who measures.
@@ -20,7 +21,7 @@ impl api::Containers for Containers {
     async fn create(&self, request: CreateContainer) -> Result<CreateResponse> {
         self.timed("create", Containers::create(self, request)).await
     }
-    async fn list(&self, options: ListContainers) -> Result<Vec<ContainerSummary>> {
+    async fn list(&self, options: ListContainers) -> Result<Vec<Arc<Listed>>> {
         Containers::list(self, options).await
     }
     async fn inspect(&self, id: &str, size: bool) -> Result<ContainerInspect> {

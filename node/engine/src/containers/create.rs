@@ -125,6 +125,7 @@ async fn create(
         path,
         args,
         image_id: image.id.clone(),
+        image_manifest: Some(crate::images::manifest(&image)),
         config,
         host: host_config,
         networks,

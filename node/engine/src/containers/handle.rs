@@ -3,8 +3,10 @@
 use super::actor::Input;
 use super::attach::Waiting;
 use super::record::{HealthRun, Record};
+use super::summary::Shown;
 use crate::error::{Result, system};
 use crate::networks::Endpoint;
+use parking_lot::Mutex;
 use shoal_node_core_host::lifecycle::{Phase, State};
 use shoal_node_drivers_shim::Shim;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,7 @@ pub(super) struct Inner {
     pub view: watch::Receiver<Arc<View>>,
     /// Clients that were attached before there is a process.
     pub waiting: Arc<Waiting>,
+    pub shown: Mutex<Option<Shown>>,
 }
 
 impl Handle {

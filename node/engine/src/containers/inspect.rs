@@ -67,6 +67,7 @@ fn describe(kit: &Kit, view: &View, dir: &Path) -> ContainerInspect {
         args: record.args.clone().into(),
         state: state(view),
         image: record.image_id.clone(),
+        image_manifest_descriptor: record.image_manifest.clone(),
         resolv_conf_path: path(RESOLV_CONF),
         hostname_path: path(HOSTNAME),
         hosts_path: path(HOSTS),
@@ -156,15 +157,15 @@ pub fn networks(kit: &Kit, view: &View) -> Dict<EndpointSettings> {
             Some(endpoint) => endpoint.settings(Some(asked)),
             None => {
                 let mut settings = asked.clone();
-                // Whether or not it is still there.
-                let _ = kit.networks.look(name, |network| {
-                    if started {
+                // Nothing is known of the network before the first start, and what was known stays as long as it is there.
+                if started {
+                    let _ = kit.networks.look(name, |network| {
                         settings.network_id.clone_from(&network.id);
-                    }
-                    if !network.is_predefined() {
-                        settings.dns_names = endpoint_names(&view.record, asked);
-                    }
-                });
+                        if !network.is_predefined() {
+                            settings.dns_names = endpoint_names(&view.record, asked);
+                        }
+                    });
+                }
                 settings.mac_address = String::new();
                 settings
             }

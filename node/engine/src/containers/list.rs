@@ -1,16 +1,12 @@
 //! `docker ps`.
 
-use super::inspect::networks;
-use super::{Containers, Kit, Record, View};
+use super::{Containers, Handle, View, summary};
 use crate::clock;
 use crate::error::{Result, invalid};
-use shoal_api_backend::ListContainers;
+use shoal_api_backend::{ListContainers, Listed};
 use shoal_api_types::Filters;
-use shoal_api_types::container::{
-    ContainerSummary, HealthSummary, Port, SummaryHostConfig, SummaryNetworkSettings,
-};
 use shoal_node_core_host::lifecycle::{Phase, Time};
-use shoal_node_core_host::{ports, status};
+use shoal_node_core_host::ports;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -44,133 +40,46 @@ const STATES: [&str; 7] = [
 ];
 
 impl Containers {
-    pub async fn list(&self, options: ListContainers) -> Result<Vec<ContainerSummary>> {
+    pub async fn list(&self, options: ListContainers) -> Result<Vec<Arc<Listed>>> {
+        let kit = &*self.kit;
         let sieve = Sieve::new(self, &options).await?;
-        let mut views: Vec<Arc<View>> = self.kit.registry.all().iter().map(|h| h.view()).collect();
-        views.retain(|view| !view.gone && sieve.passes(view));
-        views.sort_by_key(|view| std::cmp::Reverse(view.record.created));
+        let viewed = kit
+            .registry
+            .all()
+            .into_iter()
+            .map(|handle| (handle.view(), handle));
+        let mut chosen: Vec<(Arc<View>, Handle)> = viewed
+            .filter(|(view, _)| !view.gone && sieve.passes(view))
+            .collect();
+        chosen.sort_by_key(|(view, _)| std::cmp::Reverse(view.record.created));
         if options.limit > 0 {
-            views.truncate(options.limit);
+            chosen.truncate(options.limit);
         }
         let now = clock::now();
-        let mut names: HashMap<(String, String), bool> = HashMap::new();
-        let mut out = Vec::with_capacity(views.len());
-        for view in &views {
-            let mut one = summary(&self.kit, view, now);
+        let mut names: HashMap<(&str, &str), bool> = HashMap::new();
+        let mut out = Vec::with_capacity(chosen.len());
+        for (view, handle) in &chosen {
+            let record = &view.record;
             // The name it was made from, unless that name means another image by now.
-            let made = (view.record.config.image.clone(), view.record.image_id.clone());
-            let current = match names.get(&made) {
-                Some(current) => *current,
-                None => {
-                    let found = crate::images::find(&self.kit.images, &view.record.config.image);
-                    let current = found
-                        .is_ok_and(|image| self.kit.images.platforms(&image).contains(&view.record.image_id));
-                    names.insert(made, current);
-                    current
-                }
-            };
-            if !current {
-                one.image = view.record.image_id.clone();
+            let made = (record.config.image.as_str(), record.image_id.as_str());
+            let current = *names.entry(made).or_insert_with(|| {
+                let found = crate::images::find(&kit.images, made.0);
+                found.is_ok_and(|image| kit.images.platforms(&image).contains(&record.image_id))
+            });
+            let image = if current { made.0 } else { made.1 };
+            if !options.size {
+                out.push(summary::listed(kit, handle, view, image, now));
+                continue;
             }
-            if options.size {
-                let own = self.kit.images.usage(&view.record.id).await.unwrap_or(0);
-                let image =
-                    crate::images::find(&self.kit.images, &view.record.image_id).map_or(0, |i| i.size);
-                one.size_rw = i64::try_from(own).unwrap_or(i64::MAX);
-                one.size_root_fs = i64::try_from(own.saturating_add(image)).unwrap_or(i64::MAX);
-            }
-            out.push(one);
+            let own = kit.images.usage(&record.id).await.unwrap_or(0);
+            let whole = crate::images::find(&kit.images, &record.image_id).map_or(0, |i| i.size);
+            let mut one = summary::summary(kit, view, image, now);
+            one.size_rw = i64::try_from(own).unwrap_or(i64::MAX);
+            one.size_root_fs = i64::try_from(own.saturating_add(whole)).unwrap_or(i64::MAX);
+            out.push(Arc::new(Listed::new(one)));
         }
         Ok(out)
     }
-}
-
-pub fn summary(kit: &Kit, view: &View, now: Time) -> ContainerSummary {
-    let record = &view.record;
-    let health = view.health.as_ref().map(|h| h.health);
-    let words = std::iter::once(record.path.as_str()).chain(record.args.iter().map(String::as_str));
-    let command = words.map(quoted).collect::<Vec<_>>().join(" ");
-    ContainerSummary {
-        id: record.id.clone(),
-        names: names_of(kit, record),
-        image: record.config.image.clone(),
-        image_id: record.image_id.clone(),
-        command,
-        created: record.created.0 / 1_000_000_000,
-        ports: ports_of(view),
-        labels: record.config.labels.clone().into_map(),
-        state: view.state.phase.as_str().into(),
-        status: status::status(&view.state, health.map(|h| h.status.as_str()), now),
-        host_config: SummaryHostConfig {
-            network_mode: record.host.network_mode.clone(),
-            annotations: record.host.annotations.clone(),
-        },
-        health: Some(HealthSummary {
-            status: health.map_or("none", |h| h.status.as_str()).into(),
-            failing_streak: health.map_or(0, |h| i64::try_from(h.failing_streak).unwrap_or(i64::MAX)),
-        }),
-        network_settings: SummaryNetworkSettings {
-            networks: networks(kit, view),
-        },
-        mounts: record.mounts.iter().map(|m| m.point.clone()).collect(),
-        ..ContainerSummary::default()
-    }
-}
-
-/// Its own, and what containers on the default bridge that are linked to it call it.
-fn names_of(kit: &Kit, record: &Record) -> Vec<String> {
-    let mut names = vec![format!("/{}", record.name)];
-    if kit.registry.any_linked() {
-        for handle in kit.registry.all() {
-            let from = handle.view();
-            let here = crate::launch::links(kit, &from.record).filter(|(_, to)| to.record.id == record.id);
-            names.extend(here.map(|(alias, _)| format!("/{}/{alias}", from.record.name)));
-        }
-    }
-    names
-}
-
-/// As Docker: an argument with a space is put in quotes.
-fn quoted(word: &str) -> String {
-    if word.contains(' ') {
-        format!("'{word}'")
-    } else {
-        word.to_string()
-    }
-}
-
-fn ports_of(view: &View) -> Vec<Port> {
-    let mut out: Vec<Port> = view
-        .endpoints
-        .iter()
-        .flat_map(|e| &e.published)
-        .map(|p| Port {
-            ip: if p.host_port == 0 {
-                String::new()
-            } else {
-                p.host_ip.clone()
-            },
-            private_port: p.container_port,
-            public_port: p.host_port,
-            kind: p.protocol.clone(),
-        })
-        .collect();
-    if view.phase().is_live() {
-        for port in view.record.config.exposed_ports.keys() {
-            let Ok((number, protocol)) = ports::parse(port) else {
-                continue;
-            };
-            if !out.iter().any(|p| p.private_port == number && p.kind == protocol) {
-                out.push(Port {
-                    private_port: number,
-                    kind: protocol.into(),
-                    ..Port::default()
-                });
-            }
-        }
-    }
-    out.sort();
-    out
 }
 
 /// The filters of one list, checked once.

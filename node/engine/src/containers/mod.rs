@@ -29,6 +29,7 @@ mod shutdown;
 mod start;
 mod stats;
 mod stop;
+mod summary;
 mod top;
 mod update;
 mod validate;

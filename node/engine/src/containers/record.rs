@@ -3,6 +3,7 @@
 use crate::files::{self, Durability};
 use serde::{Deserialize, Serialize};
 use shoal_api_types::container::{Config, HealthcheckResult, HostConfig};
+use shoal_api_types::image::Descriptor;
 use shoal_api_types::mount::MountPoint;
 use shoal_api_types::network::EndpointSettings;
 use shoal_node_core_host::health::Health;
@@ -25,6 +26,8 @@ pub struct Record {
     pub args: Vec<String>,
     /// `sha256:…`
     pub image_id: String,
+    /// The manifest that it was made from, with its platform. None in records of before.
+    pub image_manifest: Option<Descriptor>,
     /// The container's configuration with what the image adds.
     pub config: Config,
     pub host: HostConfig,

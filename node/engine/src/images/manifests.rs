@@ -16,6 +16,14 @@ pub(super) fn target(image: &Image) -> Descriptor {
     descriptor(image.indexes.first().unwrap_or(&image.manifest))
 }
 
+/// The image's own manifest, with the platform that it is for.
+pub fn manifest(image: &Image) -> Descriptor {
+    Descriptor {
+        platform: Some(oci_platform(&image.config.platform())),
+        ..descriptor(&image.manifest)
+    }
+}
+
 impl ImagesService {
     pub(super) fn manifests(&self, image: &Image, in_use: &[InUse]) -> Vec<ManifestSummary> {
         let listed = self.store.manifests(image);

@@ -16,6 +16,7 @@ use shoal_node_drivers_images::{self as driver, Image};
 use std::sync::Arc;
 
 pub use driver::{Exchange, Images as Store};
+pub use manifests::manifest;
 
 /// The verbs. Cheap to clone.
 #[derive(Clone)]

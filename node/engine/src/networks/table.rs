@@ -15,6 +15,7 @@ use shoal_node_core_host::names;
 use shoal_node_drivers_network::{Error as DriverError, Links, Nft, Ports, Resolvers, Spares};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 
@@ -52,8 +53,7 @@ pub(super) struct Inner {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// By id.
-    pub networks: BTreeMap<String, Net>,
+    pub networks: Nets,
     /// By container.
     pub held: HashMap<String, Held>,
 }
@@ -63,6 +63,36 @@ pub(super) struct Net {
     /// One for each family.
     pub pools: Vec<Pool>,
     pub zone: SharedZone,
+}
+
+/// The networks by id. A network comes and goes; what its record says does not change meanwhile.
+#[derive(Default)]
+pub(super) struct Nets {
+    by_id: BTreeMap<String, Net>,
+    changes: u64,
+}
+
+impl Nets {
+    pub fn insert(&mut self, id: String, net: Net) {
+        self.changes += 1;
+        self.by_id.insert(id, net);
+    }
+
+    pub fn remove(&mut self, id: &str) -> Option<Net> {
+        self.changes += 1;
+        self.by_id.remove(id)
+    }
+
+    pub fn get_mut(&mut self, id: &str) -> Option<&mut Net> {
+        self.by_id.get_mut(id)
+    }
+}
+
+impl Deref for Nets {
+    type Target = BTreeMap<String, Net>;
+    fn deref(&self) -> &Self::Target {
+        &self.by_id
+    }
 }
 
 impl Net {
@@ -151,6 +181,11 @@ impl NetworkTable {
             ))),
             _ => Err(not_found(format!("network {reference} not found"))),
         }
+    }
+
+    /// Counts networks that came or went: as long as it says the same, so does [`Self::look`].
+    pub fn changes(&self) -> u64 {
+        self.inner.state.lock().networks.changes
     }
 
     pub fn all(&self) -> Vec<Record> {

@@ -4,6 +4,7 @@ use super::System;
 use crate::error::Result;
 use shoal_api_backend::{ListContainers, MeasureUsage};
 use shoal_api_types::Filters;
+use shoal_api_types::container::ContainerSummary;
 use shoal_api_types::system::DiskUsage;
 
 impl System {
@@ -19,7 +20,8 @@ impl System {
                 size: true,
                 ..ListContainers::default()
             };
-            out.containers = self.containers.list(options).await?.into();
+            let all = self.containers.list(options).await?;
+            out.containers = all.iter().map(|one| ContainerSummary::clone(one)).collect();
         }
         if what.volumes {
             let volumes = self.volumes.clone();

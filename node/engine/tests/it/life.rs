@@ -224,7 +224,7 @@ fn lists_filter() {
         lab.run(async |e| e.containers.list(options).await)
             .expect("a list")
             .into_iter()
-            .map(|c| c.id)
+            .map(|c| c.id.clone())
             .collect()
     };
     assert_eq!(ask(false, &[]), *std::slice::from_ref(&up));

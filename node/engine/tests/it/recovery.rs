@@ -150,7 +150,7 @@ fn half_made_things_are_cleared_away() {
         .run(async |e| e.containers.list(all).await)
         .expect("a list")
         .into_iter()
-        .map(|c| c.id)
+        .map(|c| c.id.clone())
         .collect();
     assert_eq!(ids, [kept]);
     assert!(!half.exists());

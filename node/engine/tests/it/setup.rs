@@ -255,7 +255,7 @@ impl Drop for Lab {
                 .containers
                 .list(all)
                 .await
-                .map(|l| l.into_iter().map(|c| c.id).collect())
+                .map(|l| l.into_iter().map(|c| c.id.clone()).collect())
                 .unwrap_or_default()
         });
         for id in ids {

@@ -41,6 +41,7 @@ pub fn spawn(kit: &Arc<Kit>, seed: Seed) -> Handle {
         inbox,
         view: window,
         waiting: waiting.clone(),
+        shown: Default::default(),
     };
     let actor = Actor {
         kit: kit.clone(),
