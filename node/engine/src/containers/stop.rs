@@ -3,8 +3,8 @@
 use super::actor::Input;
 use super::record::Record;
 use super::{Containers, Handle, hearing};
-use crate::error::{Result, invalid, not_modified};
-use shoal_api_backend::StopContainer;
+use crate::error::{Error, Result, invalid, not_modified};
+use shoal_api_backend::{Class, StopContainer};
 use shoal_node_core_host::lifecycle::Then;
 
 /// Seconds, as with Docker.
@@ -13,7 +13,15 @@ const TIMEOUT: i64 = 10;
 impl Containers {
     pub async fn stop(&self, reference: &str, options: StopContainer) -> Result<()> {
         let handle = self.kit.registry.get(reference)?;
-        stop(&handle, &options, Then::Stay).await
+        stop(&handle, &options, Then::Stay)
+            .await
+            .map_err(|e| match e.class {
+                Class::InvalidParameter => Error::new(
+                    e.class,
+                    format!("cannot stop container: {reference}: {}", e.message),
+                ),
+                _ => e,
+            })
     }
 }
 

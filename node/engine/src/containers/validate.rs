@@ -6,6 +6,7 @@ use crate::error::{Result, invalid, system};
 use shoal_api_types::Dict;
 use shoal_api_types::container::{Config, HostConfig, Ulimit};
 use shoal_api_types::network::EndpointSettings;
+use shoal_node_core_host::bridgeopts::go_bool;
 use shoal_node_core_host::lifecycle::Policy;
 use shoal_node_core_host::{binds, caps, devices, ports};
 use std::collections::BTreeMap;
@@ -178,7 +179,10 @@ fn security(host: &HostConfig) -> Result<()> {
                     .strip_prefix(k)
                     .is_some_and(|rest| rest.starts_with(['=', ':']))
             });
-        if !known {
+        let told = option
+            .strip_prefix("no-new-privileges")
+            .and_then(|rest| rest.get(1..));
+        if !known || told.is_some_and(|told| go_bool(told).is_none()) {
             let number = if option.contains(['=', ':']) { 2 } else { 1 };
             return Err(invalid(format!("invalid --security-opt {number}: {option:?}")));
         }

@@ -5,6 +5,22 @@ use shoal_api_types::Slice;
 use shoal_api_types::container::HealthConfig;
 use shoal_api_types::image::ImageConfig;
 use shoal_node_core_host::{env, ports};
+use std::path::Path;
+
+/// What Docker lets be changed, and whether it is one argument with spaces in it, perhaps.
+const WORDS: [(&str, bool); 11] = [
+    ("CMD", false),
+    ("ENTRYPOINT", false),
+    ("ENV", false),
+    ("EXPOSE", false),
+    ("HEALTHCHECK", false),
+    ("LABEL", false),
+    ("ONBUILD", false),
+    ("STOPSIGNAL", true),
+    ("USER", true),
+    ("VOLUME", false),
+    ("WORKDIR", true),
+];
 
 /// Applies them in order.
 pub fn apply(config: &mut ImageConfig, changes: &[String]) -> Result<()> {
@@ -23,21 +39,32 @@ pub fn apply(config: &mut ImageConfig, changes: &[String]) -> Result<()> {
 
 fn one(config: &mut ImageConfig, given: &str, rest: &str, own_command: &mut bool) -> Result<()> {
     let word = &*given.to_ascii_uppercase();
-    if rest.is_empty() {
-        return Err(invalid(format!("{word} requires at least one argument")));
+    let Some((_, one)) = WORDS.iter().find(|(known, _)| *known == word) else {
+        return Err(invalid(format!("{given} is not a valid change command")));
+    };
+    if rest.is_empty() && !matches!(word, "CMD" | "ENTRYPOINT") {
+        let count = if *one { "exactly" } else { "at least" };
+        return Err(invalid(format!("{word} requires {count} one argument")));
     }
     match word {
         "CMD" => {
-            config.cmd = command(rest).into();
+            // An empty list changes nothing.
+            match command(rest) {
+                words if words.is_empty() => {}
+                words => config.cmd = words.into(),
+            }
             *own_command = true;
         }
-        "ENTRYPOINT" => {
-            config.entrypoint = command(rest).into();
-            // A command that was meant for another entrypoint goes.
-            if !*own_command {
-                config.cmd = Slice::nil();
+        "ENTRYPOINT" => match command(rest) {
+            words if words.is_empty() || rest.is_empty() => config.entrypoint = Slice::nil(),
+            words => {
+                config.entrypoint = words.into();
+                // A command that was meant for another entrypoint goes.
+                if !*own_command {
+                    config.cmd = Slice::nil();
+                }
             }
-        }
+        },
         "HEALTHCHECK" => config.healthcheck = Some(health(rest)?),
         "ENV" => {
             let pairs: Vec<String> = pairs(rest, word)?
@@ -53,32 +80,52 @@ fn one(config: &mut ImageConfig, given: &str, rest: &str, own_command: &mut bool
         }
         "EXPOSE" => {
             for port in rest.split_whitespace() {
-                let (number, protocol) = ports::parse(port).map_err(invalid)?;
-                config
-                    .exposed_ports
-                    .insert(format!("{number}/{protocol}"), shoal_api_types::Empty);
+                let (range, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+                let (first, last) = ports::parse_host(range)
+                    .ok()
+                    .filter(|(first, _)| *first > 0)
+                    .ok_or_else(|| invalid(format!("Invalid containerPort: {range}")))?;
+                ports::parse(&format!("{first}/{protocol}"))
+                    .map_err(|_| invalid(format!("Invalid proto: {protocol}")))?;
+                for number in first..=last {
+                    let port = format!("{number}/{protocol}");
+                    config.exposed_ports.insert(port, shoal_api_types::Empty);
+                }
             }
         }
         "VOLUME" => {
             let list = json(rest).unwrap_or_else(|| rest.split_whitespace().map(String::from).collect());
+            if list.is_empty() {
+                return Err(invalid("VOLUME requires at least one argument"));
+            }
             for path in list {
                 config.volumes.insert(path, shoal_api_types::Empty);
             }
         }
         "USER" => config.user = rest.into(),
-        "WORKDIR" => config.working_dir = rest.into(),
+        "WORKDIR" => {
+            let below = Path::new("/").join(&config.working_dir).join(rest);
+            config.working_dir = below.to_string_lossy().into_owned();
+        }
         "STOPSIGNAL" => {
             crate::units::signal(rest).ok_or_else(|| invalid(format!("invalid signal: {rest}")))?;
             config.stop_signal = rest.into();
         }
-        "ONBUILD" => config.on_build.push(rest.into()),
-        "SHELL" => {
-            config.shell = match json(rest) {
-                Some(words) => Slice::from(words),
-                None => return Err(invalid("SHELL requires the arguments to be in JSON form")),
-            };
+        "ONBUILD" => {
+            let trigger = rest
+                .split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .to_ascii_uppercase();
+            match trigger.as_str() {
+                "ONBUILD" => return Err(invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
+                "MAINTAINER" | "FROM" => {
+                    return Err(invalid(format!("{trigger} isn't allowed as an ONBUILD trigger")));
+                }
+                _ => config.on_build.push(rest.into()),
+            }
         }
-        _ => return Err(invalid(format!("{given} is not a valid change command"))),
+        _ => {}
     }
     Ok(())
 }
@@ -115,12 +162,12 @@ fn health(text: &str) -> Result<HealthConfig> {
     let test = match kind.to_ascii_uppercase().as_str() {
         "NONE" if rest.is_empty() => vec!["NONE".to_owned()],
         "NONE" => return Err(invalid("HEALTHCHECK NONE takes no arguments")),
-        "CMD" if rest.is_empty() => return Err(invalid("missing command after HEALTHCHECK CMD")),
+        "CMD" if rest.is_empty() => return Err(invalid("Missing command after HEALTHCHECK CMD")),
         "CMD" => match json(rest) {
             Some(words) => std::iter::once("CMD".to_owned()).chain(words).collect(),
             None => vec!["CMD-SHELL".to_owned(), rest.to_owned()],
         },
-        _ => return Err(invalid(format!("unknown type {kind:?} in HEALTHCHECK (try CMD)"))),
+        kind => return Err(invalid(format!("Unknown type {kind:?} in HEALTHCHECK (try CMD)"))),
     };
     health.test = test.into();
     Ok(health)
@@ -128,7 +175,12 @@ fn health(text: &str) -> Result<HealthConfig> {
 
 /// The list form as it is, anything else through a shell.
 fn command(text: &str) -> Vec<String> {
-    json(text).unwrap_or_else(|| vec!["/bin/sh".into(), "-c".into(), text.into()])
+    let shell = || {
+        ["/bin/sh", "-c", text]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+    };
+    json(text).unwrap_or_else(|| shell().map(String::from).collect())
 }
 
 /// `key=value key="other value"`, or the old `key value`.
@@ -210,8 +262,40 @@ mod tests {
         let health = config.healthcheck.clone().expect("set");
         assert_eq!((health.interval, health.retries), (90_000_000_000, 4));
         assert_eq!(&health.test[..], ["CMD-SHELL", "wget -q localhost"]);
-        assert!(apply(&mut config, &["HEALTHCHECK --x=1 NONE".into()]).is_err());
-        assert!(apply(&mut config, &["FROM x".into()]).is_err());
-        assert!(apply(&mut config, &["STOPSIGNAL NOPE".into()]).is_err());
+        apply(&mut config, &["WORKDIR sub".into(), "EXPOSE 90-91/udp".into()]).expect("valid");
+        assert_eq!(config.working_dir, "/srv/sub");
+        assert!(config.exposed_ports.contains_key("91/udp"));
+        apply(&mut config, &["ENTRYPOINT []".into(), "CMD".into()]).expect("valid");
+        assert!(config.entrypoint.is_empty());
+        assert_eq!(&config.cmd[..], ["/bin/sh", "-c"]);
+    }
+
+    #[test]
+    fn refusals_are_dockers() {
+        for (change, words) in [
+            ("FROM x", "FROM is not a valid change command"),
+            ("shell", "shell is not a valid change command"),
+            ("ENV", "ENV requires at least one argument"),
+            ("user", "USER requires exactly one argument"),
+            ("VOLUME []", "VOLUME requires at least one argument"),
+            ("EXPOSE x", "Invalid containerPort: x"),
+            ("EXPOSE 0", "Invalid containerPort: 0"),
+            ("EXPOSE 80/x", "Invalid proto: x"),
+            ("STOPSIGNAL NOPE", "invalid signal: NOPE"),
+            ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
+            ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
+            (
+                "HEALTHCHECK nope y",
+                "Unknown type \"NOPE\" in HEALTHCHECK (try CMD)",
+            ),
+            ("HEALTHCHECK --x=1 NONE", "unknown flag: --x"),
+            (
+                "ENV a=b c",
+                "Syntax error - can't find = in \"c\". Must be of the form: name=value",
+            ),
+        ] {
+            let refused = apply(&mut ImageConfig::default(), &[change.into()]);
+            assert_eq!(refused.expect_err(change).message, words);
+        }
     }
 }

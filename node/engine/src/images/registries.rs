@@ -48,7 +48,7 @@ impl ImagesService {
         let limit = match limit {
             0 => HITS,
             limit if limit > HITS_MAX => {
-                return Err(invalid(format!("Limit {limit} is outside the range of [1, 100]")));
+                return Err(invalid(format!("limit {limit} is outside the range of [1, 100]")));
             }
             limit => limit,
         };

@@ -5,6 +5,7 @@ use crate::containers::Record;
 use crate::error::{Result, invalid, system};
 use oci_spec::runtime::{Capability, LinuxSeccomp};
 use parking_lot::Mutex;
+use shoal_node_core_host::bridgeopts::go_bool;
 use shoal_node_core_host::seccomp::{self, Host};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -91,6 +92,24 @@ pub fn option<'a>(options: &'a [String], key: &str) -> Option<&'a str> {
 pub fn no_new_privileges(options: &[String]) -> bool {
     options.iter().rev().find_map(|o| match o.as_str() {
         "no-new-privileges" => Some(true),
-        o => o.strip_prefix("no-new-privileges")?.get(1..)?.parse().ok(),
+        o => go_bool(o.strip_prefix("no-new-privileges")?.get(1..)?),
     }) == Some(true)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_new_privileges_in_every_spelling() {
+        for (option, told) in [
+            ("no-new-privileges", true),
+            ("no-new-privileges:true", true),
+            ("no-new-privileges=1", true),
+            ("no-new-privileges:T", true),
+            ("no-new-privileges=false", false),
+            ("no-new-privileges:0", false),
+            ("seccomp=unconfined", false),
+        ] {
+            assert_eq!(super::no_new_privileges(&[option.into()]), told, "{option}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::{DEFAULT_MAX_FILE, DEFAULT_MAX_SIZE};
 use crate::error::{Result, invalid};
+use shoal_node_core_host::bridgeopts::go_bool;
 use shoal_node_drivers_logs::delivery::{self, About};
 use std::collections::BTreeMap;
 
@@ -288,11 +289,7 @@ fn count(text: &str) -> Result<u32, String> {
 
 /// As Go reads one.
 pub fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(format!("strconv.ParseBool: parsing {text:?}: invalid syntax")),
-    }
+    go_bool(text).ok_or_else(|| format!("strconv.ParseBool: parsing {text:?}: invalid syntax"))
 }
 
 #[cfg(test)]

@@ -91,13 +91,13 @@ impl System {
             .collect(),
             plugins: PluginsInfo {
                 volume: list(&["local"]),
-                network: list(&["bridge", "host", "null"]),
+                network: list(&["bridge", "host", "ipvlan", "macvlan", "null", "overlay"]),
                 authorization: if live.authorization_plugins.is_empty() {
                     Slice::nil()
                 } else {
                     live.authorization_plugins.clone().into()
                 },
-                log: list(&["json-file", "local", "none"]),
+                log: list(&["fluentd", "gelf", "journald", "json-file", "local", "syslog"]),
             },
             memory_limit: has(Controller::Memory),
             swap_limit: kit.hierarchy.has_swap_limit(),
