@@ -94,6 +94,9 @@ impl Router {
     }
 
     async fn route(&self, mut request: Request<Body>, origin: Origin) -> Response {
+        if let Some(whole) = linked(&request) {
+            *request.uri_mut() = whole;
+        }
         let path = request.uri().path();
         if request.method() == Method::OPTIONS {
             return reply::ok();
@@ -185,6 +188,25 @@ fn strip_version(request: &mut Request<Body>, oldest: ApiVersion) -> Result<(), 
     }
     request.extensions_mut().insert(version);
     Ok(())
+}
+
+/// The name of a legacy link, `container/alias`, as the one part of the path that it is meant to be.
+fn linked(request: &Request<Body>) -> Option<Uri> {
+    let rest = request.uri().path().strip_prefix("/containers/")?;
+    let parts: Vec<&str> = rest.split('/').collect();
+    let alone = request.method() == Method::DELETE && parts.len() == 2;
+    // Where three parts mean something else.
+    let verb = parts.len() == 3 && !["attach", "checkpoints"].contains(&parts[1]);
+    if !(alone || verb) || parts.contains(&"") {
+        return None;
+    }
+    let query = request
+        .uri()
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    let (name, verb) = (parts[..2].join("%2F"), parts[2..].concat());
+    let path = ["/containers", &name, &verb].join("/");
+    format!("{}{query}", path.trim_end_matches('/')).parse().ok()
 }
 
 /// A path with doubled slashes is answered with the one that is meant.

@@ -7,6 +7,18 @@ async fn errors_carry_their_status_and_words() {
     let daemon = Daemon::start().await;
     for (method, path, status, message) in [
         ("GET", "/containers/nope/json", 404, "No such container: nope"),
+        (
+            "GET",
+            "/containers/nope/db/json",
+            404,
+            "No such container: nope/db",
+        ),
+        (
+            "DELETE",
+            "/containers/nope/db?link=1",
+            404,
+            "No such container: nope/db",
+        ),
         ("GET", "/images/nope/json", 404, "No such image: nope:latest"),
         ("GET", "/networks/nope", 404, "network nope not found"),
         ("GET", "/volumes/nope", 404, "get nope: no such volume"),

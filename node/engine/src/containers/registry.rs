@@ -2,6 +2,7 @@
 
 use super::handle::Handle;
 use crate::error::{Result, conflict, invalid, no_such_container};
+use crate::networks::split_link;
 use parking_lot::RwLock;
 use shoal_node_core_host::names;
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,26 @@ struct Inner {
     linked: bool,
 }
 
+impl Inner {
+    fn named(&self, name: &str) -> Option<&Handle> {
+        self.by_id.get(self.by_name.get(name)?)
+    }
+
+    /// `container/alias`: what a container on the default bridge is linked to under that name.
+    fn linked(&self, reference: &str) -> Option<Handle> {
+        let (from, alias) = split_linked(reference).filter(|_| self.linked)?;
+        let record = self.named(from)?.view().record.clone();
+        let mut links = record.host.links.iter().map(|link| split_link(link));
+        let (name, _) = links.find(|(_, own)| *own == alias && crate::launch::links_are_legacy(&record))?;
+        self.named(name).or_else(|| self.by_id.get(name)).cloned()
+    }
+}
+
+/// The name of a link in its two parts.
+pub(super) fn split_linked(reference: &str) -> Option<(&str, &str)> {
+    reference.trim_start_matches('/').split_once('/')
+}
+
 impl Registry {
     pub fn get(&self, reference: &str) -> Result<Handle> {
         let inner = self.inner.read();
@@ -28,8 +49,11 @@ impl Registry {
             return Ok(handle.clone());
         }
         let name = reference.strip_prefix('/').unwrap_or(reference);
-        if let Some(handle) = inner.by_name.get(name).and_then(|id| inner.by_id.get(id)) {
+        if let Some(handle) = inner.named(name) {
             return Ok(handle.clone());
+        }
+        if let Some(handle) = inner.linked(reference) {
+            return Ok(handle);
         }
         if names::is_id_prefix(reference) {
             let mut found = inner

@@ -1,8 +1,10 @@
 //! `docker rm`.
 
 use super::Containers;
+use super::Handle;
 use super::actor::Input;
-use crate::error::{Result, conflict, invalid};
+use super::registry::split_linked;
+use crate::error::{Result, conflict};
 use shoal_api_backend::RemoveContainer;
 use shoal_node_core_host::lifecycle::{Phase, Refusal};
 
@@ -10,7 +12,7 @@ impl Containers {
     pub async fn remove(&self, reference: &str, options: RemoveContainer) -> Result<()> {
         let handle = self.kit.registry.get(reference)?;
         if options.link {
-            return Err(invalid("legacy links are not supported"));
+            return self.unlink(&handle, reference).await;
         }
         let id = handle.id();
         let busy = || conflict(format!("removal of container {reference} is already in progress"));
@@ -49,5 +51,18 @@ impl Containers {
                 Err(busy())
             }
         }
+    }
+
+    /// `--link`: not the container goes but what another one calls it, which is what the reference must be.
+    async fn unlink(&self, linked: &Handle, reference: &str) -> Result<()> {
+        let Some((from, alias)) = split_linked(reference) else {
+            return Err(conflict(
+                "Conflict, cannot remove the default link name of the container",
+            ));
+        };
+        let from = self.kit.registry.get(from)?;
+        tracing::debug!(from = from.id(), to = linked.id(), alias, "a link is taken away");
+        let alias = alias.to_owned();
+        from.ask(|reply| Input::Unlink { alias, reply }).await
     }
 }

@@ -8,6 +8,7 @@ use crate::files;
 use crate::networks::{Endpoint, split_link};
 use shoal_node_core_host::links;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Whether its links are legacy ones.
@@ -91,6 +92,21 @@ pub fn moved(kit: &Kit, record: &Record, endpoints: &[Endpoint]) {
             tracing::warn!(id = %view.record.id, %error, "a linked container does not learn of an address");
         }
     }
+}
+
+/// A link has gone: the alias leads nowhere.
+pub fn unlinked(dir: &Path, alias: &str) -> Result<()> {
+    let path = dir.join(HOSTS);
+    let told = std::fs::read_to_string(&path).and_then(|old| {
+        let of_link = |line: &&str| line.split_whitespace().nth(1) == Some(alias);
+        let left: String = old
+            .lines()
+            .filter(|line| !of_link(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        files::overwrite(&path, left.as_bytes(), 0o644)
+    });
+    told.map_err(io("write", path.display()))
 }
 
 /// The same lines with the address that those with one of these names have now.

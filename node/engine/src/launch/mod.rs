@@ -18,7 +18,7 @@ mod seccomp;
 
 pub use files::{HOSTNAME, HOSTS, RESOLV_CONF, networks_changed};
 pub use identity::{Source, apparmor, owner};
-pub use links::ends as links;
+pub use links::{are_legacy as links_are_legacy, ends as links, unlinked};
 pub use mounts::mounts;
 pub use prepare::{ExecWish, exec_process, exec_user, with_mount_points};
 pub use seccomp::Seccomp;

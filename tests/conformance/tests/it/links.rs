@@ -152,3 +152,41 @@ fn links_that_cannot_be() {
     }
     e.ok(&["rm", &host]);
 }
+
+#[test]
+fn a_link_is_found_by_its_name_and_taken_away() {
+    let e = Engine::start();
+    let (db, web) = (e.name("db"), e.name("web"));
+    let id = e.ok(&["run", "-d", "--name", &db, IMAGE, "sleep", "1000"]);
+    let link = format!("{db}:my-db");
+    e.ok(&[
+        "run", "-d", "--name", &web, "--link", &link, IMAGE, "sleep", "1000",
+    ]);
+    let (whole, nothing) = (format!("{web}/my-db"), format!("{web}/other"));
+    assert_eq!(e.ok(&["inspect", "-f", "{{.Id}}", &whole]), id);
+    assert_eq!(e.ok(&["exec", &whole, "cat", "/etc/hostname"]), id[..12]);
+    let refused = |args: &[&str], want: &str| {
+        let (code, _, err) = e.code(args);
+        let text = format!("Error response from daemon: {want}\n");
+        assert_eq!((code, err), (1, text), "{args:?}");
+    };
+    let own = "Conflict, cannot remove the default link name of the container";
+    refused(&["rm", "--link", &web], own);
+    refused(
+        &["rm", "--link", &nothing],
+        &format!("No such container: {nothing}"),
+    );
+    assert_eq!(e.ok(&["rm", "--link", &whole]), whole);
+    refused(&["rm", "--link", &whole], &format!("No such container: {whole}"));
+    refused(&["logs", &whole], &format!("No such container: {whole}"));
+    assert!(!e.ok(&["exec", &web, "cat", "/etc/hosts"]).contains("my-db"));
+    assert_eq!(e.ok(&["inspect", "-f", "{{.HostConfig.Links}}", &web]), "[]");
+    let names = ["ps", "--no-trunc", "--format", "{{.Names}}", "--filter"];
+    let of_db = format!("id={id}");
+    assert_eq!(e.ok(&[&names[..], &[&of_db]].concat()), db);
+    // Once it starts again its environment does not tell either, and it needs the other no more.
+    e.ok(&["kill", &web, &db]);
+    e.ok(&["start", &web]);
+    assert!(!e.ok(&["exec", &web, "env"]).contains("MY_DB"));
+    e.ok(&["rm", "-f", &web, &db]);
+}

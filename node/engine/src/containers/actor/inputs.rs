@@ -3,6 +3,7 @@
 use super::Actor;
 use crate::clock;
 use crate::error::{Error, Result, conflict};
+use shoal_api_types::Slice;
 use shoal_api_types::container::UpdateConfig;
 use shoal_node_core_host::lifecycle::{self, Refusal, Then};
 use shoal_node_drivers_shim::Exit;
@@ -46,6 +47,11 @@ pub enum Input {
     },
     Update {
         update: Box<UpdateConfig>,
+        reply: Reply<()>,
+    },
+    /// One legacy link less.
+    Unlink {
+        alias: String,
         reply: Reply<()>,
     },
     /// One more network, or one less.
@@ -130,6 +136,7 @@ impl Actor {
             }
             Input::Rename { name, reply } => drop(reply.send(self.rename(name))),
             Input::Update { update, reply } => drop(reply.send(self.update(*update).await)),
+            Input::Unlink { alias, reply } => drop(reply.send(self.unlink(&alias))),
             Input::Connect {
                 network,
                 asked,
@@ -203,6 +210,27 @@ impl Actor {
         self.kit
             .events
             .publish("container", "rename", &self.record.id, attributes);
+        Ok(())
+    }
+
+    /// The process keeps its environment, and forgets the name.
+    fn unlink(&mut self, alias: &str) -> Result<()> {
+        let mut record = (*self.record).clone();
+        let mut left = record.host.links.iter().cloned().collect::<Vec<_>>();
+        left.retain(|link| crate::networks::split_link(link).1 != alias);
+        record.host.links = match left.is_empty() {
+            true => Slice::nil(),
+            false => left.into(),
+        };
+        record.save(&self.dir).map_err(crate::error::io(
+            "write the configuration of container",
+            &record.id,
+        ))?;
+        self.record = record.into();
+        self.publish();
+        if self.run.state.phase.is_live() {
+            crate::launch::unlinked(&self.dir, alias)?;
+        }
         Ok(())
     }
 
