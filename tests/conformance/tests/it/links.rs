@@ -167,7 +167,7 @@ fn a_link_is_found_by_its_name_and_taken_away() {
     assert_eq!(e.ok(&["exec", &whole, "cat", "/etc/hostname"]), id[..12]);
     let refused = |args: &[&str], want: &str| {
         let (code, _, err) = e.code(args);
-        let text = format!("Error response from daemon: {want}\n");
+        let text = format!("Error response from daemon: {want}");
         assert_eq!((code, err), (1, text), "{args:?}");
     };
     let own = "Conflict, cannot remove the default link name of the container";
