@@ -65,7 +65,22 @@ def write(where):
         json.dump(counts, out, indent=1, sort_keys=True)
 
 
+def go_on(where):
+    """Counts on from what an earlier run of the same daemon wrote."""
+    if not os.path.exists(where):
+        return
+    counts = json.load(open(where))
+    seen.update(counts["cases"])
+    for kind, count in counts["server errors"].items():
+        label, status = kind.rsplit(" ", 1)
+        fives[(label, int(status))] += count
+    for kind, all in counts["texts"].items():
+        label, status = kind.rsplit(" ", 1)
+        texts[(label, int(status))].update(all)
+
+
 import atexit
 
 if os.environ.get("SHOAL_SCHEMA_COUNTS"):
+    go_on(os.environ["SHOAL_SCHEMA_COUNTS"])
     atexit.register(write, os.environ["SHOAL_SCHEMA_COUNTS"])
