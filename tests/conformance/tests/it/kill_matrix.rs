@@ -151,7 +151,8 @@ struct Kept {
     /// Folders of running containers.
     running: usize,
     links: usize,
-    /// Network namespaces that somebody holds a file of.
+    /// Descriptors of network namespaces in the daemon. (Mounts of such files say nothing: any program on the machine may
+    /// have some.)
     namespaces: usize,
 }
 
@@ -180,13 +181,18 @@ impl Kept {
         let count = |dir: &Path| files(dir).count();
         let links = run_ok(host.command("ip").args(["-o", "link"]));
         let daemon = host.daemon_pid().expect("a daemon");
-        let mounts = std::fs::read_to_string(format!("/proc/{daemon}/mountinfo")).expect("mounts");
+        let descriptors = std::fs::read_dir(format!("/proc/{daemon}/fd")).expect("descriptors");
+        let targets = descriptors
+            .flatten()
+            .filter_map(|fd| std::fs::read_link(fd.path()).ok());
         Kept {
             layers: std::fs::read_dir(root.join("layers")).map_or(0, Iterator::count),
             blobs: count(&root.join("images")),
             running: std::fs::read_dir(run.join("c")).map_or(0, Iterator::count),
             links: links.lines().count(),
-            namespaces: mounts.lines().filter(|l| l.contains(" nsfs ")).count(),
+            namespaces: targets
+                .filter(|t| t.to_string_lossy().starts_with("net:["))
+                .count(),
         }
     }
 }
