@@ -1,11 +1,13 @@
 //! A tar whose files are needed in another order than they come: spooled to disk, found by name.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
+use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::store::{BlobWriter, Lease, Spooled, Store};
+use crate::load::{Early, Unpackers};
+use crate::store::{BlobWriter, Bringing, Growing, Lease, Spooled, Store};
 use crate::unpack::{Kind, Tar, decompress};
 
 /// No archive of images has more files.
@@ -13,29 +15,42 @@ const FILES_MAX: usize = 100_000;
 /// Links to links.
 const HOPS_MAX: usize = 8;
 
+/// Bytes that say what a file is; a layer has at least as many.
+const HEAD: usize = 512;
+
 #[derive(Debug)]
 pub(crate) struct Archive {
+    store: Arc<Store>,
     files: HashMap<String, File>,
     /// Old archives name the same layer twice by a link.
     links: HashMap<String, String>,
+    /// Layers that were unpacked while they came, by their blobs.
+    early: HashMap<Digest, Early>,
 }
 
 #[derive(Debug)]
 enum File {
-    Aside(Spooled),
+    Aside(Spooled, Option<Early>),
     Stored(Digest, u64),
 }
 
 impl Archive {
-    pub fn read(store: &Store, source: impl Read + Send) -> Result<Archive> {
-        let invalid = |e: io::Error| Error::InvalidParameter(format!("cannot read the archive: {e}"));
+    /// Reads it to its end. Files whose names say that they are blobs of the store are passed over: what matters of an
+    /// image is checked against its configuration. With `unpackers`, layers are unpacked while they come.
+    pub fn read(
+        store: &Arc<Store>,
+        lease: &mut Lease,
+        source: impl BufRead + Send,
+        mut unpackers: Option<&mut Unpackers>,
+    ) -> Result<Archive> {
         let (_, plain) = decompress(source).map_err(invalid)?;
         let mut tar = Tar::new(plain);
         let mut archive = Archive {
+            store: store.clone(),
             files: HashMap::new(),
             links: HashMap::new(),
+            early: HashMap::new(),
         };
-        let mut buffer = vec![0; 256 * 1024];
         while let Some(member) = tar.next().map_err(invalid)? {
             let path = normal(&String::from_utf8_lossy(&member.path));
             if archive.files.len() + archive.links.len() >= FILES_MAX {
@@ -45,16 +60,11 @@ impl Archive {
             }
             match member.kind {
                 Kind::File => {
-                    let mut file = BlobWriter::new(store)?;
-                    loop {
-                        let count = tar.read(&mut buffer).map_err(invalid)?;
-                        if count == 0 {
-                            break;
-                        }
-                        let written = file.write_all(&buffer[..count]);
-                        written.map_err(|e| Error::storage("write", file.path(), e))?;
-                    }
-                    archive.files.insert(path, File::Aside(file.finish()));
+                    let file = match archive.known(lease, &path, member.size) {
+                        Some(digest) => File::Stored(digest, member.size),
+                        None => archive.spool(&mut tar, member.size, unpackers.as_deref_mut())?,
+                    };
+                    archive.files.insert(path, file);
                 }
                 Kind::Symlink => {
                     let beside = path.rsplit_once('/').map_or("", |(above, _)| above);
@@ -70,8 +80,48 @@ impl Archive {
             }
         }
         // To the end, so that a sender is not cut off in the padding.
-        while tar.drain(&mut buffer).map_err(invalid)? > 0 {}
+        tar.drain().map_err(invalid)?;
         Ok(archive)
+    }
+
+    /// The blob of the store that a file is by its name; pinned.
+    fn known(&self, lease: &mut Lease, path: &str, size: u64) -> Option<Digest> {
+        let named = |part: &str| Digest::parse(&format!("sha256:{part}")).ok();
+        let digest = path.split('/').find_map(named).filter(|_| size >= HEAD as u64)?;
+        lease.pin(&digest);
+        let there = self.store.has_blob(&digest)
+            && self.store.open_blob(&digest).ok()?.metadata().ok()?.len() == size;
+        there.then_some(digest)
+    }
+
+    /// Writes a file aside; what looks like a layer is unpacked meanwhile.
+    fn spool(
+        &self,
+        tar: &mut Tar<impl BufRead>,
+        size: u64,
+        unpackers: Option<&mut Unpackers>,
+    ) -> Result<File> {
+        let mut file = BlobWriter::new(&self.store)?;
+        let head = copy(tar, &mut file, HEAD)?;
+        let mut early = None;
+        if let Some(unpackers) = unpackers.filter(|_| size >= HEAD as u64 && is_layer(&head)) {
+            let growing = Growing::new(size);
+            file = file.shown(&growing)?;
+            early = unpackers.unpack(&growing).map(|early| (early, Bringing(growing)));
+        }
+        copy(tar, &mut file, usize::MAX)?;
+        let file = file.finish();
+        let early = early.filter(|_| !self.store.has_blob(&file.digest));
+        let early = early.map(|(early, bringing)| {
+            bringing.0.end(true);
+            early
+        });
+        Ok(File::Aside(file, early))
+    }
+
+    /// What came of a layer that was unpacked while it came; for who asks first.
+    pub fn take_early(&mut self) -> HashMap<Digest, Early> {
+        std::mem::take(&mut self.early)
     }
 
     pub fn has(&self, path: &str) -> bool {
@@ -81,16 +131,18 @@ impl Archive {
     /// The text of a small file; `None` if there is no such file.
     pub fn small(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let path = self.resolve(path);
-        let Some(File::Aside(file)) = self.files.get(&path) else {
-            return Ok(None);
+        let (size, file) = match self.files.get(&path) {
+            None => return Ok(None),
+            Some(File::Aside(file, _)) => (file.size, file.open()?),
+            Some(File::Stored(digest, size)) => (*size, self.store.open_blob(digest)?),
         };
-        if file.size > limit {
+        if size > limit {
             return Err(Error::InvalidParameter(format!(
                 "{path} in the archive is too large"
             )));
         }
         let mut text = Vec::new();
-        let read = file.open()?.read_to_end(&mut text);
+        let read = file.take(limit).read_to_end(&mut text);
         read.map_err(|e| Error::InvalidParameter(format!("cannot read {path} of the archive: {e}")))?;
         Ok(Some(text))
     }
@@ -101,8 +153,9 @@ impl Archive {
         let (digest, size) = match self.files.remove(&path) {
             None => return Ok(None),
             Some(File::Stored(digest, size)) => (digest, size),
-            Some(File::Aside(file)) => {
+            Some(File::Aside(file, early)) => {
                 lease.pin(&file.digest);
+                self.early.extend(early.map(|early| (file.digest.clone(), early)));
                 match store.has_blob(&file.digest) {
                     true => (file.digest.clone(), file.size),
                     false => file.store(store)?,
@@ -123,6 +176,35 @@ impl Archive {
         }
         path
     }
+}
+
+fn invalid(error: io::Error) -> Error {
+    Error::InvalidParameter(format!("cannot read the archive: {error}"))
+}
+
+/// Writes the entry's next bytes, as many as there are up to `limit`; returns those of them that fit into a head.
+fn copy(tar: &mut Tar<impl BufRead>, file: &mut BlobWriter, limit: usize) -> Result<Vec<u8>> {
+    let (mut head, mut copied) = (Vec::new(), 0);
+    while copied < limit {
+        let there = tar.data().map_err(invalid)?;
+        let there = &there[..there.len().min(limit - copied)];
+        let count = there.len();
+        if count == 0 {
+            break;
+        }
+        head.extend_from_slice(&there[..count.min(HEAD - head.len())]);
+        let written = file.write_all(there);
+        written.map_err(|e| Error::storage("write", file.path(), e))?;
+        tar.consume(count);
+        copied += count;
+    }
+    Ok(head)
+}
+
+/// A tar, or something packed, which then most likely is one.
+fn is_layer(head: &[u8]) -> bool {
+    let packed = head.starts_with(&[0x1f, 0x8b]) || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+    packed || head.get(257..262) == Some(b"ustar".as_slice())
 }
 
 /// Lexically: only names within the archive are compared, nothing is opened by them.

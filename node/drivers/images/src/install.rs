@@ -1,6 +1,7 @@
 //! From a configuration and blobs to a listed image: what pull, load and import have in common.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
@@ -12,10 +13,12 @@ use crate::images::Images;
 use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::progress::Sink;
 use crate::store::records::{FORMAT, ImageRecord};
-use crate::store::{Bringing, Growing, GrowingReader, Lease, Moved, Names, Place, Store, Unpacked};
+use crate::store::{Bringing, Growing, GrowingReader, Lease, Loose, Moved, Names, Place, Store, Unpacked};
 
 /// Layers unpacked at a time in one operation: more only fight for the disk.
 const UNPACKS_MAX: usize = 3;
+/// How long finished layers may wait for others before they are made part of the store.
+const REGISTER_EVERY: Duration = Duration::from_secs(2);
 /// Bytes between two reports of progress.
 const REPORT_EVERY: u64 = 512 * 1024;
 
@@ -33,6 +36,11 @@ pub(crate) struct Incoming {
 /// Gets a layer's blob into the store, if it is not there. One that comes slowly may be shown while it comes.
 pub(crate) trait Fetch: Send + Sync + 'static {
     fn fetch(&self, layer: &Descriptor, growing: &Growing) -> impl Future<Output = Result<()>> + Send;
+
+    /// What came of unpacking it before it was known what it is, if that was done.
+    fn unpacked(&self, _layer: &Descriptor) -> impl Future<Output = Option<Result<Loose>>> + Send {
+        async { None }
+    }
 }
 
 impl Images {
@@ -94,10 +102,11 @@ impl Images {
         let mut at = 0;
         while at < jobs.len() {
             let (mut ready, first) = (Vec::new(), at);
-            // The first that is missing is waited for, others above it are taken along if they are done.
+            let begun = Instant::now();
+            // Each sync of the file system makes those who unpack wait: as many as come soon share one.
             while let Some(job) = jobs.get_mut(at) {
                 if let Some(job) = job {
-                    if !ready.is_empty() && !job.work.is_finished() {
+                    if !ready.is_empty() && !job.work.is_finished() && begun.elapsed() > REGISTER_EVERY {
                         break;
                     }
                     ready.push(
@@ -171,6 +180,12 @@ struct Unpacking {
 impl Unpacking {
     /// Unpacks while the blob comes. What came of it counts only if the blob turns out to be what it should.
     async fn run(self, fetch: Arc<impl Fetch>) -> Result<Unpacked> {
+        if let Some(early) = fetch.unpacked(&self.layer).await {
+            let done = early?.placed(&self.layer, Some(&self.place))?;
+            let size = self.layer.size;
+            self.report.extracting(self.layer.digest.short(), size, size);
+            return Ok(done);
+        }
         let growing = Growing::new(self.layer.size);
         let bringing = Bringing(growing.clone());
         let fetched = async {
@@ -213,7 +228,7 @@ impl Unpacking {
         };
         let (store, blob, place) = (self.store.clone(), self.layer.clone(), self.place.clone());
         let work = tokio::task::spawn_blocking(move || match source {
-            Some(source) => store.unpack_from(source, &blob, Some(&place), report),
+            Some(source) => store.unpack_coming(source, report)?.placed(&blob, Some(&place)),
             None => store.unpack(&blob, Some(&place), report),
         });
         let stopped = |e| Error::Corrupt(format!("unpacking layer {} stopped: {e}", self.layer.digest));

@@ -1,13 +1,15 @@
 //! Images as an archive that `docker load` of any age reads: an OCI layout with Docker's tables beside it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use serde_json::json;
-use tokio::io::AsyncRead;
 
-use crate::bridge;
+use crate::bridge::{self, BridgeWriter};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::images::Images;
@@ -18,6 +20,9 @@ use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::indexes::{Kind, Member};
 use crate::store::{Lease, Store};
+
+/// Of a tar.
+const BLOCK: usize = 512;
 
 /// What is to be written as one entry, and the names it was asked by.
 struct Wanted {
@@ -39,7 +44,7 @@ impl Images {
         &self,
         names: &[String],
         platforms: &[Platform],
-    ) -> Result<impl AsyncRead + Send + Unpin + 'static> {
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static> {
         let mut lease = Lease::reading(&self.store);
         let wanted = wanted(&self.store, names, platforms)?;
         for image in &wanted {
@@ -51,14 +56,12 @@ impl Images {
         let (writer, reader) = bridge::writer();
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || {
-            let mut archive = tar::Builder::new(writer);
-            let done = write(&store, &mut archive, &wanted);
+            let mut writer = writer;
+            let done = write(&store, &mut writer, &wanted);
             drop(lease);
-            match (done, archive.into_inner()) {
-                (Ok(()), Ok(mut writer)) => drop(writer.flush()),
-                (Err(error), Ok(writer)) => writer.fail(io::Error::other(error.to_string())),
-                // Nobody reads any more.
-                (_, Err(_)) => {}
+            match done.and_then(|()| writer.flush().map_err(broken)) {
+                Ok(()) => {}
+                Err(error) => writer.fail(io::Error::other(error.to_string())),
             }
         });
         Ok(reader)
@@ -127,11 +130,11 @@ fn wanted(store: &Store, names: &[String], platforms: &[Platform]) -> Result<Vec
     Ok(wanted)
 }
 
-fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[Wanted]) -> Result<()> {
+fn write(store: &Arc<Store>, archive: &mut BridgeWriter, wanted: &[Wanted]) -> Result<()> {
     let (mut items, mut entries, mut written) = (Vec::new(), Vec::new(), HashSet::new());
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for directory in ["blobs/", "blobs/sha256/"] {
-        append(archive, directory, tar::EntryType::Directory, 0, io::empty())?;
+        header(archive, directory, tar::EntryType::Directory, 0)?;
     }
     for image in wanted {
         let index = image
@@ -141,29 +144,19 @@ fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[W
         let index = index.transpose()?.flatten();
         for found in index.iter().flat_map(|(_, blobs)| blobs) {
             if written.insert(found.digest.clone()) {
-                blob(
-                    archive,
-                    &found.digest,
-                    found.size,
-                    store.open_blob(&found.digest)?,
-                )?;
+                blob(archive, found, store.open_blob(&found.digest)?)?;
             }
         }
         let whole = Whole::gather(store, &image.id, image.manifest.as_ref())?;
         for layer in &whole.layers {
             if written.insert(layer.digest.clone()) {
-                blob(
-                    archive,
-                    &layer.digest,
-                    layer.size,
-                    store.open_blob(&layer.digest)?,
-                )?;
+                blob(archive, layer, store.open_blob(&layer.digest)?)?;
             }
         }
         for text in [&whole.config, &whole.text] {
             let digest = Digest::of(text);
             if written.insert(digest.clone()) {
-                blob(archive, &digest, text.len() as u64, &text[..])?;
+                file(archive, &path(&digest), text)?;
             }
         }
         let entry = match index {
@@ -195,7 +188,6 @@ fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[W
                 .or_default()
                 .insert(tag, top.to_owned());
         }
-        let path = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
         let tags: Vec<_> = image.names.iter().map(Reference::familiar).collect();
         items.push(json!({
             "Config": path(&image.id),
@@ -213,7 +205,7 @@ fn write(store: &Arc<Store>, archive: &mut tar::Builder<impl Write>, wanted: &[W
     if !repositories.is_empty() {
         table(archive, "repositories", &json!(repositories))?;
     }
-    archive.finish().map_err(broken)
+    archive.write_all(&[0; 2 * BLOCK]).map_err(broken)
 }
 
 /// An index and the blobs of it that are here, or of its images those asked for; `None` if of none all is here: another
@@ -311,36 +303,30 @@ impl Whole {
     }
 }
 
-fn blob(archive: &mut tar::Builder<impl Write>, digest: &Digest, size: u64, source: impl Read) -> Result<()> {
-    append(
-        archive,
-        &format!("blobs/sha256/{}", digest.hex()),
-        tar::EntryType::Regular,
-        size,
-        source,
-    )
+fn path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
 }
 
-fn table(archive: &mut tar::Builder<impl Write>, name: &str, value: &serde_json::Value) -> Result<()> {
-    let text = value.to_string();
-    append(
-        archive,
-        name,
-        tar::EntryType::Regular,
-        text.len() as u64,
-        text.as_bytes(),
-    )
+fn blob(archive: &mut BridgeWriter, blob: &Descriptor, mut source: File) -> Result<()> {
+    header(archive, &path(&blob.digest), tar::EntryType::Regular, blob.size)?;
+    archive.copy(&mut source, blob.size).map_err(broken)?;
+    pad(archive, blob.size)
 }
 
-fn append(
-    archive: &mut tar::Builder<impl Write>,
-    path: &str,
-    kind: tar::EntryType,
-    size: u64,
-    source: impl Read,
-) -> Result<()> {
+fn table(archive: &mut BridgeWriter, name: &str, value: &serde_json::Value) -> Result<()> {
+    file(archive, name, value.to_string().as_bytes())
+}
+
+fn file(archive: &mut BridgeWriter, path: &str, text: &[u8]) -> Result<()> {
+    header(archive, path, tar::EntryType::Regular, text.len() as u64)?;
+    archive.write_all(text).map_err(broken)?;
+    pad(archive, text.len() as u64)
+}
+
+fn header(archive: &mut BridgeWriter, path: &str, kind: tar::EntryType, size: u64) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
+    header.set_path(path).map_err(broken)?;
     header.set_size(size);
     header.set_mode(if kind == tar::EntryType::Directory {
         0o755
@@ -350,9 +336,15 @@ fn append(
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    archive
-        .append_data(&mut header, path, source.take(size))
-        .map_err(broken)
+    header.set_cksum();
+    archive.write_all(header.as_bytes()).map_err(broken)
+}
+
+/// An entry's data ends at a whole block.
+fn pad(archive: &mut BridgeWriter, size: u64) -> Result<()> {
+    let rest = (size % BLOCK as u64) as usize;
+    let missing = (BLOCK - rest) % BLOCK;
+    archive.write_all(&[0; BLOCK][..missing]).map_err(broken)
 }
 
 fn broken(error: io::Error) -> Error {

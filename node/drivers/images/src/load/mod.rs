@@ -1,12 +1,17 @@
 //! Images from an archive: Docker's (`manifest.json`, as `docker save` has always written) or an OCI layout, which may
 //! hold an image for several platforms.
 
+mod early;
 mod layout;
 
+use std::collections::HashMap;
+use std::io::{self, BufRead};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::Stream;
+use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::io::AsyncRead;
 
 use crate::archive::Archive;
 use crate::bridge;
@@ -20,7 +25,9 @@ use crate::manifest::{CONFIG_MAX, Descriptor, Document, Index, MANIFEST_MAX, OCI
 use crate::platform::Platform;
 use crate::progress::Sink;
 use crate::reference::Reference;
-use crate::store::{Growing, Lease, Moved, Names, Store};
+use crate::store::{Growing, Lease, Loose, Moved, Names, Store};
+
+pub(crate) use early::{Early, Unpackers};
 
 /// `manifest.json` or `index.json`.
 const TABLE_MAX: u64 = 16 << 20;
@@ -42,12 +49,19 @@ struct Found {
     names: Names,
 }
 
-/// Everything is there already.
-struct Nothing;
+/// Everything is there already, and some of it is unpacked.
+struct Loaded {
+    early: Mutex<HashMap<Digest, Early>>,
+}
 
-impl Fetch for Nothing {
+impl Fetch for Loaded {
     async fn fetch(&self, _: &Descriptor, _: &Growing) -> Result<()> {
         Ok(())
+    }
+
+    async fn unpacked(&self, layer: &Descriptor) -> Option<Result<Loose>> {
+        let early = self.early.lock().remove(&layer.digest)?;
+        early.await.ok()
     }
 }
 
@@ -57,20 +71,46 @@ impl Images {
     /// leaves nothing behind.
     pub async fn load(
         &self,
-        source: impl AsyncRead + Send + Unpin + 'static,
+        source: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
         quiet: bool,
         platforms: Vec<Platform>,
         sink: &Sink,
     ) -> Result<Vec<String>> {
         let (reader, feed) = bridge::reader(source);
         let work = self.blocking(move |store| {
-            let mut archive = Archive::read(store, reader)?;
-            let mut lease = Lease::building(store);
-            let found = find(store, &mut archive, &mut lease, &platforms)?;
-            Ok((found, lease))
+            let mut unpackers = Unpackers::new(store);
+            match read(store, reader, &platforms, &mut unpackers) {
+                Ok((found, early, lease)) => Ok((found, early, lease, unpackers)),
+                Err(error) => {
+                    unpackers.finish();
+                    Err(error)
+                }
+            }
         });
         let (found, ()) = tokio::join!(work, feed);
-        let (found, mut lease) = found?;
+        let (found, early, lease, unpackers) = found?;
+        let loaded = Loaded {
+            early: Mutex::new(early),
+        };
+        let done = self
+            .install_all(found, Arc::new(loaded), lease, quiet, sink)
+            .await;
+        let ended = self.blocking(move |_| {
+            unpackers.finish();
+            Ok(())
+        });
+        ended.await?;
+        done
+    }
+
+    async fn install_all(
+        &self,
+        found: Vec<Found>,
+        loaded: Arc<Loaded>,
+        mut lease: Lease,
+        quiet: bool,
+        sink: &Sink,
+    ) -> Result<Vec<String>> {
         let mut ids = Vec::with_capacity(found.len());
         for Found { images, names } in found {
             let mut first = None;
@@ -81,9 +121,8 @@ impl Images {
                 } else {
                     Report::Load(sink.clone())
                 };
-                let fetch = Arc::new(Nothing);
                 let moved = self
-                    .install(&mut lease, image, names.clone(), fetch, report)
+                    .install(&mut lease, image, names.clone(), loaded.clone(), report)
                     .await?;
                 first = first.or(Some((id, moved)));
             }
@@ -95,6 +134,21 @@ impl Images {
         lease.done();
         Ok(ids)
     }
+}
+
+/// Reads an archive to its end and finds the images in it; with what of their layers was unpacked meanwhile.
+fn read(
+    store: &Arc<Store>,
+    source: impl BufRead + Send,
+    platforms: &[Platform],
+    unpackers: &mut Unpackers,
+) -> Result<(Vec<Found>, HashMap<Digest, Early>, Lease)> {
+    let mut lease = Lease::building(store);
+    // Of several platforms' layers only some may be wanted.
+    let unpack = platforms.is_empty().then_some(unpackers);
+    let mut archive = Archive::read(store, &mut lease, source, unpack)?;
+    let found = find(store, &mut archive, &mut lease, platforms)?;
+    Ok((found, archive.take_early(), lease))
 }
 
 async fn announce(id: &Digest, names: Vec<Reference>, moved: Moved, sink: &Sink) {

@@ -1,12 +1,19 @@
-//! gzip on all processors: one member made of pieces that are compressed side by side.
+//! gzip on all processors: one member made of pieces that are compressed side by side. What does not become smaller is
+//! stored as it is.
 
 use std::io::{self, Read, Write};
 use std::thread;
 
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, FlushCompress};
 
 /// Bytes compressed in one go. Large enough that what is lost at the seams does not show.
 const PIECE: usize = 1 << 20;
+/// More only cost memory.
+const THREADS_MAX: usize = 8;
+/// Bytes that are looked at to see whether there is anything to gain.
+const SEGMENT: usize = 4096;
+/// Bytes of one block that is stored as it is.
+const STORED_MAX: usize = 0xffff;
 const LEVEL: u32 = 6;
 
 /// Compresses `source` into `target`. The same bytes always give the same result, on however many processors.
@@ -14,71 +21,123 @@ pub(super) fn gzip(source: &mut impl Read, target: &mut impl Write, threads: usi
     // No name, no time: the digest is to depend on the content alone.
     target.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff])?;
     let mut crc = Crc::new();
-    let mut pieces: Vec<Vec<u8>> = Vec::new();
-    let mut next = piece(source)?;
-    let mut last = false;
-    while !last {
-        pieces.clear();
-        while pieces.len() < threads.max(1) && !last {
-            let following = piece(source)?;
-            last = following.is_empty();
-            pieces.push(std::mem::replace(&mut next, following));
-        }
-        let packed = thread::scope(|scope| {
-            let final_at = if last { pieces.len() - 1 } else { usize::MAX };
-            let jobs: Vec<_> = pieces
-                .iter()
-                .enumerate()
-                .map(|(at, piece)| scope.spawn(move || deflate(piece, at == final_at)))
-                .collect();
-            pieces.iter().for_each(|piece| crc.update(piece));
+    // Two for each, so that none idles while another has the harder one.
+    let count = 2 * threads.clamp(1, THREADS_MAX);
+    let mut batch = pieces(source, count)?;
+    let mut packed = Vec::new();
+    while !batch.is_empty() {
+        let before = std::mem::take(&mut packed);
+        let next;
+        (packed, next) = thread::scope(|scope| {
+            let jobs: Vec<_> = batch.iter().map(|piece| scope.spawn(|| deflate(piece))).collect();
+            write(target, &before)?;
+            batch.iter().for_each(|piece| crc.update(piece));
+            let next = pieces(source, count)?;
             let done = jobs.into_iter().map(|job| {
                 let died = || io::Error::other("a compressing thread died");
                 job.join().map_err(|_| died())?
             });
-            done.collect::<io::Result<Vec<_>>>()
+            Ok::<_, io::Error>((done.collect::<io::Result<Vec<_>>>()?, next))
         })?;
-        for piece in packed {
-            target.write_all(&piece)?;
-        }
+        batch = next;
     }
+    write(target, &packed)?;
+    // An empty block that says it is the last.
+    target.write_all(&[3, 0])?;
     target.write_all(&crc.sum().to_le_bytes())?;
     target.write_all(&crc.amount().to_le_bytes())
 }
 
-fn piece(source: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(PIECE);
-    source.by_ref().take(PIECE as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn write(target: &mut impl Write, pieces: &[Vec<u8>]) -> io::Result<()> {
+    pieces.iter().try_for_each(|piece| target.write_all(piece))
 }
 
-/// A piece of a deflate stream that ends on a byte, or its end.
-fn deflate(bytes: &[u8], last: bool) -> io::Result<Vec<u8>> {
+/// So many pieces, fewer at the end.
+fn pieces(source: &mut impl Read, count: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut pieces = Vec::with_capacity(count);
+    while pieces.len() < count {
+        let mut bytes = Vec::with_capacity(PIECE);
+        source.by_ref().take(PIECE as u64).read_to_end(&mut bytes)?;
+        if bytes.is_empty() {
+            break;
+        }
+        pieces.push(bytes);
+    }
+    Ok(pieces)
+}
+
+/// A piece of a deflate stream that ends on a byte, and to whose bytes nothing behind it refers.
+fn deflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut compress = Compress::new(Compression::new(LEVEL), false);
     let mut out = Vec::with_capacity(bytes.len() / 2 + 1024);
-    let flush = if last {
-        FlushCompress::Finish
-    } else {
-        FlushCompress::Sync
-    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let packs = gains(rest);
+        let mut run = rest.len().min(SEGMENT);
+        while run < rest.len() && gains(&rest[run..]) == packs {
+            run = rest.len().min(run + SEGMENT);
+        }
+        let (now, later) = rest.split_at(run);
+        match packs {
+            true => squeeze(&mut compress, now, &mut out)?,
+            false => store(now, &mut out),
+        }
+        rest = later;
+    }
+    Ok(out)
+}
+
+/// Ends with a full flush, so that something else may follow.
+fn squeeze(compress: &mut Compress, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    let before = compress.total_in();
     loop {
-        let read = usize::try_from(compress.total_in())
+        let read = usize::try_from(compress.total_in() - before)
             .unwrap_or(usize::MAX)
             .min(bytes.len());
-        let status = compress
-            .compress_vec(&bytes[read..], &mut out, flush)
+        compress
+            .compress_vec(&bytes[read..], out, FlushCompress::Full)
             .map_err(io::Error::other)?;
-        let all = compress.total_in() == bytes.len() as u64;
-        let done = if last {
-            status == Status::StreamEnd
-        } else {
-            all && out.len() < out.capacity()
-        };
-        if done {
-            return Ok(out);
+        let all = compress.total_in() - before == bytes.len() as u64;
+        if all && out.len() < out.capacity() {
+            return Ok(());
         }
         out.reserve(out.capacity().max(1024));
     }
+}
+
+fn store(bytes: &[u8], out: &mut Vec<u8>) {
+    for block in bytes.chunks(STORED_MAX) {
+        let length = block.len() as u16;
+        out.push(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(block);
+    }
+}
+
+/// Whether the first segment would become smaller. What is packed or sealed already has all bytes about equally often and
+/// nothing twice; to look for more in it takes most of the time and finds nothing.
+fn gains(bytes: &[u8]) -> bool {
+    let segment = &bytes[..bytes.len().min(SEGMENT)];
+    if segment.len() < SEGMENT {
+        return true;
+    }
+    let mut counts = [0u32; 256];
+    segment.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+    let squares: u64 = counts.iter().map(|&n| u64::from(n) * u64::from(n)).sum();
+    let even = (SEGMENT * SEGMENT / 256) as u64;
+    // Of bytes by pure chance it is 1.06 times that.
+    if squares * 20 > even * 23 {
+        return true;
+    }
+    let (mut seen, mut twice) = ([0u32; 1024], 0);
+    for word in segment.windows(4).step_by(3) {
+        let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+        let slot = &mut seen[(word.wrapping_mul(0x9e37_79b1) >> 22) as usize];
+        twice += u32::from(*slot == word);
+        *slot = word;
+    }
+    twice > 16
 }
 
 #[cfg(test)]
@@ -102,5 +161,37 @@ mod tests {
             assert!(plain == bytes, "{size} bytes");
             assert!(packed == pack(1), "{size} bytes on one thread");
         }
+    }
+
+    /// Bytes by chance, always the same.
+    fn noise(count: usize) -> Vec<u8> {
+        let mut state = 88_172_645_463_325_252u64;
+        let next = std::iter::from_fn(move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            Some((state >> 24) as u8)
+        });
+        next.take(count).collect()
+    }
+
+    #[test]
+    fn what_does_not_pack_is_stored() {
+        let (noise, text) = (
+            noise(200_000),
+            b"as program text does, more or less\n".repeat(6000),
+        );
+        let mixed = [&noise[..100_001], &text, &noise[100_001..], &text].concat();
+        let mut packed = Vec::new();
+        gzip(&mut &mixed[..], &mut packed, 2).expect("packed");
+        let mut plain = Vec::new();
+        GzDecoder::new(&packed[..]).read_to_end(&mut plain).expect("gzip");
+        assert!(plain == mixed);
+        // The noise, and next to nothing for the rest.
+        assert!(packed.len() < noise.len() + 8_000, "{} bytes", packed.len());
+        assert!(!gains(&noise));
+        // All bytes equally often, and yet there is something to gain.
+        let counted: Vec<u8> = (0..SEGMENT).map(|n| n as u8).collect();
+        assert!(gains(&counted) && gains(&text));
     }
 }

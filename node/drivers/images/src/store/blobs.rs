@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,13 +14,19 @@ use crate::store::Store;
 use crate::store::atomic::{sync_directory, unique};
 use crate::store::growing::Growing;
 
+/// Bytes of blobs up to which each is synced by itself, not the whole file system.
+const SMALL: u64 = 1 << 20;
+
 impl Store {
     pub fn has_blob(&self, digest: &Digest) -> bool {
         self.state.lock().blobs.contains(digest)
     }
 
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
-        let path = self.paths.blob(digest);
+        // Under the lock: it may be getting its name.
+        let state = self.state.lock();
+        let aside = state.unsynced.get(digest).map(|aside| aside.0.clone());
+        let path = aside.unwrap_or_else(|| self.paths.blob(digest));
         File::open(&path).map_err(|e| Error::storage("open blob", &path, e))
     }
 
@@ -45,8 +52,71 @@ impl Store {
         Ok(digest)
     }
 
-    /// Makes the names of the blobs stored so far durable; their content is already.
+    /// Makes the blobs stored so far durable.
     pub fn sync_blobs(&self) -> Result<()> {
+        let _syncing = self.syncing.lock();
+        let unsynced = self.unsynced();
+        let sizes = unsynced
+            .iter()
+            .map(|(_, aside)| fs::metadata(&aside.0).map(|of| of.len()));
+        let bytes = sizes.sum::<io::Result<u64>>();
+        match bytes {
+            _ if unsynced.is_empty() => return Ok(()),
+            Ok(bytes) if bytes <= SMALL => {
+                for (_, aside) in &unsynced {
+                    let synced = File::open(&aside.0).and_then(|file| file.sync_all());
+                    synced.map_err(|e| Error::storage("sync", &aside.0, e))?;
+                }
+            }
+            _ => self.sync_file_system()?,
+        }
+        self.name_blobs(unsynced)
+    }
+
+    /// The same, and everything else that was written before in the store's file system.
+    pub fn sync_all(&self) -> Result<()> {
+        let _syncing = self.syncing.lock();
+        let unsynced = self.unsynced();
+        self.sync_file_system()?;
+        self.name_blobs(unsynced)
+    }
+
+    fn unsynced(&self) -> Vec<(Digest, Arc<Aside>)> {
+        let state = self.state.lock();
+        state
+            .unsynced
+            .iter()
+            .map(|(digest, aside)| (digest.clone(), aside.clone()))
+            .collect()
+    }
+
+    fn sync_file_system(&self) -> Result<()> {
+        let root = &self.paths.layers;
+        let synced = File::open(root).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?));
+        synced.map_err(|e| Error::storage("sync file system of", root, e))
+    }
+
+    /// Blobs whose content is on the disk get their names.
+    fn name_blobs(&self, synced: Vec<(Digest, Arc<Aside>)>) -> Result<()> {
+        if synced.is_empty() {
+            return Ok(());
+        }
+        self.step("blobs-synced");
+        for (digest, aside) in synced {
+            let mut state = self.state.lock();
+            // It may have been collected since, and even have come again.
+            if state
+                .unsynced
+                .get(&digest)
+                .is_some_and(|now| Arc::ptr_eq(now, &aside))
+            {
+                let name = self.paths.blob(&digest);
+                fs::rename(&aside.0, &name).map_err(|e| Error::storage("store blob", &name, e))?;
+                state.unsynced.remove(&digest);
+            }
+            drop(state);
+            self.step("blob-named");
+        }
         sync_directory(&self.paths.blobs)
     }
 }
@@ -84,6 +154,7 @@ impl BlobWriter {
     pub fn shown(mut self, growing: &Growing) -> Result<BlobWriter> {
         let shown = growing.begin(&self.place.0);
         shown.map_err(|e| Error::storage("open", &self.place.0, e))?;
+        growing.grow(self.size);
         self.growing = Some(growing.clone());
         Ok(self)
     }
@@ -112,7 +183,7 @@ impl BlobWriter {
         Digest::finish(self.hash.clone())
     }
 
-    /// Checks it against what was promised, syncs it and gives it its name.
+    /// Checks it against what was promised and makes it a blob; [`Store::sync_blobs`] makes it durable.
     pub fn store(self, store: &Store, promised: Option<&Descriptor>) -> Result<(Digest, u64)> {
         if let Some(promised) = promised {
             self.check(promised)?;
@@ -162,24 +233,22 @@ impl Spooled {
         File::open(&self.place.0).map_err(|e| Error::storage("open", &self.place.0, e))
     }
 
-    /// Syncs it and gives it its name.
+    /// Makes it a blob; [`Store::sync_blobs`] makes it durable.
     pub fn store(self, store: &Store) -> Result<(Digest, u64)> {
-        let aside = &self.place.0;
-        self.open()?
-            .sync_all()
-            .map_err(|e| Error::storage("sync", aside, e))?;
-        store.step("blob-synced");
-        let name = store.paths.blob(&self.digest);
-        fs::rename(aside, &name).map_err(|e| Error::storage("store blob", &name, e))?;
-        store.state.lock().blobs.insert(self.digest.clone());
+        {
+            let mut state = store.state.lock();
+            if state.blobs.insert(self.digest.clone()) {
+                state.unsynced.insert(self.digest.clone(), Arc::new(self.place));
+            }
+        }
         store.step("blob-stored");
-        Ok((self.digest.clone(), self.size))
+        Ok((self.digest, self.size))
     }
 }
 
 /// A file that is removed when dropped, if it is still there.
 #[derive(Debug)]
-struct Aside(PathBuf);
+pub(crate) struct Aside(PathBuf);
 
 impl Drop for Aside {
     fn drop(&mut self) {

@@ -43,6 +43,15 @@ impl Store {
         }
         let _writing = self.writing.lock();
         let id = record.id.clone();
+        let same = |known: &Arc<Entry>| {
+            let known = &known.record;
+            known.manifest.digest == record.manifest.digest
+                && known.layers == record.layers
+                && known.parent == record.parent
+        };
+        if self.state.lock().images.get(&id).is_some_and(same) {
+            return self.rename_locked(|references| self.name_in(references, &id, names));
+        }
         let path = self.paths.record(&id);
         let bytes = encode(&record, &path)?;
         self.step("before-record");

@@ -50,7 +50,9 @@ impl Store {
         }
         let unused: Vec<Digest> = state.blobs.difference(&blobs).cloned().collect();
         for blob in unused {
-            self.trash.put(&self.paths.blob(&blob))?;
+            if state.unsynced.remove(&blob).is_none() {
+                self.trash.put(&self.paths.blob(&blob))?;
+            }
             state.blobs.remove(&blob);
         }
         drop(state);

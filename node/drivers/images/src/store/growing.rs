@@ -80,21 +80,24 @@ impl Growing {
     /// Waits until it can be read; `None` if it ended before, having been there already or for want of it. One waits.
     pub async fn begun(&self) -> Option<GrowingReader> {
         loop {
-            {
-                let state = self.0.state.lock();
-                if let Some(file) = &state.file {
-                    return Some(GrowingReader {
-                        from: self.clone(),
-                        file: file.clone(),
-                        at: 0,
-                    });
-                }
-                if state.end.is_some() {
-                    return None;
-                }
+            if let Some(reader) = self.reader() {
+                return Some(reader);
+            }
+            if self.has_ended() {
+                return None;
             }
             self.0.begun.notified().await;
         }
+    }
+
+    /// From its beginning, if it has begun.
+    pub fn reader(&self) -> Option<GrowingReader> {
+        let file = self.0.state.lock().file.clone()?;
+        Some(GrowingReader {
+            from: self.clone(),
+            file,
+            at: 0,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Unpacked layers: made aside, synced, and named by their chain id last.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::atomic::{sync_directory, unique};
 use crate::store::commit::encode;
 use crate::store::records::{FORMAT, LayerRecord};
-use crate::unpack::{self, Limits};
+use crate::unpack::{self, Applied, Limits};
 
 impl Store {
     pub fn has_layer(&self, chain: &Digest) -> bool {
@@ -28,54 +28,39 @@ impl Store {
             .map(|layer| layer.blob.clone())
     }
 
-    /// Unpacks a blob and checks it against its DiffID; without a place, as a lowest layer of whatever DiffID it
-    /// has. `report` hears of bytes of the blob read.
+    /// Unpacks a blob of the store and checks it against its DiffID; without a place, as a lowest layer of whatever
+    /// DiffID it has. `report` hears of bytes of the blob read.
     pub fn unpack(
         &self,
         blob: &Descriptor,
         place: Option<&Place>,
         report: impl FnMut(u64) + Send,
     ) -> Result<Unpacked> {
-        self.unpack_from(self.open_blob(&blob.digest)?, blob, place, report)
+        let source = self.open_blob(&blob.digest)?;
+        self.apply(source, false, report)?.placed(blob, place)
     }
 
-    /// The same from elsewhere: whether that gives what the blob's digest promises is the caller's to see.
-    pub fn unpack_from(
-        &self,
-        source: impl Read + Send,
-        blob: &Descriptor,
-        place: Option<&Place>,
-        report: impl FnMut(u64) + Send,
-    ) -> Result<Unpacked> {
+    /// Unpacks what is coming and being hashed meanwhile. Whether it turns out to be what it should is the caller's to
+    /// see.
+    pub fn unpack_coming(&self, source: impl Read + Send, report: impl FnMut(u64) + Send) -> Result<Loose> {
+        self.apply(source, true, report)
+    }
+
+    fn apply(&self, source: impl Read + Send, hashed: bool, report: impl FnMut(u64) + Send) -> Result<Loose> {
         let aside = Aside {
             directory: self.paths.tmp.join(unique("layer")),
             trash: self.trash.clone(),
         };
         make(&aside.directory, 0o710)?;
-        make(&aside.directory.join("diff"), 0o755)?;
-        let applied = unpack::layer(source, &aside.directory.join("diff"), Limits::default(), report)?;
-        if let Some(place) = place
-            && applied.diff_id != place.diff_id
-        {
-            return Err(Error::Corrupt(format!(
-                "layer {} does not match its DiffID: expected {}, got {}",
-                blob.digest, place.diff_id, applied.diff_id
-            )));
-        }
+        let diff = aside.directory.join("diff");
+        make(&diff, 0o755)?;
+        let applied = unpack::layer(source, &diff, Limits::default(), hashed, report)?;
         self.step("layer-unpacked");
-        let record = LayerRecord {
-            format: FORMAT,
-            chain: place.map_or(&applied.diff_id, |place| &place.chain).clone(),
-            parent: place.and_then(|place| place.parent.clone()),
-            blob: blob.clone(),
-            size: applied.size,
-            diff_id: applied.diff_id,
-        };
-        Ok(Unpacked { aside, record })
+        Ok(Loose { aside, applied })
     }
 
-    /// Makes unpacked layers part of the store, lowest first. One sync of the file system covers them all with
-    /// their records; only then do they get their names, by which alone they count.
+    /// Makes unpacked layers part of the store, lowest first. One sync of the file system covers them all with their
+    /// records and the blobs that they came from; only then do they get their names, by which alone they count.
     pub fn register(&self, layers: Vec<Unpacked>) -> Result<()> {
         if layers.is_empty() {
             return Ok(());
@@ -85,9 +70,7 @@ impl Store {
             fs::write(&path, encode(&layer.record, &path)?).map_err(|e| Error::storage("write", &path, e))?;
             self.step("layer-recorded");
         }
-        let root = &self.paths.layers;
-        let synced = File::open(root).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?));
-        synced.map_err(|e| Error::storage("sync file system of", root, e))?;
+        self.sync_all()?;
         self.step("layers-synced");
         let _writing = self.writing.lock();
         for Unpacked { aside, record } in layers {
@@ -101,7 +84,7 @@ impl Store {
             self.state.lock().layers.insert(record.chain.clone(), record);
             self.step("layer-stored");
         }
-        sync_directory(root)
+        sync_directory(&self.paths.layers)
     }
 }
 
@@ -111,6 +94,38 @@ pub(crate) struct Place {
     pub diff_id: Digest,
     pub chain: Digest,
     pub parent: Option<Digest>,
+}
+
+/// A layer unpacked before it is known what it is.
+#[derive(Debug)]
+pub(crate) struct Loose {
+    aside: Aside,
+    applied: Applied,
+}
+
+impl Loose {
+    /// It came from this blob, and must be the layer that belongs there; without a place it is a lowest one.
+    pub fn placed(self, blob: &Descriptor, place: Option<&Place>) -> Result<Unpacked> {
+        let Loose { aside, applied } = self;
+        let diff_id = applied.diff_id.unwrap_or_else(|| blob.digest.clone());
+        if let Some(place) = place
+            && diff_id != place.diff_id
+        {
+            return Err(Error::Corrupt(format!(
+                "layer {} does not match its DiffID: expected {}, got {diff_id}",
+                blob.digest, place.diff_id
+            )));
+        }
+        let record = LayerRecord {
+            format: FORMAT,
+            chain: place.map_or(&diff_id, |place| &place.chain).clone(),
+            parent: place.and_then(|place| place.parent.clone()),
+            blob: blob.clone(),
+            size: applied.size,
+            diff_id,
+        };
+        Ok(Unpacked { aside, record })
+    }
 }
 
 /// A layer unpacked but not part of the store yet; thrown away if it never becomes one.

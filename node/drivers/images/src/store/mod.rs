@@ -1,7 +1,7 @@
 //! The content-addressed store on disk. Everything here blocks; callers are in blocking threads.
 //!
-//! Order of durability, so that no cut leaves a listed image broken: blobs (synced one by one), unpacked layers
-//! (file system synced, then their name), the image's record, and last the names.
+//! Order of durability, so that no cut leaves a listed image broken: the content of blobs and layers (one sync of the
+//! file system for all that came), the blobs' names, the layers', the image's record, and last the names.
 
 pub(crate) mod atomic;
 mod blobs;
@@ -26,7 +26,7 @@ pub(crate) use blobs::{BlobWriter, Spooled};
 pub(crate) use commit::{Moved, Names};
 pub(crate) use growing::{Bringing, Growing, GrowingReader};
 use known::Known;
-pub(crate) use layers::{Place, Unpacked};
+pub(crate) use layers::{Loose, Place, Unpacked};
 pub(crate) use lease::Lease;
 use paths::Paths;
 use state::State;
@@ -40,6 +40,8 @@ pub(crate) struct Store {
     pub state: Mutex<State>,
     /// Held while records or names are written, so that two writers never write each other's view away.
     writing: Mutex<()>,
+    /// Held while content is brought to the disk and named: who finds nothing to sync has waited for who did it.
+    syncing: Mutex<()>,
     trash: Trash,
     fault: Option<FaultHook>,
     pub known: Known,

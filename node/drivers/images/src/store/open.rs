@@ -44,6 +44,7 @@ impl Store {
             paths,
             state: Mutex::default(),
             writing: Mutex::default(),
+            syncing: Mutex::default(),
             trash,
             fault,
             known,

@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::image::Image;
 use crate::manifest::Descriptor;
 use crate::reference::Reference;
+use crate::store::blobs::Aside;
 use crate::store::indexes::IndexEntry;
 use crate::store::paths::Paths;
 use crate::store::records::{ImageRecord, LayerRecord, References};
@@ -20,6 +21,9 @@ pub(crate) struct State {
     pub indexes: HashMap<Digest, Arc<IndexEntry>>,
     pub layers: HashMap<Digest, LayerRecord>,
     pub blobs: HashSet<Digest>,
+    /// Those of them whose content may not be on the disk yet: they lie aside, nameless, so that a blob with a name is
+    /// whole whenever the power goes.
+    pub unsynced: HashMap<Digest, Arc<Aside>>,
     /// The top chain id under each snapshot; `None` for an image without layers.
     pub snapshots: HashMap<String, Option<Digest>>,
     /// What running operations rely on, by how many.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -18,12 +18,11 @@ const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Old AUFS bookkeeping (`.wh..wh.plnk` and others).
 const AUFS: &[u8] = b".wh..wh.";
-const COPY_BUFFER: usize = 256 * 1024;
 /// Bytes of names kept to set directories' times at the end.
 const LATER_MAX: usize = 16 << 20;
 
 /// Unpacks everything; returns the bytes of its files.
-pub(super) fn archive(source: impl Read, target: &Path, limits: Limits) -> io::Result<u64> {
+pub(super) fn archive(source: impl BufRead, target: &Path, limits: Limits) -> io::Result<u64> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(target, flags, Mode::empty())?;
     let mut tar = Tar::new(source);
@@ -31,7 +30,6 @@ pub(super) fn archive(source: impl Read, target: &Path, limits: Limits) -> io::R
         root,
         parent: None,
         later: Later::default(),
-        buffer: vec![0; COPY_BUFFER],
         size: 0,
     };
     let mut count = 0;
@@ -51,7 +49,6 @@ struct Applier {
     /// The directory that the last entry was in: most entries follow their siblings.
     parent: Option<(Vec<u8>, OwnedFd)>,
     later: Later,
-    buffer: Vec<u8>,
     size: u64,
 }
 
@@ -63,7 +60,7 @@ struct Later {
 }
 
 impl Applier {
-    fn apply<R: Read>(&mut self, tar: &mut Tar<R>, member: &Member) -> io::Result<()> {
+    fn apply<R: BufRead>(&mut self, tar: &mut Tar<R>, member: &Member) -> io::Result<()> {
         let parts = at::clean(&member.path)?;
         let Some((&name, above)) = parts.split_last() else {
             return self.root_directory(member);
@@ -74,7 +71,7 @@ impl Applier {
         result
     }
 
-    fn place<R: Read>(
+    fn place<R: BufRead>(
         &mut self,
         tar: &mut Tar<R>,
         member: &Member,
@@ -122,7 +119,7 @@ impl Applier {
                     OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let file =
                     File::from(openat(parent, name, flags, Mode::from_raw_mode(0o600)).map_err(&failed)?);
-                self.fill(tar, member, &file)?;
+                fill(tar, member, &file)?;
                 // Owner before mode, and both before capabilities: chown clears setuid and capabilities.
                 fchown(&file, owner.0, owner.1).map_err(&failed)?;
                 fchmod(&file, mode).map_err(&failed)?;
@@ -200,35 +197,6 @@ impl Applier {
         })
     }
 
-    fn fill<R: Read>(&mut self, tar: &mut Tar<R>, member: &Member, mut file: &File) -> io::Result<()> {
-        let Some(pieces) = &member.sparse else {
-            loop {
-                let count = tar.read(&mut self.buffer)?;
-                if count == 0 {
-                    return Ok(());
-                }
-                file.write_all(&self.buffer[..count])?;
-            }
-        };
-        file.set_len(member.size)?;
-        for &(offset, mut length) in pieces {
-            file.seek(SeekFrom::Start(offset))?;
-            while length > 0 {
-                let want = self
-                    .buffer
-                    .len()
-                    .min(usize::try_from(length).unwrap_or(usize::MAX));
-                let count = tar.read(&mut self.buffer[..want])?;
-                if count == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                file.write_all(&self.buffer[..count])?;
-                length -= count as u64;
-            }
-        }
-        Ok(())
-    }
-
     fn remember(&mut self, parts: &[&[u8]], times: Timestamps) {
         let path = parts.join(&b'/');
         self.later.bytes += path.len() + size_of::<Timestamps>();
@@ -252,6 +220,38 @@ impl Applier {
             }
         }
     }
+}
+
+fn fill<R: BufRead>(tar: &mut Tar<R>, member: &Member, mut file: &File) -> io::Result<()> {
+    let Some(pieces) = &member.sparse else {
+        return copy(tar, file, u64::MAX).map(drop);
+    };
+    file.set_len(member.size)?;
+    for &(offset, length) in pieces {
+        file.seek(SeekFrom::Start(offset))?;
+        if copy(tar, file, length)? < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(())
+}
+
+/// Writes the entry's next bytes, as many as there are up to `length`; says how many.
+fn copy<R: BufRead>(tar: &mut Tar<R>, mut file: &File, length: u64) -> io::Result<u64> {
+    let mut copied = 0;
+    while copied < length {
+        let there = tar.data()?;
+        let want = there
+            .len()
+            .min(usize::try_from(length - copied).unwrap_or(usize::MAX));
+        if want == 0 {
+            break;
+        }
+        file.write_all(&there[..want])?;
+        tar.consume(want);
+        copied += want as u64;
+    }
+    Ok(copied)
 }
 
 /// Hides a name of the lower layers. What this layer itself has there stays: a whiteout is only about lower ones.

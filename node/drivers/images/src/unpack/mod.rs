@@ -39,17 +39,20 @@ impl Default for Limits {
 /// What a layer turned out to be.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    pub diff_id: Digest,
+    /// `None` of a plain one that is hashed elsewhere.
+    pub diff_id: Option<Digest>,
     /// Bytes of its files.
     pub size: u64,
 }
 
 /// Unpacks `source`, plain, gzip or zstd, into the empty directory `target`. `report` hears how much of the
-/// source has been read. Decompressing, hashing and writing run side by side.
+/// source has been read. Decompressing, hashing and writing run side by side; a plain source that is hashed elsewhere
+/// meanwhile (`hashed`) is not hashed twice.
 pub(crate) fn layer(
     source: impl Read + Send,
     target: &Path,
     limits: Limits,
+    hashed: bool,
     report: impl FnMut(u64) + Send,
 ) -> Result<Applied> {
     let source = Reported {
@@ -57,10 +60,10 @@ pub(crate) fn layer(
         count: 0,
         report,
     };
-    let done = pipe::run(source, limits.bytes, |plain| {
+    let done = pipe::run(compression::buffered(source), limits.bytes, hashed, |plain| {
         let size = apply::archive(&mut *plain, target, limits)?;
         // The DiffID covers what follows the archive's end mark too.
-        io::copy(plain, &mut io::sink())?;
+        tar::drain(plain)?;
         Ok(size)
     });
     let (size, diff_id) = done.map_err(|e| refused(e, target))?;

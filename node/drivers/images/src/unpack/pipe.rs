@@ -1,86 +1,134 @@
-//! Three threads for one layer: one decompresses, one hashes, and the caller's writes.
+//! Three threads for one layer: one decompresses, one hashes, and the caller's writes. The buffers go round.
 //!
 //! ```text
 //! source ─> decompress ─┬─> hash ─────> DiffID
 //!                       └─> caller ───> files
 //! ```
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
-use super::decompress;
+use super::{Compression, decompress};
 use crate::digest::Digest;
 
 const CHUNK: usize = 128 * 1024;
 /// Chunks between two threads: bounds what a layer costs in memory.
 const CHUNKS: usize = 8;
 
-type Chunk = Arc<Vec<u8>>;
+/// Bytes that the two readers share; the buffer goes back to whom it came from.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Box<[u8]>,
+    len: usize,
+}
+
+impl Chunk {
+    fn new() -> Chunk {
+        Chunk {
+            bytes: vec![0; CHUNK].into(),
+            len: 0,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Fills it, unless the source ends; says what kept it from being full, if that was not the end.
+    fn fill(&mut self, source: &mut impl Read) -> Option<io::Error> {
+        self.len = 0;
+        while self.len < self.bytes.len() {
+            match source.read(&mut self.bytes[self.len..]) {
+                Ok(0) => break,
+                Ok(count) => self.len += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Some(error),
+            }
+        }
+        None
+    }
+}
 
 /// Has `write` read everything in `source`, decompressed; at most `bytes_max` of it. Returns what it returns, and the
-/// digest of what it read, which must be all.
+/// digest of what it read, which must be all. `hashed_plain` says that the source is being hashed elsewhere: of one that is
+/// not compressed that is the digest, and none is returned.
 pub(super) fn run<T>(
-    source: impl Read + Send,
+    source: impl BufRead + Send,
     bytes_max: u64,
+    hashed_plain: bool,
     write: impl FnOnce(&mut Chunks) -> io::Result<T>,
-) -> io::Result<(T, Digest)> {
+) -> io::Result<(T, Option<Digest>)> {
+    let (compression, plain) = decompress(source)?;
     let (to_write, chunks) = sync_channel(CHUNKS);
-    let (to_hash, hashed) = sync_channel::<Chunk>(CHUNKS);
+    let (to_hash, hashed) = match hashed_plain && compression == Compression::None {
+        true => (None, None),
+        false => {
+            let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(CHUNKS);
+            (Some(to_hash), Some(hashed))
+        }
+    };
     thread::scope(|scope| {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let feed = move || feed(source, bytes_max, &to_write, &to_hash);
+        let feed = move || feed(plain, bytes_max, &to_write, to_hash.as_ref());
         named("layer-unpack").spawn_scoped(scope, feed)?;
-        let hash = named("layer-hash").spawn_scoped(scope, move || {
-            let mut hash = Sha256::new();
-            while let Ok(chunk) = hashed.recv() {
-                hash.update(&*chunk);
-            }
-            Digest::finish(hash)
-        })?;
+        let hash = hashed.map(|hashed| {
+            named("layer-hash").spawn_scoped(scope, move || {
+                let mut hash = Sha256::new();
+                while let Ok(chunk) = hashed.recv() {
+                    hash.update(chunk.bytes());
+                }
+                Digest::finish(hash)
+            })
+        });
         let mut chunks = Chunks {
             chunks,
-            current: Chunk::default(),
+            current: None,
             at: 0,
         };
         let written = write(&mut chunks);
         // Who decompresses stops when nobody reads.
         drop(chunks);
-        let digest = hash
-            .join()
-            .map_err(|_| io::Error::other("a hashing thread died"))?;
+        let digest = match hash {
+            None => None,
+            Some(hash) => Some(
+                hash?
+                    .join()
+                    .map_err(|_| io::Error::other("a hashing thread died"))?,
+            ),
+        };
         Ok((written?, digest))
     })
 }
 
 /// An end of the channel without an error is the end of the layer.
 fn feed(
-    source: impl Read + Send,
+    mut plain: impl Read,
     bytes_max: u64,
-    to_write: &SyncSender<io::Result<Chunk>>,
-    to_hash: &SyncSender<Chunk>,
+    to_write: &SyncSender<io::Result<Arc<Chunk>>>,
+    to_hash: Option<&SyncSender<Arc<Chunk>>>,
 ) {
     let mut left = bytes_max;
-    let mut plain = match decompress(source) {
-        Ok((_, plain)) => plain,
-        Err(error) => {
-            let _ = to_write.send(Err(error));
-            return;
-        }
-    };
+    let mut round: Vec<Arc<Chunk>> = Vec::new();
     loop {
-        let (bytes, failed) = chunk(&mut plain);
-        let end = bytes.is_empty() && failed.is_none();
-        let fits = left.checked_sub(bytes.len() as u64);
-        if let Some(rest) = fits {
+        let free = round.iter_mut().position(|chunk| Arc::get_mut(chunk).is_some());
+        let mut next = free.map_or_else(|| Arc::new(Chunk::new()), |free| round.swap_remove(free));
+        let Some(chunk) = Arc::get_mut(&mut next) else {
+            continue;
+        };
+        let failed = chunk.fill(&mut plain);
+        let len = chunk.len;
+        let fits = left.checked_sub(len as u64);
+        if let Some(rest) = fits.filter(|_| len > 0) {
             left = rest;
-            let bytes = Arc::new(bytes);
-            if to_hash.send(bytes.clone()).is_err() || to_write.send(Ok(bytes)).is_err() {
+            let hashing = to_hash.is_none_or(|to_hash| to_hash.send(next.clone()).is_ok());
+            if !hashing || to_write.send(Ok(next.clone())).is_err() {
                 return;
             }
+            round.push(next);
         }
         let too_large = || io::Error::new(io::ErrorKind::InvalidData, "the uncompressed layer is too large");
         let failed = failed.or_else(|| fits.is_none().then(too_large));
@@ -88,47 +136,46 @@ fn feed(
             let _ = to_write.send(Err(error));
             return;
         }
-        if end {
+        if len == 0 {
             return;
         }
     }
 }
 
-/// A full one, unless it is the last; and what kept it from being full, if that was not the end.
-fn chunk(source: &mut impl Read) -> (Vec<u8>, Option<io::Error>) {
-    let mut bytes = vec![0; CHUNK];
-    let mut have = 0;
-    let mut failed = None;
-    while have < CHUNK && failed.is_none() {
-        match source.read(&mut bytes[have..]) {
-            Ok(0) => break,
-            Ok(count) => have += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => failed = Some(error),
-        }
-    }
-    bytes.truncate(have);
-    (bytes, failed)
-}
-
 /// The decompressed bytes.
 pub(super) struct Chunks {
-    chunks: Receiver<io::Result<Chunk>>,
-    current: Chunk,
+    chunks: Receiver<io::Result<Arc<Chunk>>>,
+    current: Option<Arc<Chunk>>,
     at: usize,
 }
 
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.current.len() {
+        let there = self.fill_buf()?;
+        let count = buffer.len().min(there.len());
+        buffer[..count].copy_from_slice(&there[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl BufRead for Chunks {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.current.as_ref().is_none_or(|chunk| self.at == chunk.len) {
+            // Given back before the next one is waited for.
+            self.current = None;
             match self.chunks.recv() {
-                Ok(chunk) => (self.current, self.at) = (chunk?, 0),
-                Err(_) => return Ok(0),
+                Ok(chunk) => (self.current, self.at) = (Some(chunk?), 0),
+                Err(_) => break,
             }
         }
-        let count = buffer.len().min(self.current.len() - self.at);
-        buffer[..count].copy_from_slice(&self.current[self.at..self.at + count]);
+        Ok(self
+            .current
+            .as_ref()
+            .map_or(&[], |chunk| &chunk.bytes()[self.at..]))
+    }
+
+    fn consume(&mut self, count: usize) {
         self.at += count;
-        Ok(count)
     }
 }

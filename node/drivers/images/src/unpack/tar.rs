@@ -4,7 +4,7 @@
 //! xattrs, sparse 1.0). The header's fields are read by the `tar` crate; its iterator is not used, as it reads
 //! names of any length and unpacks by path.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, BufRead, ErrorKind, Read};
 
 use tar::{EntryType, Header};
 
@@ -78,7 +78,7 @@ pub(crate) fn damaged(why: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("archive/tar: {}", why.into()))
 }
 
-impl<R: Read> Tar<R> {
+impl<R: BufRead> Tar<R> {
     pub fn new(source: R) -> Tar<R> {
         Tar {
             source,
@@ -213,23 +213,27 @@ impl<R: Read> Tar<R> {
         Ok(Some(member))
     }
 
-    /// Reads the current entry's data.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = buffer.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
-        if want == 0 {
-            return Ok(0);
+    /// The next bytes of the current entry's data, nothing at its end. Those that are done with are to be consumed.
+    pub fn data(&mut self) -> io::Result<&[u8]> {
+        if self.data == 0 {
+            return Ok(&[]);
         }
-        let count = self.source.read(&mut buffer[..want])?;
-        if count == 0 {
+        let there = self.source.fill_buf()?;
+        if there.is_empty() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
+        let count = there.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
+        Ok(&there[..count])
+    }
+
+    pub fn consume(&mut self, count: usize) {
         self.data -= count as u64;
-        Ok(count)
+        self.source.consume(count);
     }
 
     /// Reads what follows the end mark.
-    pub fn drain(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.source.read(buffer)
+    pub fn drain(&mut self) -> io::Result<()> {
+        drain(&mut self.source)
     }
 
     fn enter(&mut self, size: u64) -> io::Result<()> {
@@ -244,13 +248,18 @@ impl<R: Read> Tar<R> {
             .data
             .checked_add(self.padding)
             .ok_or_else(|| damaged("invalid tar header"))?;
-        let skipped = io::copy(&mut self.source.by_ref().take(left), &mut io::sink())?;
-        (self.data, self.padding) = (0, 0);
-        if skipped == left {
-            Ok(())
-        } else {
-            Err(ErrorKind::UnexpectedEof.into())
+        let mut left = left;
+        while left > 0 {
+            let there = self.source.fill_buf()?.len();
+            if there == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let count = there.min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.source.consume(count);
+            left -= count as u64;
         }
+        (self.data, self.padding) = (0, 0);
+        Ok(())
     }
 
     /// The next header; `None` at the end mark (two blocks of zeros, of which one will do) or the end.
@@ -365,6 +374,17 @@ impl<R: Read> Tar<R> {
             return Err(damaged("too many holes in a sparse file"));
         }
         (0..count).map(|_| Ok((next(self)?, next(self)?))).collect()
+    }
+}
+
+/// Reads to the end.
+pub(super) fn drain(source: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let count = source.fill_buf()?.len();
+        if count == 0 {
+            return Ok(());
+        }
+        source.consume(count);
     }
 }
 

@@ -24,9 +24,7 @@ fn root_fs() -> Vec<u8> {
 async fn save(images: &Images, names: &[&str]) -> Vec<u8> {
     let names: Vec<_> = names.iter().map(|name| name.to_string()).collect();
     let mut bytes = Vec::new();
-    images
-        .save(&names, &[])
-        .expect("save")
+    crate::reading(images.save(&names, &[]).expect("save"))
         .read_to_end(&mut bytes)
         .await
         .expect("read");
@@ -59,7 +57,7 @@ async fn import_gives_an_image() {
             Ok(())
         };
         images
-            .import(source, Some(&name), change, "hello", None, &sink)
+            .import(crate::coming(source), Some(&name), change, "hello", None, &sink)
             .await
             .expect("import")
     })
@@ -92,7 +90,14 @@ async fn a_change_that_cannot_be_made_leaves_nothing() {
     let images = open(root.path());
     let refuse = |_: &mut _| Err(Error::InvalidParameter("dockerfile parse error".into()));
     let done = images
-        .import(Cursor::new(root_fs()), None, refuse, "", None, &Sink::none())
+        .import(
+            crate::coming(Cursor::new(root_fs())),
+            None,
+            refuse,
+            "",
+            None,
+            &Sink::none(),
+        )
         .await;
     assert_eq!(done.expect_err("refused").to_string(), "dockerfile parse error");
     assert!(images.list().is_empty());
@@ -138,8 +143,12 @@ async fn what_is_saved_can_be_loaded() {
     for tar in [tar, zipped, oci.into_inner().expect("tar")] {
         let root = tempfile::tempdir().expect("dir");
         let images = open(root.path());
-        let (done, said) =
-            told(async |sink| images.load(Cursor::new(tar), false, Vec::new(), &sink).await).await;
+        let (done, said) = told(async |sink| {
+            images
+                .load(crate::coming(Cursor::new(tar)), false, Vec::new(), &sink)
+                .await
+        })
+        .await;
         done.expect("load");
         let mut lines: Vec<_> = said
             .iter()
@@ -184,7 +193,12 @@ async fn an_old_archive_with_links_between_layers_loads() {
         file("c.json", config.as_bytes()),
         file("manifest.json", table.as_bytes()),
     ]);
-    let (done, said) = told(async |sink| images.load(Cursor::new(tar), true, Vec::new(), &sink).await).await;
+    let (done, said) = told(async |sink| {
+        images
+            .load(crate::coming(Cursor::new(tar)), true, Vec::new(), &sink)
+            .await
+    })
+    .await;
     done.expect("load");
     let image = &images.list()[0];
     assert_eq!(
@@ -195,6 +209,58 @@ async fn an_old_archive_with_links_between_layers_loads() {
         (image.layers.len(), image.lower.len(), image.repo_tags.len()),
         (2, 2, 0)
     );
+}
+
+#[tokio::test]
+async fn what_is_here_is_passed_over_and_what_is_not_is_checked() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let data = vec![7; 100_000];
+    let id = import(&images, archive(&[file("data", &data)]), "tiny:1").await;
+    let mut tar = save(&images, &["tiny:1"]).await;
+    // The layer's bytes are wrong, under their old name.
+    let at = tar.iter().rposition(|&byte| byte == 7).expect("data");
+    tar[at] = 8;
+    let load = |images: &Images, tar: Vec<u8>| {
+        let images = images.clone();
+        async move {
+            let source = crate::coming(Cursor::new(tar));
+            images.load(source, true, Vec::new(), &Sink::none()).await
+        }
+    };
+    let records = || {
+        let entries = fs::read_dir(root.path().join("images/records")).expect("dir");
+        let times = entries.map(|entry| {
+            entry
+                .expect("entry")
+                .metadata()
+                .expect("record")
+                .modified()
+                .expect("time")
+        });
+        times.collect::<Vec<_>>()
+    };
+    let before = records();
+    assert_eq!(load(&images, tar.clone()).await.expect("load"), [id.clone()]);
+    assert_eq!(records(), before, "what is the same is not written again");
+    let layer = images.get(&id).expect("image").lower[0].join("data");
+    assert!(fs::read(layer).expect("data") == data);
+    // Where the layer is not, the archive is damaged.
+    images.remove("tiny:1", false, false, &[]).await.expect("remove");
+    let refused = load(&images, tar).await.expect_err("damaged").to_string();
+    assert!(
+        refused.contains("does not match") || refused.contains("is missing"),
+        "{refused}"
+    );
+    assert!(images.list().is_empty());
+    let count = |path: &str| fs::read_dir(root.path().join(path)).expect("dir").count();
+    for _ in 0..200 {
+        if (count("images/blobs/sha256"), count("images/tmp")) == (0, 0) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("something of a damaged archive is left");
 }
 
 #[tokio::test]
@@ -246,7 +312,7 @@ async fn damaged_archives_are_refused_and_leave_nothing() {
         (whole, "does not match its DiffID"),
     ] {
         let error = images
-            .load(Cursor::new(tar), true, Vec::new(), &Sink::none())
+            .load(crate::coming(Cursor::new(tar)), true, Vec::new(), &Sink::none())
             .await
             .expect_err(want)
             .to_string();
@@ -272,7 +338,7 @@ async fn what_docker_saved_loads_with_all_its_configuration() {
     let images = open(root.path());
     let tar = Cursor::new(&include_bytes!("fixtures/docker-28.5-save.tar.gz")[..]);
     images
-        .load(tar, true, Vec::new(), &Sink::none())
+        .load(crate::coming(tar), true, Vec::new(), &Sink::none())
         .await
         .expect("load");
     let image = images.get("images-fixture:1").expect("image");

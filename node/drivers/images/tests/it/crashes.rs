@@ -15,12 +15,13 @@ use crate::{archive, file, import, open};
 
 const FIXTURE: &[u8] = include_bytes!("fixtures/docker-28.5-save.tar.gz");
 const NAME: &str = "images-fixture:1";
-/// Steps of a load in the order in which they come, and how often each does.
-const STEPS: [(&str, u32); 10] = [
-    ("blob-synced", 4),
+/// Steps of a load, about in the order in which they come, and how often each does.
+const STEPS: [(&str, u32); 11] = [
     ("blob-stored", 4),
     ("layer-unpacked", 2),
     ("layer-recorded", 2),
+    ("blobs-synced", 1),
+    ("blob-named", 4),
     ("layers-synced", 1),
     ("layer-stored", 2),
     ("before-record", 1),
@@ -31,7 +32,12 @@ const STEPS: [(&str, u32); 10] = [
 
 async fn load(images: &Images) -> Result<(), String> {
     images
-        .load(Cursor::new(FIXTURE), true, Vec::new(), &Sink::none())
+        .load(
+            crate::coming(Cursor::new(FIXTURE)),
+            true,
+            Vec::new(),
+            &Sink::none(),
+        )
         .await
         .map(drop)
         .map_err(|e| e.to_string())
@@ -279,7 +285,7 @@ async fn power_cut_at_every_step() {
             .into_iter()
             .map(|image| image.id)
             .collect::<Vec<_>>();
-        let mut tar = images.save(&names, &[]).expect("save");
+        let mut tar = crate::reading(images.save(&names, &[]).expect("save"));
         tokio::io::copy(&mut tar, &mut tokio::io::sink())
             .await
             .expect("every blob is whole");

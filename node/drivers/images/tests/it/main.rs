@@ -1,6 +1,7 @@
 //! The store as the engine uses it, on a real file system and as root.
 
 mod archives;
+mod bombs;
 mod crashes;
 mod hostile;
 mod hostile_registry;
@@ -13,8 +14,11 @@ mod registry;
 mod snapshots;
 mod ways;
 
+use std::io;
 use std::path::Path;
 
+use bytes::Bytes;
+use futures_util::Stream;
 use shoal_node_drivers_images::{Images, Progress, Reference, RegistryConfig, Sink};
 use tokio::sync::mpsc;
 
@@ -84,9 +88,28 @@ async fn import(images: &Images, tar: Vec<u8>, name: &str) -> String {
     let source = std::io::Cursor::new(tar);
     let name = reference(name);
     images
-        .import(source, Some(&name), |_| Ok(()), "", None, &Sink::none())
+        .import(
+            crate::coming(source),
+            Some(&name),
+            |_| Ok(()),
+            "",
+            None,
+            &Sink::none(),
+        )
         .await
         .expect("import")
+}
+
+/// Bytes as they come from a client.
+fn coming(
+    from: impl tokio::io::AsyncRead + Send + Unpin + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
+    tokio_util::io::ReaderStream::with_capacity(from, 32 << 10)
+}
+
+/// Bytes as they go to one.
+fn reading(stream: impl Stream<Item = io::Result<Bytes>> + Unpin) -> impl tokio::io::AsyncRead + Unpin {
+    tokio_util::io::StreamReader::new(stream)
 }
 
 /// Runs something that reports progress and returns its result with what it said.

@@ -103,7 +103,7 @@ fn id(images: &Images, name: &str, arch: Option<&str>) -> String {
 
 async fn save(images: &Images, name: &str, platforms: &[Platform]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut tar = images.save(&[name.to_owned()], platforms).expect("save");
+    let mut tar = crate::reading(images.save(&[name.to_owned()], platforms).expect("save"));
     tar.read_to_end(&mut bytes).await.expect("read");
     bytes
 }
@@ -111,7 +111,7 @@ async fn save(images: &Images, name: &str, platforms: &[Platform]) -> Vec<u8> {
 async fn load(images: &Images, tar: &[u8], platforms: Vec<Platform>) {
     let source = Cursor::new(tar.to_vec());
     images
-        .load(source, true, platforms, &Sink::none())
+        .load(crate::coming(source), true, platforms, &Sink::none())
         .await
         .expect("load");
 }
@@ -357,7 +357,12 @@ async fn what_is_saved_is_loaded_with_all_platforms() {
     );
     let source = Cursor::new(whole.clone());
     let error = images_one
-        .load(source, true, vec![platform("s390x")], &Sink::none())
+        .load(
+            crate::coming(source),
+            true,
+            vec![platform("s390x")],
+            &Sink::none(),
+        )
         .await;
     let error = error.expect_err("not there").to_string();
     assert!(

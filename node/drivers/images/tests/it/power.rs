@@ -66,7 +66,7 @@ fn content(images: &Images) -> BTreeMap<String, Vec<BTreeMap<String, Digest>>> {
 
 async fn save_all(images: &Images) {
     for image in images.list() {
-        let mut tar = images.save(std::slice::from_ref(&image.id), &[]).expect("save");
+        let mut tar = crate::reading(images.save(std::slice::from_ref(&image.id), &[]).expect("save"));
         let saved = tokio::io::copy(&mut tar, &mut tokio::io::sink()).await;
         saved.expect("every blob of a listed image is there");
     }
@@ -87,7 +87,10 @@ impl Source {
             }
             "load" => {
                 let tar = Cursor::new(self.archive.clone());
-                images.load(tar, true, Vec::new(), &Sink::none()).await.map(drop)
+                images
+                    .load(crate::coming(tar), true, Vec::new(), &Sink::none())
+                    .await
+                    .map(drop)
             }
             _ => {
                 let child = Child {
@@ -132,7 +135,7 @@ async fn cut_at_any_moment() {
         .tag(&source.pulled, &reference("loaded:1"))
         .await
         .expect("tag");
-    let mut tar = images.save(&["loaded:1".to_owned()], &[]).expect("save");
+    let mut tar = crate::reading(images.save(&["loaded:1".to_owned()], &[]).expect("save"));
     tar.read_to_end(&mut source.archive).await.expect("read");
     let mut right = content(&images);
 

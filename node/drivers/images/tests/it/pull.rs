@@ -475,7 +475,7 @@ async fn pulls_and_removals_at_once_lose_nothing() {
             "{image:?}"
         );
         let names = [image.id.clone()];
-        let mut tar = again.save(&names, &[]).expect("save");
+        let mut tar = crate::reading(again.save(&names, &[]).expect("save"));
         tokio::io::copy(&mut tar, &mut tokio::io::sink())
             .await
             .expect("every blob is there");

@@ -84,7 +84,7 @@ async fn run_all(images: &Images, key: &str) {
 
 async fn save_all(images: &Images) {
     for image in images.list() {
-        let mut tar = images.save(std::slice::from_ref(&image.id), &[]).expect("save");
+        let mut tar = crate::reading(images.save(std::slice::from_ref(&image.id), &[]).expect("save"));
         let saved = tokio::io::copy(&mut tar, &mut tokio::io::sink()).await;
         saved.expect("every blob of a listed image is there");
     }
