@@ -45,25 +45,9 @@ impl Drop for Web {
 
 impl Engine {
     pub fn start() -> Engine {
-        let prefix = format!("c{}", std::process::id());
         let engine = match std::env::var("SHOAL_CONFORMANCE_HOST") {
-            Ok(url) => Engine {
-                host: None,
-                _world: None,
-                url,
-                prefix,
-            },
-            Err(_) => {
-                let mut world = World::new();
-                let mut host = world.host();
-                host.start();
-                Engine {
-                    url: host.url(),
-                    host: Some(host),
-                    _world: Some(world),
-                    prefix,
-                }
-            }
+            Ok(url) => Engine::at(url),
+            Err(_) => Engine::ours(),
         };
         if !engine.docker(&["image", "inspect", IMAGE]).status.success() {
             engine.ok(&[
@@ -77,6 +61,39 @@ impl Engine {
             ]);
         }
         engine
+    }
+
+    /// Our own daemon on a host of its own, whatever is under test; without [`IMAGE`].
+    pub fn ours() -> Engine {
+        let mut world = World::new();
+        let mut host = world.host();
+        host.start();
+        Engine {
+            url: host.url(),
+            host: Some(host),
+            _world: Some(world),
+            prefix: prefix(),
+        }
+    }
+
+    /// The reference engine, for cases about both side by side: `SHOAL_REFERENCE`; `None` where there is none.
+    pub fn reference() -> Option<Engine> {
+        let url = std::env::var("SHOAL_REFERENCE")
+            .ok()
+            .filter(|url| !url.is_empty());
+        if url.is_none() {
+            eprintln!("left out: SHOAL_REFERENCE names no reference engine");
+        }
+        url.map(Engine::at)
+    }
+
+    fn at(url: String) -> Engine {
+        Engine {
+            host: None,
+            _world: None,
+            url,
+            prefix: prefix(),
+        }
     }
 
     /// Whether this is our own daemon, for the few cases about what Docker cannot do.
@@ -132,15 +149,29 @@ impl Engine {
 
     /// Something that answers every GET with this JSON, on the engine's loopback: its port.
     pub fn web(&self, body: &str) -> Web {
-        let script = "import http.server,sys\n\
-            class H(http.server.BaseHTTPRequestHandler):\n \
-            def do_GET(s):\n  s.send_response(200);s.send_header('Content-Type','application/json');s.end_headers();s.wfile.write(sys.argv[1].encode())\n \
-            def log_message(s,*a): pass\n\
-            w=http.server.HTTPServer(('127.0.0.1',0),H)\nprint(w.server_port,flush=True)\nw.serve_forever()\n";
+        let answer = "def do_GET(s):\n  s.send_response(200);s.send_header('Content-Type','application/json');s.end_headers();s.wfile.write(sys.argv[1].encode())\n";
+        self.server(
+            &format!("class H(http.server.BaseHTTPRequestHandler):\n {answer}"),
+            body,
+        )
+    }
+
+    /// The files of a folder, on the engine's loopback.
+    pub fn files(&self, folder: &std::path::Path) -> Web {
+        let handler = "class H(http.server.SimpleHTTPRequestHandler):\n \
+            def __init__(s,*a): super().__init__(*a,directory=sys.argv[1])\n";
+        self.server(handler, &folder.display().to_string())
+    }
+
+    fn server(&self, handler: &str, argument: &str) -> Web {
+        let script = format!(
+            "import http.server,sys\n{handler} def log_message(s,*a): pass\n\
+            w=http.server.HTTPServer(('127.0.0.1',0),H)\nprint(w.server_port,flush=True)\nw.serve_forever()\n"
+        );
         let python = std::env::var("SHOAL_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
         let mut process = self
             .command_of(&python)
-            .args(["-c", script, body])
+            .args(["-c", &script, argument])
             .stdout(std::process::Stdio::piped())
             .spawn()
             .expect("python starts");
@@ -198,4 +229,8 @@ impl Engine {
                 .env("P", &self.prefix),
         )
     }
+}
+
+fn prefix() -> String {
+    format!("c{}", std::process::id())
 }

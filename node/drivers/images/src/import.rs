@@ -1,8 +1,9 @@
 //! An image from a tar of a root file system.
 
-use std::io::{Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
-use tokio::io::AsyncRead;
+use bytes::Bytes;
+use futures_util::Stream;
 
 use crate::bridge;
 use crate::config::{self, ConfigFile, History, RootFs};
@@ -14,17 +15,23 @@ use crate::manifest::{Descriptor, OCI_LAYER, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::progress::Sink;
 use crate::reference::Reference;
+use crate::registry::Remote;
 use crate::store::records::{FORMAT, ImageRecord};
 use crate::store::{BlobWriter, Lease, Store};
 use crate::unpack::{Compression, decompress};
 use shoal_api_types::image::ImageConfig;
 
 impl Images {
+    /// A file to import, from its URL: when this returns its server has answered.
+    pub async fn remote(&self, source: &str) -> Result<Remote> {
+        Remote::open(source, &self.registries()).await
+    }
+
     /// Makes an image of one layer from a tar (plain, gzip or zstd). `configure` may change its configuration
     /// (`--change`) before it is fixed. Returns the image's id, and sends it as last status.
     pub async fn import(
         &self,
-        source: impl AsyncRead + Send + Unpin + 'static,
+        source: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
         name: Option<&Reference>,
         configure: impl FnOnce(&mut ImageConfig) -> Result<()> + Send + 'static,
         message: &str,
@@ -123,7 +130,8 @@ fn spool(store: &Store, lease: &mut Lease, mut source: impl Read) -> Result<Desc
 /// The media type of a stored layer, from its first bytes.
 pub(crate) fn layer_type(store: &Store, digest: &Digest) -> Result<&'static str> {
     let file = store.open_blob(digest)?;
-    let (compression, _) = decompress(file).map_err(|e| Error::InvalidParameter(e.to_string()))?;
+    let (compression, _) =
+        decompress(BufReader::new(file)).map_err(|e| Error::InvalidParameter(e.to_string()))?;
     Ok(match compression {
         Compression::None => OCI_LAYER,
         Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",

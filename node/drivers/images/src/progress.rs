@@ -31,7 +31,7 @@ impl Sink {
         Sink(None)
     }
 
-    pub(crate) async fn status(&self, id: &str, status: impl Into<String>) {
+    pub async fn status(&self, id: &str, status: impl Into<String>) {
         self.send(Progress {
             id: id.to_owned(),
             status: status.into(),

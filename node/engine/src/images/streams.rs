@@ -1,8 +1,8 @@
 //! Pulling, loading, saving, importing: work that says how it goes while it goes. Dropping the stream ends the work.
 
 use super::{ImagesService, changes, error, platform};
-use crate::error::{Result, invalid, not_implemented};
-use futures_util::StreamExt;
+use crate::error::{Result, invalid};
+use futures_util::{Stream, StreamExt};
 use shoal_api_backend::{BoxStream, Bytes, ImportImage, PullImage};
 use shoal_api_types::auth::AuthConfig;
 use shoal_api_types::image::OciPlatform;
@@ -10,7 +10,6 @@ use shoal_api_types::message::{JsonMessage, ProgressDetail};
 use shoal_node_drivers_images::{self as driver, Progress, Reference, Sink};
 use std::future::Future;
 use std::io;
-use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
 /// Lines between the work and the client.
@@ -18,11 +17,6 @@ const LINES_MAX: usize = 64;
 
 impl ImagesService {
     pub(super) async fn import_stream(&self, request: ImportImage) -> Result<BoxStream<Result<JsonMessage>>> {
-        if request.source != "-" {
-            return Err(not_implemented(
-                "importing an image from a URL is not implemented",
-            ));
-        }
         let name = match (request.repo.as_str(), request.tag.as_str()) {
             ("", _) => None,
             (repo, "") => Some(Reference::parse(repo).map_err(error)?.or_latest()),
@@ -32,23 +26,30 @@ impl ImagesService {
         changes::apply(&mut Default::default(), &request.changes)?;
         let platform = request.platform.map(platform);
         let platform = platform.filter(|p| !p.os.is_empty() || !p.architecture.is_empty());
-        let source = reader(request.body);
+        let remote = match request.source.as_str() {
+            "-" => None,
+            url => Some(self.store.remote(url).await.map_err(error)?),
+        };
         let this = self.clone();
         Ok(progress(move |sink| async move {
+            let message = match (&remote, request.message.as_str()) {
+                (Some(remote), "") => format!("Imported from {}", remote.url),
+                (_, message) => message.to_owned(),
+            };
+            let source = match remote {
+                None => pieces(request.body).boxed(),
+                Some(remote) => {
+                    sink.status("", format!("Downloading from {}", remote.url)).await;
+                    remote.stream(sink.clone()).boxed()
+                }
+            };
             let list = request.changes;
             let configure = move |config: &mut driver::ImageConfig| {
                 changes::apply(config, &list).map_err(|e| driver::Error::InvalidParameter(e.message))
             };
             let id = this
                 .store
-                .import(
-                    source,
-                    name.as_ref(),
-                    configure,
-                    &request.message,
-                    platform,
-                    &sink,
-                )
+                .import(source, name.as_ref(), configure, &message, platform, &sink)
                 .await?;
             this.emit("import", &id, &id);
             Ok(())
@@ -63,7 +64,7 @@ impl ImagesService {
     ) -> Result<BoxStream<Result<JsonMessage>>> {
         let platforms = platforms.into_iter().map(platform).collect();
         let this = self.clone();
-        let source = reader(tar);
+        let source = pieces(tar);
         Ok(progress(move |sink| async move {
             for id in this.store.load(source, quiet, platforms, &sink).await? {
                 this.emit("load", &id, &id);
@@ -87,8 +88,7 @@ impl ImagesService {
                 self.emit("save", &image.id, &image.id);
             }
         }
-        let pieces = tokio_util::io::ReaderStream::with_capacity(tar, 128 << 10);
-        Ok(Box::pin(pieces.map(|piece| {
+        Ok(Box::pin(tar.map(|piece| {
             piece.map_err(|e| crate::error::system(e.to_string()))
         })))
     }
@@ -142,8 +142,8 @@ impl ImagesService {
     }
 }
 
-fn reader(body: BoxStream<Result<Bytes>>) -> impl AsyncRead + Send + Unpin + 'static {
-    tokio_util::io::StreamReader::new(body.map(|piece| piece.map_err(io::Error::other)))
+fn pieces(body: BoxStream<Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static {
+    body.map(|piece| piece.map_err(io::Error::other))
 }
 
 /// Runs work that reports to a sink; its error is the stream's last item.

@@ -1,6 +1,7 @@
 //! Images through the stock CLI: import, tag, list, inspect, save, load, remove, and a real registry where there is one.
 
 use shoal_tests_conformance::{Engine, IMAGE};
+use shoal_tests_harness::busybox_tar;
 
 #[test]
 fn tag_list_inspect_and_remove() {
@@ -152,4 +153,55 @@ fn lists_are_filtered() {
     };
     assert_eq!(of(&format!("{}/filt*", e.prefix)), "one three two");
     e.ok(&["rmi", &name("one"), &name("two"), &name("three")]);
+}
+
+#[test]
+fn an_image_is_imported_from_a_url() {
+    let e = Engine::start();
+    let tar = busybox_tar();
+    let web = e.files(tar.parent().expect("a folder"));
+    let file = tar.file_name().and_then(|name| name.to_str()).expect("a name");
+    let url = format!("http://127.0.0.1:{}/{file}", web.port);
+    let name = format!("{}-url:1", e.prefix);
+    let said = e.ok(&["import", "--change", "CMD [\"true\"]", &url, &name]);
+    assert!(said.contains(&format!("Downloading from {url}")), "{said}");
+    let about = e.ok(&[
+        "image",
+        "inspect",
+        "-f",
+        "{{.Comment}} {{json .Config.Cmd}}",
+        &name,
+    ]);
+    assert_eq!(about, format!("Imported from {url} [\"true\"]"));
+    assert_eq!(e.ok(&["run", "--rm", &name, "cat", "/www/index.html"]), "hello");
+    e.ok(&["rmi", &name]);
+
+    // Without a scheme it is http, which only the API can be asked for: the CLI takes that for a file.
+    let escape = |text: &str| text.replace(':', "%3A").replace('/', "%2F");
+    let ask = |source: &str| {
+        let path = format!(
+            "/images/create?fromSrc={}&repo={}-url&tag=2",
+            escape(source),
+            e.prefix
+        );
+        let answer = e.api("POST", &path, None);
+        (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
+    };
+    let (status, said) = ask(url.trim_start_matches("http://"));
+    assert!(
+        status == 200 && said.contains(&format!("Downloading from {url}")),
+        "{said}"
+    );
+    e.ok(&["rmi", &format!("{}-url:2", e.prefix)]);
+    let (status, said) = ask(&format!("{url}.no"));
+    let refused = format!("failed to GET {url}.no with status 404 File not found: ");
+    assert!(status == 404 && said.contains(&refused), "{status} {said}");
+    let (status, said) = ask("http://127.0.0.1:1/x");
+    let refused = r#"Get \"http://127.0.0.1:1/x\": dial tcp 127.0.0.1:1: connect: connection refused"#;
+    assert!(status == 500 && said.contains(refused), "{status} {said}");
+    let (status, said) = ask("ftp://127.0.0.1/x");
+    assert!(
+        status == 500 && said.contains("unsupported protocol scheme"),
+        "{status} {said}"
+    );
 }

@@ -13,6 +13,7 @@ mod search;
 mod session;
 mod trouble;
 mod upload;
+mod web;
 
 pub use config::RegistryConfig;
 pub(crate) use login::login;
@@ -21,6 +22,7 @@ pub use search::Hit;
 pub(crate) use search::search;
 pub(crate) use session::{Access, Part, Session};
 pub(crate) use upload::Mounted;
+pub use web::Remote;
 
 #[cfg(test)]
 pub(crate) use auth::try_challenge;
