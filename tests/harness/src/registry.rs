@@ -22,6 +22,7 @@ const HTPASSWD: &str = "user:$2b$04$UE08oySic/ZFpy//VmfwK.XFoyu6IievBgqbNpVtARHw
 pub struct Registry {
     process: Child,
     dir: PathBuf,
+    program: String,
     /// `127.0.0.1:PORT`.
     pub host: String,
     tls: bool,
@@ -41,6 +42,18 @@ impl Registry {
     /// The same with TLS at another address than loopback: who does not know [`Registry::authority`] does not trust it.
     pub fn start_tls(guests: Guests, address: &str, command: impl Fn(&str) -> Command) -> Option<Registry> {
         Registry::launch(guests, address, true, command)
+    }
+
+    /// Another server of the same content under the same address, where `command` runs: another network's loopback.
+    pub fn beside(&self, command: impl Fn(&str) -> Command) -> Registry {
+        Registry {
+            process: serve(&self.program, &self.dir, "log-beside", &command),
+            dir: self.dir.clone(),
+            program: self.program.clone(),
+            host: self.host.clone(),
+            tls: self.tls,
+        }
+        .answers(&command)
     }
 
     /// The certificate of who signed the registry's.
@@ -86,22 +99,18 @@ impl Registry {
             );
         }
         std::fs::write(dir.join("config.yml"), config).expect("a file");
-        let log = std::fs::File::create(dir.join("log")).expect("a log");
-        let process = command(&program)
-            .arg("serve")
-            .arg(dir.join("config.yml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the registry starts");
         let registry = Registry {
-            process,
+            process: serve(&program, &dir, "log", &command),
             dir,
+            program,
             host: format!("{address}:{port}"),
             tls,
         };
-        let probe = format!("{}://{}/v2/", registry.scheme(), registry.host);
+        Some(registry.answers(&command))
+    }
+
+    fn answers(self, command: &impl Fn(&str) -> Command) -> Registry {
+        let probe = format!("{}://{}/v2/", self.scheme(), self.host);
         eventually("the registry answers", Duration::from_secs(20), || {
             let out = command("curl")
                 .args(["-s", "-k", "-o", "/dev/null", &probe])
@@ -109,7 +118,7 @@ impl Registry {
                 .ok()?;
             out.status.success().then_some(())
         });
-        Some(registry)
+        self
     }
 
     fn scheme(&self) -> &str {
@@ -128,6 +137,18 @@ impl Drop for Registry {
         let _ = self.process.wait();
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+fn serve(program: &str, dir: &Path, log: &str, command: &impl Fn(&str) -> Command) -> Child {
+    let log = std::fs::File::create(dir.join(log)).expect("a log");
+    command(program)
+        .arg("serve")
+        .arg(dir.join("config.yml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("the registry starts")
 }
 
 /// Makes an authority and what it signs for an address; what the registry's configuration says of them.

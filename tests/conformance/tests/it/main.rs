@@ -2,6 +2,7 @@
 
 mod attach;
 mod authz;
+mod both_ways;
 mod cli;
 mod commit;
 mod compose;
@@ -16,6 +17,7 @@ mod http;
 mod images;
 mod kill_matrix;
 mod knobs;
+mod large;
 mod life;
 mod links;
 mod log_drivers;

@@ -8,15 +8,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// An archive with one name for arm64, amd64 and a statement about the latter; removed when dropped.
-struct Layout {
+pub struct Layout {
     file: PathBuf,
-    index: String,
-    arm: String,
-    amd: String,
+    pub index: String,
+    pub arm: String,
+    pub amd: String,
 }
 
 impl Layout {
-    fn new(e: &Engine, name: &str, what: &str) -> Layout {
+    pub fn new(e: &Engine, name: &str, what: &str) -> Layout {
         let file = std::env::temp_dir().join(format!("{}-{what}.tar", e.prefix));
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/layout.py");
         let made = run_ok(
@@ -40,7 +40,7 @@ impl Layout {
         }
     }
 
-    fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         self.file.to_str().expect("a path")
     }
 }

@@ -7,16 +7,16 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Gone when dropped.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(e: &Engine, what: &str) -> Folder {
+    pub fn new(e: &Engine, what: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("{}-{what}", e.prefix));
         std::fs::create_dir_all(&path).expect("a folder");
         Folder(path)
     }
 
-    fn at(&self, name: &str) -> String {
+    pub fn at(&self, name: &str) -> String {
         self.0.join(name).display().to_string()
     }
 }
@@ -28,7 +28,7 @@ impl Drop for Folder {
 }
 
 /// What must not change: the image's id and its layers' DiffIDs.
-fn identity(e: &Engine, name: &str) -> String {
+pub fn identity(e: &Engine, name: &str) -> String {
     e.ok(&["image", "inspect", "-f", "{{.Id}} {{json .RootFS.Layers}}", name])
 }
 
@@ -50,7 +50,7 @@ fn make(e: &Engine, name: &str) {
     e.ok(&["rmi", &base]);
 }
 
-fn digest(e: &Engine, name: &str) -> String {
+pub fn digest(e: &Engine, name: &str) -> String {
     let all = e.ok(&["image", "inspect", "-f", "{{join .RepoDigests \" \"}}", name]);
     let first = all.split(' ').next().and_then(|one| one.split_once('@'));
     first.map(|(_, digest)| digest.to_owned()).unwrap_or_default()
