@@ -13,6 +13,7 @@
 pub mod cluster;
 pub mod codec;
 pub mod id;
+pub mod image;
 pub mod meta;
 pub mod network;
 pub mod node;
@@ -27,6 +28,7 @@ pub use cluster::{CaState, Cluster, ClusterSpec, JoinTokens, RootCa};
 pub use id::{
     ClusterId, ConfigId, IdSource, NetworkId, NodeId, RaftId, SecretId, ServiceId, TaskId, VolumeId,
 };
+pub use image::{HELD_IMAGES_MAX, held_image};
 pub use meta::{Annotations, Meta, Time};
 pub use network::{Attachment, Network, NetworkSpec, Subnet};
 pub use node::{Availability, Membership, Node, NodeDescription, NodeSpec, NodeState, NodeStatus, Role};

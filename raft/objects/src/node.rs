@@ -91,6 +91,8 @@ pub struct NodeDescription {
     pub data_path_key: String,
     /// `host:port` where it serves its images to the other nodes; empty while it does not.
     pub images_addr: String,
+    /// Images that it has, each as [`held_image`](crate::held_image) numbers it, in order; not all if they are many.
+    pub images: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -139,6 +141,12 @@ impl Node {
     pub fn images_peer(&self) -> Option<&str> {
         let addr = self.description.images_addr.as_str();
         (self.status.state == NodeState::Ready && !addr.is_empty()).then_some(addr)
+    }
+
+    /// As far as the node says.
+    pub fn holds_image(&self, name: &str) -> bool {
+        let number = crate::image::held_image(name);
+        self.description.images.binary_search(&number).is_ok()
     }
 
     /// May get new tasks as far as the user and its health are concerned.

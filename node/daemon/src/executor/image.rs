@@ -4,7 +4,8 @@ use super::TaskRunner;
 use crate::neighbours::Neighbours;
 use shoal_api_types::auth::AuthConfig;
 use shoal_node_agent::TaskError;
-use shoal_raft_objects::Task;
+use shoal_node_engine::ImagesService;
+use shoal_raft_objects::{HELD_IMAGES_MAX, Task, held_image};
 use std::sync::Arc;
 
 /// Makes sure that the image is here. What a user has brought here is used as it is: a client that wants "the newest of
@@ -16,11 +17,24 @@ pub async fn ensure(runner: &TaskRunner, task: &Task) -> Result<(), TaskError> {
     };
     let auth = spec.pull_auth.as_deref().and_then(decode);
     let others = Arc::new(Neighbours::new(runner.peers()));
-    let brought = runner.images.bring(&spec.image, auth, others).await;
+    let brought = runner
+        .images
+        .bring(&spec.image, auth, others, task.service_id.as_str())
+        .await;
     brought.map_err(|error| {
         tracing::warn!(image = %spec.image, %error, "a task's image cannot be had");
         TaskError::Fatal(format!("No such image: {}", spec.image))
     })
+}
+
+/// The images that this node has, for who decides where tasks go: those that were named last, if they are many.
+pub fn held(images: &ImagesService) -> Vec<u64> {
+    let names = images.held_names(HELD_IMAGES_MAX);
+    let mut held: Vec<u64> = names.iter().map(|name| held_image(name)).collect();
+    held.sort_unstable();
+    held.dedup();
+    held.truncate(HELD_IMAGES_MAX);
+    held
 }
 
 /// `X-Registry-Auth`: base64url of JSON, padded or not.

@@ -115,6 +115,7 @@ impl Executor for TaskRunner {
                 .chain(plugins)
                 .chain([("Volume".to_owned(), "local".to_owned())])
                 .collect(),
+            images: image::held(&self.images),
             ..NodeDescription::default()
         }
     }

@@ -1,6 +1,6 @@
 //! The handle that everybody holds.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,6 +80,36 @@ impl Images {
             .collect();
         images.sort_by(|a, b| b.created_unix.cmp(&a.created_unix).then_with(|| a.id.cmp(&b.id)));
         images
+    }
+
+    /// Ids of images that are here and all names that mean them, of those first that were named last; so many at most.
+    pub fn newest_names(&self, max: usize) -> Vec<String> {
+        let state = self.store.state.lock();
+        let mut named: HashMap<&Digest, &str> = HashMap::new();
+        for tagged in state.references.tags.values() {
+            let at = named.entry(&tagged.id).or_default();
+            *at = (*at).max(&tagged.at);
+        }
+        let entries = state.images.values().map(|entry| &entry.record);
+        let mut newest: Vec<_> = entries
+            .map(|record| {
+                (
+                    named.get(&record.id).copied().unwrap_or(&record.added),
+                    &record.id,
+                )
+            })
+            .collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut names = Vec::new();
+        for (_, id) in newest {
+            names.push(id.to_string());
+            names.extend(state.meanings_of(id).map(|meaning| meaning.name.to_owned()));
+            if names.len() >= max {
+                break;
+            }
+        }
+        names.truncate(max);
+        names
     }
 
     /// Ids of the images that an image's names stand for, itself included: one for each platform.

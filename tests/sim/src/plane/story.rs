@@ -5,7 +5,7 @@
 use crate::plane::world::World;
 use serde_json::{Value, json};
 use shoal_raft_objects::node::{GenericResource, Role};
-use shoal_raft_objects::{Availability, Node, ServiceSpec, Task, TaskState};
+use shoal_raft_objects::{Availability, Node, ServiceSpec, Task, TaskState, held_image};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -72,6 +72,9 @@ fn command(world: &mut World, line: &str, out: &mut String) {
         "activate" => world.change_node(name, |node| node.spec.availability = Availability::Active),
         "label" => world.change_node(name, |node| label(node, rest[1])),
         "resource" => describe(world, name, rest[1]),
+        "image" => world.redescribe(name, |node| {
+            node.description.images = vec![held_image(rest[1])];
+        }),
         "settled" => settled(world, name, duration(rest[1]), out),
         "ps" => ps(world, name, out),
         "spread" => spread(world, name, out),

@@ -2,7 +2,7 @@
 //!
 //! Tasks of one service and spec are placed as a group: every node passes the [`filter`]s once, then the best node is
 //! taken again and again from a heap. Best means: no streak of recent failures of this service, then the fewest of its
-//! tasks, then the fewest tasks at all; spread preferences come before that. Whatever is in the view is placed at
+//! tasks, then the fewest tasks at all, then that it has the image; spread preferences come before that. Whatever is in the view is placed at
 //! once; nothing waits for more to come.
 
 mod failures;
@@ -125,7 +125,12 @@ fn candidate(memory: &Memory, service: &ServiceId, task: &Task, node: &Node) -> 
         failures: memory.failures.penalty(&node.id, service, task.spec_version),
         of_service: load.of_service(service),
         total: load.total(),
+        lacks_image: image(task).is_some_and(|image| !node.holds_image(image)),
     }
+}
+
+fn image(task: &Task) -> Option<&str> {
+    Some(&task.spec.container_spec.as_ref()?.image)
 }
 
 fn assign(draft: &mut Draft<'_>, memory: &mut Memory, task: &Task, node: &Node) {

@@ -15,6 +15,8 @@ pub struct Candidate {
     pub failures: usize,
     pub of_service: u64,
     pub total: u64,
+    /// The image would have to be brought to it.
+    pub lacks_image: bool,
 }
 
 pub struct Tree {

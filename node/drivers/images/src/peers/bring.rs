@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use shoal_api_types::auth::AuthConfig;
-use shoal_node_core_host::imagesource::{Held, Here, Source, asks, sources};
+use shoal_node_core_host::imagesource::{Held, Here, Source, asks, ranked, sources};
 use tokio::time::timeout;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::images::Images;
-use crate::peers::copy::{check_name, copy};
-use crate::peers::offer::Named;
+use crate::peers::copy::{check_asked, copy};
+use crate::peers::offer::{Asked, Named};
 use crate::peers::{Company, Exchange, Offer, Transport};
 use crate::platform::Platform;
 use crate::progress::Sink;
@@ -42,8 +42,54 @@ impl Images {
 
 impl Exchange {
     /// Makes sure that the image `name` is here. Durable when it returns; dropping the future stops it and leaves nothing
-    /// behind.
+    /// behind. What may be an id is first asked for as one; what is an id for certain comes from other nodes or not at all.
     pub async fn bring(
+        self: &Arc<Self>,
+        name: &str,
+        auth: Option<AuthConfig>,
+        transport: Arc<dyn Transport>,
+        sink: &Sink,
+    ) -> Result<Brought> {
+        if let Some(asked) = Asked::by_id(name) {
+            match self.bring_id(&asked, &transport, sink).await {
+                Err(Error::NotFound(_)) if !name.starts_with("sha256:") && name.len() < 64 => {}
+                done => return done,
+            }
+        }
+        self.bring_name(&Reference::parse(name)?, auth, transport, sink)
+            .await
+    }
+
+    /// An image by its id has no registry: this node or another one has it.
+    async fn bring_id(
+        self: &Arc<Self>,
+        asked: &Asked,
+        transport: &Arc<dyn Transport>,
+        sink: &Sink,
+    ) -> Result<Brought> {
+        let _turn = self
+            .searches
+            .lock(&Digest::of(asked.to_string().as_bytes()))
+            .await;
+        if self.images.get(&asked.to_string()).is_ok() {
+            return Ok(Brought::WasHere);
+        }
+        let offers = self.offers(asked, transport.as_ref(), false).await;
+        let Some((_, offer)) = offers.first() else {
+            return Err(Error::no_such_image(asked));
+        };
+        if offers.iter().any(|(_, other)| other.image_id != offer.image_id) {
+            let text = format!("ambiguous image id {asked}: the nodes have several that begin so");
+            return Err(Error::InvalidParameter(text));
+        }
+        let key = format!("{} {}", offer.image_id, transport.me());
+        let nodes = ranked(&key, offers.iter().map(|(node, _)| node.as_str()));
+        let nodes = nodes.into_iter().map(str::to_owned).collect();
+        copy(&self.images, transport, asked, offer, nodes, sink).await?;
+        Ok(Brought::Copied)
+    }
+
+    async fn bring_name(
         self: &Arc<Self>,
         name: &Reference,
         auth: Option<AuthConfig>,
@@ -66,7 +112,8 @@ impl Exchange {
         if !asks(here) {
             return Ok(Brought::WasHere);
         }
-        let offers = self.offers(&name, transport.as_ref(), here.is_some()).await;
+        let asked = Asked::Name(name.clone());
+        let offers = self.offers(&asked, transport.as_ref(), here.is_some()).await;
         let held: Vec<Held> = offers
             .iter()
             .map(|(node, offer)| Held {
@@ -85,7 +132,7 @@ impl Exchange {
                         continue;
                     };
                     let nodes = nodes.into_iter().map(str::to_owned).collect();
-                    match copy(&self.images, &transport, &name, offer, nodes, sink).await {
+                    match copy(&self.images, &transport, &asked, offer, nodes, sink).await {
                         Ok(()) => return Ok(Brought::Copied),
                         Err(error @ Error::Storage { .. }) => return Err(error),
                         Err(error) => {
@@ -108,19 +155,14 @@ impl Exchange {
         Err(last)
     }
 
-    /// What the other nodes have under the name that runs on this one.
-    async fn offers(
-        &self,
-        name: &Reference,
-        transport: &dyn Transport,
-        has_copy: bool,
-    ) -> Vec<(String, Offer)> {
+    /// What the other nodes have of what is asked for that runs on this one.
+    async fn offers(&self, asked: &Asked, transport: &dyn Transport, has_copy: bool) -> Vec<(String, Offer)> {
         let patience = match has_copy {
             true => PATIENCE_WITH_COPY,
             false => PATIENCE,
         };
-        let (others, text) = (transport.others(), &name.to_string());
-        let asked = others.iter().map(|node| async move {
+        let (others, text) = (transport.others(), &asked.to_string());
+        let answers = others.iter().map(|node| async move {
             match timeout(patience, transport.resolve(node, text)).await {
                 Ok(Ok(offer)) => offer.map(|offer| (node.clone(), offer)),
                 Ok(Err(error)) => {
@@ -135,9 +177,9 @@ impl Exchange {
         });
         let host = Platform::host();
         let runs = |platform: &Platform| platform.architecture.is_empty() || host.accepts(platform);
-        let found = join_all(asked).await.into_iter().flatten();
+        let found = join_all(answers).await.into_iter().flatten();
         found
-            .filter(|(_, offer)| runs(&offer.platform) && check_name(name, offer).is_ok())
+            .filter(|(_, offer)| runs(&offer.platform) && check_asked(asked, offer).is_ok())
             .collect()
     }
 }

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use shoal_node_core_host::imagesource::ranked;
 
 use crate::config::{self, ConfigFile};
+use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::install::{Fetch, Incoming, Report};
 use crate::manifest::{CONFIG_MAX, Descriptor, Document, MANIFEST_MAX};
+use crate::peers::offer::Asked;
 use crate::peers::take::{small, take};
 use crate::peers::{Offer, Transport};
 use crate::progress::Sink;
-use crate::reference::Reference;
 use crate::store::{BlobWriter, Growing, Lease, Names};
 
-/// Copies what `nodes` offer under `name`; each of them has all of it. Durable when it returns.
+/// Copies what `nodes` offer for what was asked; each of them has all of it. Asked for by its id it gets no name. Durable
+/// when it returns.
 pub(super) async fn copy(
     images: &Images,
     transport: &Arc<dyn Transport>,
-    name: &Reference,
+    asked: &Asked,
     offer: &Offer,
     nodes: Vec<String>,
     sink: &Sink,
@@ -38,11 +40,15 @@ pub(super) async fn copy(
         check_index(&text, index, &offer.manifest)?;
     }
     check_manifest(&manifest, offer)?;
-    check_name(name, offer)?;
+    check_asked(asked, offer)?;
     let id = offer.image_id.clone();
     let top = offer.index.as_ref().unwrap_or(&offer.manifest);
-    let mut given = vec![name.clone()];
-    if offer.registered && name.digest().is_none() {
+    let name = match asked {
+        Asked::Name(name) => Some(name),
+        Asked::Id(_) => None,
+    };
+    let mut given: Vec<_> = name.cloned().into_iter().collect();
+    if let Some(name) = name.filter(|name| offer.registered && name.digest().is_none()) {
         given.push(name.with_digest(top.digest.clone()));
     }
     let names = Names {
@@ -72,18 +78,20 @@ pub(super) async fn copy(
         let report = Report::Pull(sink.clone());
         images.install(&mut lease, image, names, from, report).await?;
     }
-    let (name, at) = (name.to_string(), config::at(offer.named_at));
-    images
-        .blocking(move |store| {
-            store.rename(|references| {
-                if let Some(tagged) = references.tags.get_mut(&name).filter(|tagged| tagged.id == id) {
-                    tagged.at = at;
-                    tagged.copied = true;
-                }
-                Ok(())
+    if let Some(name) = name {
+        let (name, at) = (name.to_string(), config::at(offer.named_at));
+        images
+            .blocking(move |store| {
+                store.rename(|references| {
+                    if let Some(tagged) = references.tags.get_mut(&name).filter(|tagged| tagged.id == id) {
+                        tagged.at = at;
+                        tagged.copied = true;
+                    }
+                    Ok(())
+                })
             })
-        })
-        .await?;
+            .await?;
+    }
     lease.done();
     Ok(())
 }
@@ -114,14 +122,24 @@ fn check_manifest(text: &[u8], offer: &Offer) -> Result<()> {
     }
 }
 
-/// A name with a digest must be that of index or manifest.
-pub(super) fn check_name(name: &Reference, offer: &Offer) -> Result<()> {
+/// A name with a digest must be that of index or manifest, an id the image's.
+pub(super) fn check_asked(asked: &Asked, offer: &Offer) -> Result<()> {
     let mut tops = offer.index.iter().chain([&offer.manifest]);
-    match name.digest() {
-        Some(digest) if !tops.any(|top| top.digest == *digest) => Err(Error::Corrupt(format!(
+    let wrong = match asked {
+        Asked::Name(name) => name
+            .digest()
+            .filter(|digest| !tops.any(|top| top.digest == **digest))
+            .map(Digest::to_string),
+        Asked::Id(digits) => {
+            let other = !offer.image_id.hex().starts_with(digits.as_str());
+            other.then(|| asked.to_string())
+        }
+    };
+    match wrong {
+        Some(digest) => Err(Error::Corrupt(format!(
             "manifest verification failed for digest {digest}"
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

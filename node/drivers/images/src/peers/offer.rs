@@ -2,6 +2,7 @@
 
 use crate::config;
 use crate::digest::Digest;
+use crate::error::Result;
 use crate::images::Images;
 use crate::manifest::{Descriptor, Document, MANIFEST_MAX};
 use crate::platform::Platform;
@@ -27,6 +28,48 @@ pub struct Offer {
     pub registered: bool,
 }
 
+/// How an image is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Name(Reference),
+    /// By its id, or these hexadecimal digits at the beginning of it.
+    Id(String),
+}
+
+impl Asked {
+    /// As it goes over the wire: a full name, or `sha256:` and digits, which no full name is.
+    pub fn parse(text: &str) -> Result<Asked> {
+        match text.strip_prefix("sha256:") {
+            Some(digits) if id_digits(digits) => Ok(Asked::Id(digits.to_owned())),
+            _ => Reference::parse(text).map(Asked::Name),
+        }
+    }
+
+    /// What a user wrote; digits alone are an id if they are as many as Docker shows.
+    pub fn by_id(text: &str) -> Option<Asked> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        let id = id_digits(digits) && digits.len() >= ID_MIN;
+        id.then(|| Asked::Id(digits.to_owned()))
+    }
+}
+
+impl std::fmt::Display for Asked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Asked::Name(name) => write!(f, "{name}"),
+            Asked::Id(digits) => write!(f, "sha256:{digits}"),
+        }
+    }
+}
+
+/// Digits of a short id.
+const ID_MIN: usize = 12;
+
+fn id_digits(text: &str) -> bool {
+    let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    (1..=64).contains(&text.len()) && text.bytes().all(hex)
+}
+
 /// What a name leads to here.
 pub(super) struct Named {
     pub image: Digest,
@@ -38,6 +81,20 @@ pub(super) struct Named {
 }
 
 impl Named {
+    /// The one image whose id begins with these hexadecimal digits.
+    pub fn find_id(state: &State, digits: &str) -> Option<Named> {
+        let mut found = state.images.keys().filter(|id| id.hex().starts_with(digits));
+        let (image, None) = (found.next()?.clone(), found.next()) else {
+            return None;
+        };
+        Some(Named {
+            image,
+            named_at: 0,
+            copied: false,
+            index: None,
+        })
+    }
+
     pub fn find(state: &State, name: &Reference) -> Option<Named> {
         let named = match name.digest() {
             Some(digest) => Named {
@@ -65,12 +122,15 @@ impl Named {
 }
 
 impl Images {
-    /// What this store has under a name; nothing if it has none or not every blob of it. Blocks.
-    pub(super) fn offer(&self, name: &Reference) -> Option<Offer> {
+    /// What this store has under a name, or by an id; nothing if it has none or not every blob of it. Blocks.
+    pub(super) fn offer(&self, asked: &Asked) -> Option<Offer> {
         let store = &self.store;
         let (entry, named_at, layers, manifest, index, registered) = {
             let state = store.state.lock();
-            let named = Named::find(&state, name)?;
+            let named = match asked {
+                Asked::Name(name) => Named::find(&state, name),
+                Asked::Id(digits) => Named::find_id(&state, digits),
+            }?;
             let entry = state.images.get(&named.image)?.clone();
             let record = &entry.record;
             let layers: Option<Vec<_>> = record
@@ -85,8 +145,13 @@ impl Images {
                 .filter(|manifest| state.blobs.contains(&manifest.digest))
                 .unwrap_or_else(|| record.manifest.clone());
             let top = index.as_ref().unwrap_or(&manifest);
-            let top = name.with_digest(top.digest.clone()).to_string();
-            let registered = state.references.digests.contains_key(&top);
+            let registered = match asked {
+                Asked::Name(name) => {
+                    let top = name.with_digest(top.digest.clone()).to_string();
+                    state.references.digests.contains_key(&top)
+                }
+                Asked::Id(_) => false,
+            };
             (entry, named.named_at, layers?, manifest, index, registered)
         };
         let record = &entry.record;

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::peers::offer::Asked;
 use crate::peers::{Ask, Exchange, Meeting, Offer, Piece};
-use crate::reference::Reference;
 use crate::store::Lease;
 
 /// Bytes of one piece.
@@ -24,11 +24,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SIGN_EVERY: Duration = Duration::from_secs(1);
 
 impl Exchange {
-    /// What is here under a full name.
+    /// What is here under a full name, or by an id (`sha256:` and digits at its beginning).
     pub async fn resolve(&self, name: &str) -> Result<Option<Offer>> {
-        let name = Reference::parse(name)?;
+        let asked = Asked::parse(name)?;
         let images = self.images.clone();
-        self.images.blocking(move |_| Ok(images.offer(&name))).await
+        self.images.blocking(move |_| Ok(images.offer(&asked))).await
     }
 
     /// The node `caller` is about to fetch the image with this manifest.

@@ -90,7 +90,7 @@ impl Net {
 impl Node {
     async fn bring(&self, name: &str) -> Result<Brought> {
         self.exchange
-            .bring(&reference(name), None, self.side.clone(), &Sink::none())
+            .bring(name, None, self.side.clone(), &Sink::none())
             .await
     }
 
@@ -218,6 +218,31 @@ fn blobs_asked(registry: &Arc<Mutex<Registry>>) -> BTreeMap<String, usize> {
 
 /// No registry is there.
 const NAME: &str = "127.0.0.1:1/team/app:1";
+
+#[tokio::test]
+async fn an_image_by_its_id_comes_from_who_has_it() {
+    let net = Arc::new(Net::default());
+    let (a, b, c) = (net.node("a"), net.node("b"), net.node("c"));
+    let id = import(&a.images, archive(&[file("hello", b"one")]), NAME).await;
+    assert_eq!(b.bring(&id).await.expect("brought"), Brought::Copied);
+    assert_eq!(
+        (b.id(&id), b.content(&id, "hello")),
+        (id.clone(), b"one".to_vec())
+    );
+    // It has no name there: nobody gave it one.
+    let image = b.images.get(&id).expect("image");
+    assert!(image.repo_tags.is_empty() && image.repo_digests.is_empty());
+    let short = &id["sha256:".len()..][..12];
+    for name in [id.as_str(), short, &format!("sha256:{short}")] {
+        assert_eq!(b.bring(name).await.expect("here"), Brought::WasHere, "{name}");
+    }
+    assert_eq!(c.bring(short).await.expect("brought"), Brought::Copied);
+    let other = format!("sha256:{}", "0".repeat(64));
+    for name in [other.as_str(), &other[7..]] {
+        let missing = c.bring(name).await.expect_err("nobody has it");
+        assert!(matches!(missing, Error::NotFound(_)), "{missing:?}");
+    }
+}
 
 #[tokio::test]
 async fn what_one_node_imported_is_on_the_others() {
