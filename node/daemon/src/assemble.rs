@@ -13,9 +13,11 @@ use crate::signals::{Signals, Wish};
 use crate::{metrics, ready};
 use anyhow::{Context, Result, anyhow};
 use shoal_api_http::{Backends, Serving, router, serve};
+use shoal_node_core_host::imagekeep::Policy;
 use shoal_node_drivers_plugins::Plugins;
 use shoal_node_engine::{
-    Bridge, Config as EngineConfig, Defaults, Engine, Live, OWN_RUNTIMES, Proxies, Runtime, SeccompDefault,
+    Bridge, Config as EngineConfig, Defaults, Engine, ImageKeep, Live, OWN_RUNTIMES, Proxies, Runtime,
+    SeccompDefault,
 };
 use shoal_node_manager::Config as SwarmConfig;
 use std::path::{Path, PathBuf};
@@ -274,6 +276,24 @@ fn live(config: &Config) -> Result<Live> {
         shm_bytes: config.shm_bytes().map_err(anyhow::Error::msg)?,
         ipc_mode: config.default_ipc_mode.clone(),
         cgroupns_mode: config.default_cgroupns_mode.clone(),
+        images: keep(config)?,
+    })
+}
+
+/// Which images leave the disk by themselves.
+fn keep(config: &Config) -> Result<ImageKeep> {
+    let low = match config.image_gc_low {
+        0 => (config.image_gc_high - 10).max(0),
+        low => low,
+    };
+    Ok(ImageKeep {
+        policy: Policy {
+            high: u8::try_from(config.image_gc_high)?,
+            low: u8::try_from(low)?,
+            keep_releases: usize::try_from(config.image_gc_keep_releases)?,
+            spare_seconds: config.image_gc_spare,
+        },
+        every: Duration::from_secs(u64::try_from(config.image_gc_every.max(1))?),
     })
 }
 

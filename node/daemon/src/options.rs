@@ -300,6 +300,36 @@ pub const KNOWN: &[Known] = &[
         "Authorization plugins to load",
     ),
     works("exec-opt", "exec-opts", List, "Runtime execution options"),
+    works(
+        "image-gc-high",
+        "image-gc-high",
+        Number,
+        "Per cent of the data root's disk above which unused images are removed (default 0: never)",
+    ),
+    works(
+        "image-gc-low",
+        "image-gc-low",
+        Number,
+        "Per cent down to which they are removed then (default 10 below)",
+    ),
+    works(
+        "image-gc-keep-releases",
+        "image-gc-keep-releases",
+        Number,
+        "Images of earlier tasks kept for each service (default 0: all)",
+    ),
+    works(
+        "image-gc-spare",
+        "image-gc-spare",
+        Number,
+        "Seconds that an image is left alone after it was last used (default 600)",
+    ),
+    works(
+        "image-gc-every",
+        "image-gc-every",
+        Number,
+        "Seconds between two looks at the disk (default 60)",
+    ),
     works("feature", "features", Map, "Enable feature in the daemon"),
     works(
         "fixed-cidr",

@@ -3,10 +3,12 @@
 use crate::networks::Cluster;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use parking_lot::RwLock;
+use shoal_node_core_host::imagekeep::Policy;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -56,6 +58,23 @@ pub struct Live {
     pub ipc_mode: String,
     /// `private` or `host`; empty is as the version of control groups has it.
     pub cgroupns_mode: String,
+    pub images: ImageKeep,
+}
+
+/// Which images leave the disk without being asked to, and how often that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageKeep {
+    pub policy: Policy,
+    pub every: Duration,
+}
+
+impl Default for ImageKeep {
+    fn default() -> Self {
+        ImageKeep {
+            policy: Policy::default(),
+            every: Duration::from_secs(60),
+        }
+    }
 }
 
 /// An OCI runtime that containers may ask for by name.
@@ -107,6 +126,7 @@ impl Default for Live {
             shm_bytes: 64 << 20,
             ipc_mode: "private".into(),
             cgroupns_mode: String::new(),
+            images: ImageKeep::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::events::Events;
 use crate::execs::Execs;
 use crate::home::Home;
 use crate::host::Host;
-use crate::images::ImagesService;
+use crate::images::{ImagesService, Tending};
 use crate::launch::{Seccomp, blocking};
 use crate::networks::{self, Networks, OverlayNetworks};
 use crate::subids::Subids;
@@ -34,6 +34,7 @@ pub struct Engine {
     pub system: System,
     pub events: Events,
     home: Arc<Home>,
+    _tending: Tending,
 }
 
 /// A cgroup parent of `--cgroup-parent`, else our own name below what we were delegated.
@@ -65,7 +66,13 @@ impl Engine {
         kit.volumes.sweep().await;
         let table = kit.networks.clone();
         blocking(move || networks::settle(&table).and_then(|()| networks::tend(&table))).await?;
-        let images = ImagesService::new(kit.images.clone(), kit.registry.clone(), events.clone());
+        let images = ImagesService::new(
+            kit.images.clone(),
+            kit.registry.clone(),
+            events.clone(),
+            &config.data_root,
+        );
+        let tending = images.tend(kit.live.clone());
         let volumes = Volumes::new(kit.volumes.clone(), kit.registry.clone());
         let system = System::new(
             kit.clone(),
@@ -85,6 +92,7 @@ impl Engine {
             events,
             containers,
             home: Arc::new(home),
+            _tending: tending,
         };
         engine.containers.boot().await;
         Ok(engine)

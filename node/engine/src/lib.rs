@@ -39,7 +39,7 @@ mod system;
 mod units;
 mod volumes;
 
-pub use config::{Bridge, Config, Defaults, Live, OWN_RUNTIMES, Proxies, Runtime, SeccompDefault};
+pub use config::{Bridge, Config, Defaults, ImageKeep, Live, OWN_RUNTIMES, Proxies, Runtime, SeccompDefault};
 pub use containers::{Containers, Handle, View};
 pub use engine::Engine;
 pub use events::Events;

@@ -16,6 +16,7 @@ pub mod devices;
 pub mod dns;
 pub mod env;
 pub mod health;
+pub mod imagekeep;
 pub mod imagesource;
 pub mod ipam;
 pub mod lifecycle;

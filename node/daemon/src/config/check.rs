@@ -74,6 +74,23 @@ pub fn check(config: &Config) -> Result<(), String> {
     {
         return Err(format!("invalid metrics-addr: {address:?} is not host:port"));
     }
+    for (key, value, max) in [
+        ("image-gc-high", config.image_gc_high, 100),
+        ("image-gc-low", config.image_gc_low, 100),
+        ("image-gc-keep-releases", config.image_gc_keep_releases, 1_000_000),
+        ("image-gc-spare", config.image_gc_spare, i64::from(u32::MAX)),
+        ("image-gc-every", config.image_gc_every, i64::from(u32::MAX)),
+    ] {
+        if !(0..=max).contains(&value) {
+            return Err(format!("invalid {key}: {value} is not from 0 to {max}"));
+        }
+    }
+    if config.image_gc_low > config.image_gc_high {
+        return Err(format!(
+            "invalid image-gc-low: {} is above image-gc-high, {}",
+            config.image_gc_low, config.image_gc_high
+        ));
+    }
     config.min_api_version()?;
     if config.default_runtime.is_empty() {
         return Err("the default runtime has no name".into());

@@ -89,6 +89,12 @@ pub struct Config {
     pub seccomp_profile: String,
     pub oom_score_adjust: i64,
     pub cdi_spec_dirs: Vec<PathBuf>,
+    pub image_gc_high: i64,
+    /// 0: ten below `image_gc_high`.
+    pub image_gc_low: i64,
+    pub image_gc_keep_releases: i64,
+    pub image_gc_spare: i64,
+    pub image_gc_every: i64,
 }
 
 /// An OCI runtime that containers may ask for by name.
@@ -168,6 +174,11 @@ impl Default for Config {
             seccomp_profile: String::new(),
             oom_score_adjust: 0,
             cdi_spec_dirs: Vec::new(),
+            image_gc_high: 0,
+            image_gc_low: 0,
+            image_gc_keep_releases: 0,
+            image_gc_spare: 600,
+            image_gc_every: 60,
         }
     }
 }

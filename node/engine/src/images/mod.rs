@@ -2,6 +2,7 @@
 
 mod bring;
 pub(crate) mod changes;
+mod keep;
 mod manifests;
 mod registries;
 mod sieve;
@@ -16,6 +17,7 @@ use shoal_node_drivers_images::{self as driver, Image};
 use std::sync::Arc;
 
 pub use driver::{Exchange, Images as Store};
+pub(crate) use keep::Tending;
 pub use manifests::manifest;
 
 /// The verbs. Cheap to clone.
@@ -25,11 +27,18 @@ pub struct ImagesService {
     registry: crate::containers::Registry,
     events: Events,
     exchange: Arc<Exchange>,
+    keeper: Arc<keep::Keeper>,
 }
 
 impl ImagesService {
-    pub(crate) fn new(store: Store, registry: crate::containers::Registry, events: Events) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        registry: crate::containers::Registry,
+        events: Events,
+        data_root: &std::path::Path,
+    ) -> Self {
         ImagesService {
+            keeper: Arc::new(keep::Keeper::open(data_root)),
             exchange: Exchange::new(store.clone()),
             store,
             registry,
@@ -43,11 +52,16 @@ impl ImagesService {
     }
 
     fn emit(&self, action: &str, id: &str, name: &str) {
+        self.emit_why(action, id, name, None);
+    }
+
+    fn emit_why(&self, action: &str, id: &str, name: &str, reason: Option<&str>) {
         let mut attributes = match self.store.get(id) {
             Ok(image) => image.config.config.labels.clone().into_map(),
             Err(_) => Default::default(),
         };
         attributes.insert("name".into(), name.into());
+        attributes.extend(reason.map(|reason| ("reason".into(), reason.into())));
         self.events.publish("image", action, id, attributes);
     }
 }

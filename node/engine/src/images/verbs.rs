@@ -29,7 +29,7 @@ const FILTERS: [&str; 7] = [
 
 impl ImagesService {
     /// Which containers use which images.
-    fn in_use(&self) -> Vec<InUse> {
+    pub(super) fn in_use(&self) -> Vec<InUse> {
         let user = |view: &View, image: &str| InUse {
             container: view.record.id.clone(),
             image: image.into(),
@@ -303,7 +303,7 @@ impl api::Images for ImagesService {
         let deleted = deleted.map_err(error)?;
         Ok(deleted
             .into_iter()
-            .map(|d| self.told(d, &image.id, &images))
+            .map(|d| self.told(d, &image.id, &images, None))
             .collect())
     }
 
@@ -330,7 +330,11 @@ impl api::Images for ImagesService {
             }
             // By id and with force: every name of it goes.
             if let Ok(deleted) = self.store.remove(&image.id, true, false, &in_use).await {
-                items.extend(deleted.into_iter().map(|d| self.told(d, &image.id, &platforms)));
+                items.extend(
+                    deleted
+                        .into_iter()
+                        .map(|d| self.told(d, &image.id, &platforms, None)),
+                );
             }
         }
         let space_reclaimed = before.saturating_sub(self.store.layers_size());
@@ -349,11 +353,17 @@ impl api::Images for ImagesService {
 
 impl ImagesService {
     /// Says what a removal did, as an event and as a line of the answer.
-    /// `images` are those for all platforms.
-    fn told(&self, deleted: Deleted, id: &str, images: &[String]) -> ImageDeleteItem {
+    /// `images` are those for all platforms. What went without being asked to has a reason.
+    pub(super) fn told(
+        &self,
+        deleted: Deleted,
+        id: &str,
+        images: &[String],
+        reason: Option<&str>,
+    ) -> ImageDeleteItem {
         match deleted {
             Deleted::Untagged(name) => {
-                self.emit("untag", id, id);
+                self.emit_why("untag", id, id, reason);
                 ImageDeleteItem {
                     untagged: name,
                     ..ImageDeleteItem::default()
@@ -361,7 +371,7 @@ impl ImagesService {
             }
             Deleted::Deleted(digest) => {
                 if images.contains(&digest) {
-                    self.emit("delete", &digest, &digest);
+                    self.emit_why("delete", &digest, &digest, reason);
                 }
                 ImageDeleteItem {
                     deleted: digest,
