@@ -1,9 +1,10 @@
 //! From a configuration and blobs to a listed image: what pull, load and import have in common.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, ConfigFile};
@@ -102,18 +103,19 @@ impl Images {
         let mut at = 0;
         while at < jobs.len() {
             let (mut ready, first) = (Vec::new(), at);
-            let begun = Instant::now();
             // Each sync of the file system makes those who unpack wait: as many as come soon share one.
+            let mut until = None;
             while let Some(job) = jobs.get_mut(at) {
                 if let Some(job) = job {
-                    if !ready.is_empty() && !job.work.is_finished() && begun.elapsed() > REGISTER_EVERY {
-                        break;
-                    }
-                    ready.push(
-                        (&mut job.work)
-                            .await
-                            .map_err(|e| Error::Unreachable(e.to_string()))??,
-                    );
+                    let done = match until {
+                        None => (&mut job.work).await,
+                        Some(until) => match timeout_at(until, &mut job.work).await {
+                            Ok(done) => done,
+                            Err(_) => break,
+                        },
+                    };
+                    ready.push(done.map_err(|e| Error::Unreachable(e.to_string()))??);
+                    until.get_or_insert_with(|| Instant::now() + REGISTER_EVERY);
                 }
                 at += 1;
             }

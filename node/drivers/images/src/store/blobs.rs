@@ -59,26 +59,24 @@ impl Store {
         let sizes = unsynced
             .iter()
             .map(|(_, aside)| fs::metadata(&aside.0).map(|of| of.len()));
-        let bytes = sizes.sum::<io::Result<u64>>();
-        match bytes {
+        let small = sizes.sum::<io::Result<u64>>().is_ok_and(|bytes| bytes <= SMALL);
+        let synced = match small {
             _ if unsynced.is_empty() => return Ok(()),
-            Ok(bytes) if bytes <= SMALL => {
-                for (_, aside) in &unsynced {
-                    let synced = File::open(&aside.0).and_then(|file| file.sync_all());
-                    synced.map_err(|e| Error::storage("sync", &aside.0, e))?;
-                }
-            }
-            _ => self.sync_file_system()?,
-        }
-        self.name_blobs(unsynced)
+            true => unsynced.iter().try_for_each(|(_, aside)| {
+                let synced = File::open(&aside.0).and_then(|file| file.sync_all());
+                synced.map_err(|e| Error::storage("sync", &aside.0, e))
+            }),
+            false => self.sync_file_system(),
+        };
+        self.name_blobs(unsynced, synced)
     }
 
     /// The same, and everything else that was written before in the store's file system.
     pub fn sync_all(&self) -> Result<()> {
         let _syncing = self.syncing.lock();
         let unsynced = self.unsynced();
-        self.sync_file_system()?;
-        self.name_blobs(unsynced)
+        let synced = self.sync_file_system();
+        self.name_blobs(unsynced, synced)
     }
 
     fn unsynced(&self) -> Vec<(Digest, Arc<Aside>)> {
@@ -96,13 +94,28 @@ impl Store {
         synced.map_err(|e| Error::storage("sync file system of", root, e))
     }
 
-    /// Blobs whose content is on the disk get their names.
-    fn name_blobs(&self, synced: Vec<(Digest, Arc<Aside>)>) -> Result<()> {
-        if synced.is_empty() {
+    /// Blobs whose content is on the disk get their names. Those for which that failed are forgotten: a second sync would
+    /// succeed without it.
+    fn name_blobs(&self, blobs: Vec<(Digest, Arc<Aside>)>, synced: Result<()>) -> Result<()> {
+        if let Err(error) = synced {
+            let mut state = self.state.lock();
+            for (digest, aside) in blobs {
+                if state
+                    .unsynced
+                    .get(&digest)
+                    .is_some_and(|now| Arc::ptr_eq(now, &aside))
+                {
+                    state.unsynced.remove(&digest);
+                    state.blobs.remove(&digest);
+                }
+            }
+            return Err(error);
+        }
+        if blobs.is_empty() {
             return Ok(());
         }
         self.step("blobs-synced");
-        for (digest, aside) in synced {
+        for (digest, aside) in blobs {
             let mut state = self.state.lock();
             // It may have been collected since, and even have come again.
             if state
