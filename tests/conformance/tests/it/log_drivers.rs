@@ -1,6 +1,6 @@
 //! Drivers that send a log elsewhere, each with a socket of the test's at the far end; and reading back what was sent.
 //!
-//! The sockets are in the daemon's network: `SHOAL_CONFORMANCE_NETNS=/run/netns/NAME` says which that is for a reference
+//! The sockets are in the daemon's network: `SHOAL_CONFORMANCE_NETNS=NAME` says which that is for a reference
 //! engine that has one of its own.
 
 use shoal_tests_conformance::{Engine, IMAGE};
@@ -16,7 +16,8 @@ type Heard = Arc<Mutex<Vec<u8>>>;
 /// Does `work` in the daemon's network: sockets made there stay there.
 fn there<T: Send + 'static>(e: &mut Engine, work: impl FnOnce() -> T + Send + 'static) -> T {
     let netns = e.host().map(|host| format!("/run/netns/{}", host.netns));
-    let netns = netns.or(std::env::var("SHOAL_CONFORMANCE_NETNS").ok());
+    let named = std::env::var("SHOAL_CONFORMANCE_NETNS").ok();
+    let netns = netns.or(named.map(|name| format!("/run/netns/{name}")));
     let thread = std::thread::spawn(move || {
         if let Some(path) = netns {
             let file = std::fs::File::open(&path).expect("the daemon's network");
