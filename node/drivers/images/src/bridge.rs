@@ -1,5 +1,6 @@
 //! Between async streams and blocking readers and writers, with a few buffers in flight.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
 
 use bytes::{Buf, Bytes};
@@ -8,19 +9,41 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Bytes that are written at a time.
 const CHUNK: usize = 256 * 1024;
-const CHUNKS_OUT: usize = 8;
-/// Clients send in smaller pieces.
-const CHUNKS_IN: usize = 32;
+const CHUNKS: usize = 8;
+/// Bytes, or pieces, that are read at a time; and such batches under way.
+const BATCH: usize = 512 * 1024;
+const PIECES_MAX: usize = 64;
+const BATCHES: usize = 4;
 
 /// Gives a blocking thread something to read, and a future that feeds it and must be driven meanwhile.
 pub(crate) fn reader(
     mut from: impl Stream<Item = io::Result<Bytes>> + Unpin,
 ) -> (BridgeReader, impl Future<Output = ()>) {
-    let (to, source) = channel(CHUNKS_IN);
+    let (to, source) = channel(BATCHES);
     let feed = async move {
-        while let Some(item) = from.next().await {
-            let last = item.is_err();
-            if to.send(item).await.is_err() || last {
+        // Clients send in small pieces, and to wake a thread for each takes longer than to use it.
+        let (mut batch, mut bytes) = (VecDeque::new(), 0);
+        loop {
+            let item = from.next().await;
+            let failed = match item {
+                Some(Ok(chunk)) => {
+                    bytes += chunk.len();
+                    batch.push_back(chunk);
+                    if bytes < BATCH && batch.len() < PIECES_MAX {
+                        continue;
+                    }
+                    None
+                }
+                other => Some(other.and_then(Result::err)),
+            };
+            bytes = 0;
+            if to.send(Ok(std::mem::take(&mut batch))).await.is_err() {
+                return;
+            }
+            if let Some(end) = failed {
+                if let Some(error) = end {
+                    let _ = to.send(Err(error)).await;
+                }
                 return;
             }
         }
@@ -28,6 +51,7 @@ pub(crate) fn reader(
     (
         BridgeReader {
             source,
+            batch: VecDeque::new(),
             current: Bytes::new(),
         },
         feed,
@@ -36,7 +60,8 @@ pub(crate) fn reader(
 
 #[derive(Debug)]
 pub(crate) struct BridgeReader {
-    source: Receiver<io::Result<Bytes>>,
+    source: Receiver<io::Result<VecDeque<Bytes>>>,
+    batch: VecDeque<Bytes>,
     current: Bytes,
 }
 
@@ -53,9 +78,12 @@ impl Read for BridgeReader {
 impl BufRead for BridgeReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() {
-            match self.source.blocking_recv() {
-                Some(chunk) => self.current = chunk?,
-                None => break,
+            match self.batch.pop_front() {
+                Some(chunk) => self.current = chunk,
+                None => match self.source.blocking_recv() {
+                    Some(batch) => self.batch = batch?,
+                    None => break,
+                },
             }
         }
         Ok(&self.current)
@@ -71,7 +99,7 @@ pub(crate) fn writer() -> (
     BridgeWriter,
     impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
 ) {
-    let (to, mut from) = channel(CHUNKS_OUT);
+    let (to, mut from) = channel(CHUNKS);
     let stream = futures_util::stream::poll_fn(move |cx| from.poll_recv(cx));
     (
         BridgeWriter {

@@ -113,6 +113,11 @@ impl Images {
                 return Ok(false);
             }
             store.sync_blobs()?;
+            if store.is_named(&id, &given) {
+                // Statements may have come that were not here before.
+                let learnt = given.index.as_ref().map(|index| store.learn(index));
+                return learnt.transpose().map(|_| true);
+            }
             match store.name(&id, &given) {
                 // Somebody has just removed it.
                 Err(Error::NotFound(_)) => Ok(false),

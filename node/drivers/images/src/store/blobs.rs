@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
 use crate::store::atomic::{sync_directory, unique};
+use crate::store::flush::Flush;
 use crate::store::growing::Growing;
 
 /// Bytes of blobs up to which each is synced by itself, not the whole file system.
@@ -66,7 +67,7 @@ impl Store {
                 let synced = File::open(&aside.0).and_then(|file| file.sync_all());
                 synced.map_err(|e| Error::storage("sync", &aside.0, e))
             }),
-            false => self.sync_file_system(),
+            false => self.flush.all(),
         };
         self.name_blobs(unsynced, synced)
     }
@@ -75,7 +76,7 @@ impl Store {
     pub fn sync_all(&self) -> Result<()> {
         let _syncing = self.syncing.lock();
         let unsynced = self.unsynced();
-        let synced = self.sync_file_system();
+        let synced = self.flush.all();
         self.name_blobs(unsynced, synced)
     }
 
@@ -86,12 +87,6 @@ impl Store {
             .iter()
             .map(|(digest, aside)| (digest.clone(), aside.clone()))
             .collect()
-    }
-
-    fn sync_file_system(&self) -> Result<()> {
-        let root = &self.paths.layers;
-        let synced = File::open(root).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?));
-        synced.map_err(|e| Error::storage("sync file system of", root, e))
     }
 
     /// Blobs whose content is on the disk get their names. Those for which that failed are forgotten: a second sync would
@@ -141,6 +136,7 @@ pub(crate) struct BlobWriter {
     place: Aside,
     hash: Sha256,
     size: u64,
+    flush: Arc<Flush>,
     /// Who reads it meanwhile.
     growing: Option<Growing>,
 }
@@ -159,6 +155,7 @@ impl BlobWriter {
             place: Aside(path),
             hash: Sha256::new(),
             size: 0,
+            flush: store.flush.clone(),
             growing: None,
         })
     }
@@ -274,6 +271,7 @@ impl Write for BlobWriter {
         let count = self.file.write(bytes)?;
         self.hash.update(&bytes[..count]);
         self.size += count as u64;
+        self.flush.wrote(count as u64);
         if let Some(growing) = &self.growing {
             growing.grow(self.size);
         }

@@ -96,6 +96,26 @@ impl Store {
         self.rename(|references| self.name_in(references, id, names))
     }
 
+    /// Whether all these names mean the image already, given by hands or from a registry. So nothing is to be written.
+    pub fn is_named(&self, id: &Digest, Names { names, index }: &Names) -> bool {
+        let state = self.state.lock();
+        let References { tags, digests, .. } = &state.references;
+        let known = |index: &Descriptor| state.indexes.contains_key(&index.digest);
+        let meant = index.as_ref().and_then(|index| state.default_of(&index.digest));
+        let meant = meant.as_ref().unwrap_or(id);
+        let leads = |name: &Reference| match name.digest() {
+            Some(digest) => {
+                let whole = index.as_ref().is_some_and(|index| index.digest == *digest);
+                let target = if whole { meant } else { id };
+                digests.get(&name.with_digest(digest.clone()).to_string()) == Some(target)
+            }
+            None => tags
+                .get(&name.to_string())
+                .is_some_and(|tagged| tagged.id == *meant && tagged.index == *index && !tagged.copied),
+        };
+        state.images.contains_key(id) && index.as_ref().is_none_or(known) && names.iter().all(leads)
+    }
+
     fn name_in(
         &self,
         references: &mut References,

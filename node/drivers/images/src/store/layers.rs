@@ -55,6 +55,7 @@ impl Store {
         let diff = aside.directory.join("diff");
         make(&diff, 0o755)?;
         let applied = unpack::layer(source, &diff, Limits::default(), hashed, report)?;
+        self.flush.wrote(applied.size);
         self.step("layer-unpacked");
         Ok(Loose { aside, applied })
     }

@@ -6,6 +6,7 @@
 pub(crate) mod atomic;
 mod blobs;
 mod commit;
+mod flush;
 mod gc;
 mod growing;
 pub(crate) mod indexes;
@@ -24,6 +25,7 @@ use parking_lot::Mutex;
 
 pub(crate) use blobs::{BlobWriter, Spooled};
 pub(crate) use commit::{Moved, Names};
+use flush::Flush;
 pub(crate) use growing::{Bringing, Growing, GrowingReader};
 use known::Known;
 pub(crate) use layers::{Loose, Place, Unpacked};
@@ -42,6 +44,7 @@ pub(crate) struct Store {
     writing: Mutex<()>,
     /// Held while content is brought to the disk and named: who finds nothing to sync has waited for who did it.
     syncing: Mutex<()>,
+    flush: Arc<Flush>,
     trash: Trash,
     fault: Option<FaultHook>,
     pub known: Known,

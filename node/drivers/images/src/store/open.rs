@@ -12,6 +12,7 @@ use crate::config::ConfigFile;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::{CONFIG_MAX, Descriptor, Document, MANIFEST_MAX};
+use crate::store::flush::Flush;
 use crate::store::known::Known;
 use crate::store::layers::make;
 use crate::store::paths::Paths;
@@ -41,6 +42,7 @@ impl Store {
         let trash = Trash::new(paths.trash.clone());
         let known = Known::read(images.join("known.json"));
         let store = Store {
+            flush: Flush::new(paths.layers.clone()),
             paths,
             state: Mutex::default(),
             writing: Mutex::default(),
