@@ -83,6 +83,22 @@ async fn df(s: &Session, m: &ArgMatches) -> Result<u8> {
         rows,
     }
     .print(m)?;
+    if text(m, "format").is_none() {
+        // What goes by itself, where something does.
+        let info: Json = s.client.get("/info").await?;
+        let status = info["DriverStatus"].as_array().cloned().unwrap_or_default();
+        let row = |key: &str| status.iter().find(|row| row[0] == key).map(|row| row[1].clone());
+        let said = |value: &Json| value.as_str().unwrap_or_default().to_owned();
+        if let Some(when) = row("Unused Images Removed") {
+            println!("\nUnused images are removed {}.", said(&when));
+        }
+        if let Some(count) = row("Releases Kept for Each Service") {
+            println!(
+                "\nOf each service the images of {} releases are kept.",
+                said(&count)
+            );
+        }
+    }
     Ok(0)
 }
 

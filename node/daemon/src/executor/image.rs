@@ -8,6 +8,15 @@ use shoal_node_engine::ImagesService;
 use shoal_raft_objects::{HELD_IMAGES_MAX, Task, held_image};
 use std::sync::Arc;
 
+/// What a task's image is called here. Clients take a short id for a name and add their default tag; without it both are
+/// found, the name first.
+pub fn called(image: &str) -> &str {
+    let digits = |text: &&str| {
+        (12..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    image.strip_suffix(":latest").filter(digits).unwrap_or(image)
+}
+
 /// Makes sure that the image is here. What a user has brought here is used as it is: a client that wants "the newest of
 /// this tag" pins the digest in the service (the docker CLI does). What is not here comes from another node, or else from
 /// its registry.
@@ -19,7 +28,7 @@ pub async fn ensure(runner: &TaskRunner, task: &Task) -> Result<(), TaskError> {
     let others = Arc::new(Neighbours::new(runner.peers()));
     let brought = runner
         .images
-        .bring(&spec.image, auth, others, task.service_id.as_str())
+        .bring(called(&spec.image), auth, others, task.service_id.as_str())
         .await;
     brought.map_err(|error| {
         tracing::warn!(image = %spec.image, %error, "a task's image cannot be had");

@@ -45,7 +45,7 @@ pub fn request(task: &Task, places: &Places) -> Result<CreateRequest, String> {
     let context = Context::of(task, &hostname)?;
     let mut body = Map::new();
     let rest = |name: &str| container.rest.get(name).filter(|v| !v.is_null()).cloned();
-    body.insert("Image".into(), json!(container.image));
+    body.insert("Image".into(), json!(super::image::called(&container.image)));
     for (from, to) in [
         ("Command", "Entrypoint"),
         ("Args", "Cmd"),

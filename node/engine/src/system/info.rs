@@ -7,6 +7,7 @@ use shoal_api_types::Slice;
 use shoal_api_types::system::{
     AddressPool, Commit, FirewallInfo, IndexInfo, Info, PluginsInfo, RegistryServiceConfig, Runtime,
 };
+use shoal_node_core_host::imagekeep::Policy;
 use shoal_node_core_host::lifecycle::Phase;
 use shoal_node_drivers_cgroup::Controller;
 use std::collections::BTreeMap;
@@ -88,6 +89,7 @@ impl System {
             ]
             .map(|pair| pair.map(String::from))
             .into_iter()
+            .chain(kept(&live.images.policy))
             .collect(),
             plugins: PluginsInfo {
                 volume: list(&["local"]),
@@ -230,4 +232,19 @@ fn filesystem(path: &std::path::Path) -> &'static str {
         Ok(0x794C_7630) => "overlayfs",
         _ => "<unknown>",
     }
+}
+
+/// Which images leave the disk by themselves: nothing unless some do.
+fn kept(policy: &Policy) -> Vec<[String; 2]> {
+    let high =
+        (policy.high > 0).then(|| format!("above {}% of the disk, down to {}%", policy.high, policy.low));
+    let releases = (policy.keep_releases > 0).then(|| policy.keep_releases.to_string());
+    let rows = [
+        ("Unused Images Removed", high),
+        ("Releases Kept for Each Service", releases),
+    ];
+    let set = rows
+        .into_iter()
+        .filter_map(|(key, value)| Some([key.to_owned(), value?]));
+    set.collect()
 }

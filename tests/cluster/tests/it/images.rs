@@ -7,10 +7,10 @@ use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(40);
 /// No registry is there, and that is known at once.
-const LOCAL: &str = "127.0.0.1:1/team/app:1";
+pub const LOCAL: &str = "127.0.0.1:1/team/app:1";
 const INSECURE: &str = r#"{"insecure-registries": ["10.84.0.0/24"]}"#;
 
-fn id(host: &Host, image: &str) -> String {
+pub fn id(host: &Host, image: &str) -> String {
     let out = host.docker(&["image", "inspect", "-f", "{{.Id}}", image]);
     String::from_utf8_lossy(&out.stdout).trim().to_owned()
 }
@@ -28,7 +28,7 @@ fn running(c: &Cluster, service: &str) -> Vec<String> {
     all.collect()
 }
 
-fn global(c: &Cluster, asked: usize, name: &str, image: &str, options: &[&str]) -> String {
+pub fn global(c: &Cluster, asked: usize, name: &str, image: &str, options: &[&str]) -> String {
     let mut args = vec![
         "service", "create", "--detach", "--mode", "global", "--name", name,
     ];
@@ -41,7 +41,7 @@ fn global(c: &Cluster, asked: usize, name: &str, image: &str, options: &[&str]) 
     said
 }
 
-fn await_all(c: &Cluster, name: &str, image: &str) {
+pub fn await_all(c: &Cluster, name: &str, image: &str) {
     let count = c.hosts.len();
     eventually(&format!("{name} runs {image} on {count} hosts"), SOON, || {
         let images = running(c, name);

@@ -5,6 +5,7 @@ mod attached;
 mod chaos;
 mod faults;
 mod form;
+mod image_policy;
 mod images;
 mod jobs;
 mod leader;
