@@ -87,7 +87,7 @@ pub struct NodeDescription {
     pub issuer_public_key: Vec<u8>,
     /// Where other nodes send what travels on cluster networks; the address of its session if empty.
     pub data_path_addr: String,
-    /// The public key of its encrypted data path (base64), where the kernel has one.
+    /// The public key of its encrypted data path (base64); empty where its kernel has no such path.
     pub data_path_key: String,
     /// `host:port` where it serves its images to the other nodes; empty while it does not.
     pub images_addr: String,

@@ -44,6 +44,10 @@ pub struct ServiceTrack {
     pub aliases: Vec<(NetworkId, Vec<String>)>,
     /// What every node answers for it.
     pub ports: Vec<PortConfig>,
+    /// Protocol and published port of those that lead to tasks of the same node while there are any.
+    pub local_first: Vec<(String, u16)>,
+    /// The same of those whose tasks are told of the client by the PROXY protocol.
+    pub proxied: Vec<(String, u16)>,
 }
 
 /// Another node, or this one.

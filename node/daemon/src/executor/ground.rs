@@ -37,7 +37,13 @@ pub async fn lay(
     let plan = overlay::plan(overlays.sid(), node, tracks);
     let names = overlay::names(tracks);
     let overlays = overlays.clone();
-    let done = tokio::task::spawn_blocking(move || overlays.lay(plan, names)).await;
+    // A node that leaves is told so by having no name.
+    let leaves = node.is_empty();
+    let lay = move || {
+        overlays.lay(plan, names)?;
+        if leaves { overlays.forget_key() } else { Ok(()) }
+    };
+    let done = tokio::task::spawn_blocking(lay).await;
     done.map_err(fatal)?
         .map_err(|e| TaskError::Temporary(e.to_string()))
 }

@@ -116,6 +116,7 @@ impl Executor for TaskRunner {
                 .chain([("Volume".to_owned(), "local".to_owned())])
                 .collect(),
             images: image::held(&self.images),
+            data_path_key: self.overlays.key(),
             ..NodeDescription::default()
         }
     }

@@ -267,6 +267,7 @@ pub fn settle(table: &NetworkTable) -> Result<()> {
 /// Keeps bridges and rules there, whoever deletes them. Ends with the table.
 pub fn tend(table: &NetworkTable) -> Result<()> {
     let mut rules = table.inner.nft.watch().map_err(driver)?;
+    rules.also_own(table.overlay_ports());
     let mut links = LinkWatch::open().map_err(driver)?;
     let weak = Arc::downgrade(&table.inner);
     let work = move || {

@@ -117,6 +117,17 @@ impl OverlayNetworks {
         }))
     }
 
+    /// The public key of this host's encrypted path, as nodes announce it; empty where there is no such path.
+    pub fn key(&self) -> String {
+        let key = self.0.inner.overlay.driver.key();
+        key.as_ref().map(overlay::write_key).unwrap_or_default()
+    }
+
+    /// A new key: for a host that has left its cluster.
+    pub fn forget_key(&self) -> Result<()> {
+        self.0.inner.overlay.driver.forget_key().map_err(driver)
+    }
+
     /// Users' own containers on them.
     pub fn attached(&self) -> Vec<Attached> {
         self.0.attached()
@@ -229,12 +240,20 @@ impl NetworkTable {
         plan.map_or(Ok(()), |plan| self.lay(&plan, true))
     }
 
+    /// The numbers of the sockets by which their packet rules are written.
+    pub(super) fn overlay_ports(&self) -> [u32; 2] {
+        self.inner.overlay.driver.ports()
+    }
+
     /// Their interfaces.
     pub(super) fn overlay_links(&self) -> Vec<String> {
         let now = self.inner.overlay.now.lock();
-        let segments = now.plan.iter().flat_map(|plan| plan.segments.values());
+        let plans = || now.plan.iter();
+        let segments = plans().flat_map(|plan| plan.segments.values());
+        let tunnels = plans().filter_map(|plan| Some(plan.tunnel.as_ref()?.link.clone()));
         segments
             .flat_map(|s| [s.bridge.clone(), s.vxlan.clone()])
+            .chain(tunnels)
             .collect()
     }
 

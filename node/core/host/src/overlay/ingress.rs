@@ -26,6 +26,9 @@ pub struct Ingress {
     /// Who is where on this node's own bridge, so that nobody has to ask, and nobody is remembered wrongly.
     pub neighbours: BTreeMap<IpAddr, [u8; 6]>,
     pub balance: Balance,
+    /// Published ports whose connections this node itself accepts and passes on, with a word on where they came from. They
+    /// are not in `balance`.
+    pub relayed: BTreeMap<Vip, BTreeSet<Target>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ impl Ingress {
         self.routes.retain(|address, _| address.is_ipv4());
         self.neighbours.retain(|address, _| address.is_ipv4());
         self.balance.drop_six();
+        self.relayed.retain(|vip, _| !vip.is_v6());
     }
 }
 
@@ -72,24 +76,27 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
         neighbours.extend(segment.both(*address).map(|address| (address, peer.mac)));
     }
     let mut live: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
-    for endpoint in &known.endpoints {
-        for task in endpoint.places.iter().filter(|p| p.network == *network) {
-            match place(&endpoint.node) {
-                Some(gateway) if endpoint.node != *me && peers.contains_key(&gateway.address) => {
-                    routes.extend(segment.both(task.address).zip(segment.both(gateway.address)));
-                }
-                Some(_) if endpoint.node == *me => {
-                    neighbours.extend(segment.both(task.address).map(|address| (address, task.mac)));
-                }
-                // Its node cannot be reached over the ingress network yet.
-                _ => continue,
+    let mut here: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
+    for (endpoint, task) in known.on(network) {
+        match place(&endpoint.node) {
+            Some(gateway) if endpoint.node != *me && peers.contains_key(&gateway.address) => {
+                routes.extend(segment.both(task.address).zip(segment.both(gateway.address)));
             }
-            if endpoint.live {
-                live.entry(&endpoint.service).or_default().insert(task.address);
+            Some(_) if endpoint.node == *me => {
+                neighbours.extend(segment.both(task.address).map(|address| (address, task.mac)));
+            }
+            // Its node cannot be reached over the ingress network yet.
+            _ => continue,
+        }
+        if endpoint.live {
+            live.entry(&endpoint.service).or_default().insert(task.address);
+            if endpoint.node == *me {
+                here.entry(&endpoint.service).or_default().insert(task.address);
             }
         }
     }
     let mut balance = Balance::default();
+    let mut relayed: BTreeMap<Vip, BTreeSet<Target>> = BTreeMap::new();
     for (id, service) in &known.services {
         for port in &service.ports {
             let Some(protocol) = crate::netplan::Protocol::parse(&port.protocol) else {
@@ -101,17 +108,21 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
                 .into_iter()
                 .filter(|vip| !vip.is_v6() || segment.six.is_some())
             {
-                let targets = live.get(id).into_iter().flatten();
-                let targets = targets.flat_map(|address| segment.both(*address));
-                balance.add(
-                    vip,
-                    targets
-                        .filter(|address| address.is_ipv6() == vip.is_v6())
-                        .map(|address| Target {
-                            address,
-                            port: port.target_port,
-                        }),
-                );
+                let named = |ports: &[(String, u16)]| ports.contains(&(port.protocol.clone(), published));
+                let own = here.get(id).filter(|_| named(&service.local_first));
+                let targets = own.or_else(|| live.get(id)).into_iter().flatten();
+                let targets: BTreeSet<Target> = targets
+                    .flat_map(|address| segment.both(*address))
+                    .filter(|address| address.is_ipv6() == vip.is_v6())
+                    .map(|address| Target {
+                        address,
+                        port: port.target_port,
+                    })
+                    .collect();
+                match named(&service.proxied) && !targets.is_empty() {
+                    true => drop(relayed.insert(vip, targets)),
+                    false => balance.add(vip, targets),
+                }
             }
         }
     }
@@ -126,5 +137,6 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
         routes,
         neighbours,
         balance,
+        relayed,
     })
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! container ═ eth1 ── bridge ob… ── ov… (VXLAN) ──▶ other nodes
 //!                       └ of the ingress network only: the node's own address, routes, marks, published ports
+//! container ═ eth1 ── bridge ob… ── ov… (VXLAN) ── ow… (WireGuard) ──▶ other nodes, of encrypted networks
 //! ```
 //! Nothing is learned from traffic: every hardware address of another node's task stands in the forwarding table, every
 //! IP address is answered by the VXLAN interface itself. The host has no address on an overlay, so an overlay may have
@@ -14,18 +15,21 @@ mod balance;
 mod ingress;
 mod names;
 mod plan;
+mod tunnel;
 
 pub use balance::{Balance, Target, Vip};
 pub use ingress::{Ingress, Peer};
 pub use names::{Name, Names, names};
 pub use plan::{Plan, Problem, Segment, plan};
 pub use shoal_raft_objects::network::six;
+pub use tunnel::{Key, Tunnel, WIREGUARD_BYTES, tunnel_name, write_key};
 
 use crate::netplan::LINK_NAME_BYTES_MAX;
 
 /// What a packet costs on its way between nodes: outer Ethernet, IPv4, UDP and VXLAN headers.
 pub const VXLAN_BYTES: u32 = 50;
-const MTU: u32 = 1500 - VXLAN_BYTES;
+const UNDERLAY_MTU: u32 = 1500;
+const MTU: u32 = UNDERLAY_MTU - VXLAN_BYTES;
 
 /// What the names of this daemon's overlay interfaces begin with.
 pub fn link_prefixes(sid: &str) -> [String; 2] {

@@ -41,26 +41,23 @@ pub fn names(tracks: &BTreeMap<String, Track>) -> Names {
             }
         }
     }
-    for endpoint in known.endpoints.iter().filter(|e| e.live) {
-        let service = known.services.get(&endpoint.service);
-        for place in &endpoint.places {
-            add(&place.network, &endpoint.name, place.address);
-            if let Some(short) = endpoint.container.get(..12) {
-                add(&place.network, short, place.address);
+    for (endpoint, place) in known.places().filter(|(endpoint, _)| endpoint.live) {
+        add(&place.network, &endpoint.name, place.address);
+        if let Some(short) = endpoint.container.get(..12) {
+            add(&place.network, short, place.address);
+        }
+        let Some(service) = known.services.get(&endpoint.service) else {
+            // A plain container: its aliases are its own.
+            for alias in &place.aliases {
+                add(&place.network, alias, place.address);
             }
-            let Some(service) = service else {
-                // A plain container: its aliases are its own.
-                for alias in &place.aliases {
-                    add(&place.network, alias, place.address);
-                }
-                continue;
-            };
-            add(&place.network, &format!("tasks.{}", service.name), place.address);
-            if !service.virtual_ips.iter().any(|v| v.network == place.network) {
-                add(&place.network, &service.name, place.address);
-                for alias in &place.aliases {
-                    add(&place.network, alias, place.address);
-                }
+            continue;
+        };
+        add(&place.network, &format!("tasks.{}", service.name), place.address);
+        if !service.virtual_ips.iter().any(|v| v.network == place.network) {
+            add(&place.network, &service.name, place.address);
+            for alias in &place.aliases {
+                add(&place.network, alias, place.address);
             }
         }
     }

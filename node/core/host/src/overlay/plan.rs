@@ -2,11 +2,12 @@
 
 use super::balance::{Balance, Target, Vip};
 use super::ingress::{self, Ingress};
+use super::tunnel::{self, Tunnel, WIREGUARD_BYTES, read_key, tunnel_name};
 use super::{MTU, link_names};
 use ipnet::{Ipv4Net, Ipv6Net};
 use shoal_raft_objects::network::{mac_of, six};
 use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
-use shoal_raft_objects::{Network, NetworkId, NodeId, ServiceId, Track};
+use shoal_raft_objects::{Attachment, Network, NetworkId, NodeId, ServiceId, Track};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -24,6 +25,8 @@ pub struct Segment {
     /// This node's address for the others, and the UDP port that all nodes use.
     pub local: Ipv4Addr,
     pub port: u16,
+    /// The interface that its frames travel by, of an encrypted network; never another.
+    pub tunnel: Option<String>,
     pub subnet: Ipv4Net,
     pub gateway: Ipv4Addr,
     /// The IPv6 subnet and its gateway, where the network has one.
@@ -56,6 +59,8 @@ impl Segment {
 pub struct Plan {
     pub segments: BTreeMap<String, Segment>,
     pub ingress: Option<Ingress>,
+    /// While there is an encrypted network.
+    pub tunnel: Option<Tunnel>,
     pub problems: BTreeMap<String, Problem>,
 }
 
@@ -85,8 +90,11 @@ pub struct Problem {
 #[derive(Default)]
 pub(super) struct Known<'t> {
     pub networks: BTreeMap<&'t NetworkId, &'t Network>,
-    pub endpoints: Vec<&'t EndpointTrack>,
+    /// By network: tasks with their place there.
+    endpoints: BTreeMap<&'t NetworkId, Vec<(&'t EndpointTrack, &'t Attachment)>>,
     pub services: BTreeMap<&'t ServiceId, &'t ServiceTrack>,
+    /// By network: services with their address there.
+    addresses: BTreeMap<&'t NetworkId, Vec<(&'t ServiceId, Ipv4Addr)>>,
     pub peers: BTreeMap<&'t NodeId, &'t PeerTrack>,
 }
 
@@ -98,9 +106,18 @@ impl<'t> Known<'t> {
                 Track::Network(network) => {
                     known.networks.insert(&network.id, network);
                 }
-                Track::Endpoint(endpoint) => known.endpoints.push(endpoint),
+                Track::Endpoint(endpoint) => {
+                    for place in &endpoint.places {
+                        let on = known.endpoints.entry(&place.network).or_default();
+                        on.push((endpoint, place));
+                    }
+                }
                 Track::Service(service) => {
                     known.services.insert(&service.service, service);
+                    for vip in &service.virtual_ips {
+                        let on = known.addresses.entry(&vip.network).or_default();
+                        on.push((&service.service, vip.address));
+                    }
                 }
                 Track::Peer(peer) => {
                     known.peers.insert(&peer.node, peer);
@@ -110,8 +127,24 @@ impl<'t> Known<'t> {
         known
     }
 
+    /// Tasks on a network, with their place there.
+    pub fn on(&self, network: &NetworkId) -> impl Iterator<Item = (&'t EndpointTrack, &'t Attachment)> + '_ {
+        self.endpoints.get(network).into_iter().flatten().copied()
+    }
+
+    /// The same, on all of them.
+    pub fn places(&self) -> impl Iterator<Item = (&'t EndpointTrack, &'t Attachment)> + '_ {
+        self.endpoints.values().flatten().copied()
+    }
+
     pub fn addr(&self, node: &NodeId) -> Option<Ipv4Addr> {
         self.peers.get(node)?.addr.parse().ok()
+    }
+
+    /// The same, if the node can be reached encrypted.
+    fn sealed_addr(&self, node: &NodeId) -> Option<Ipv4Addr> {
+        read_key(&self.peers.get(node)?.key)?;
+        self.addr(node)
     }
 }
 
@@ -133,6 +166,7 @@ pub fn plan(sid: &str, me: &NodeId, tracks: &BTreeMap<String, Track>) -> Plan {
             }
         }
     }
+    plan.tunnel = tunnel::of(sid, me, plan.segments.values(), &known);
     plan
 }
 
@@ -141,12 +175,6 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
     let vni = network
         .vni
         .ok_or_else(|| format!("network {name} has no VXLAN identifier yet"))?;
-    // Never plain where encryption was asked for.
-    if network.spec.encrypted() {
-        return Err(format!(
-            "network {name} is encrypted, and this node has no encrypted path between nodes in this version"
-        ));
-    }
     let own = known
         .peers
         .get(me)
@@ -157,6 +185,13 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
             own.addr
         )
     })?;
+    let sealed = network.spec.encrypted();
+    // Never plain where encryption was asked for.
+    if sealed && read_key(&own.key).is_none() {
+        return Err(format!(
+            "network {name} is encrypted, and this node has no key: its kernel has neither WireGuard nor TUN interfaces"
+        ));
+    }
     let mut ranges = network.subnets.iter();
     let range = ranges
         .find(|subnet| !subnet.subnet.contains(':'))
@@ -166,6 +201,12 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
     let gateway: Ipv4Addr = range.gateway.parse().map_err(|_| unreadable(&range.gateway))?;
     let (bridge, vxlan) = link_names(sid, vni);
     let asked = network.spec.driver_options.get("com.docker.network.driver.mtu");
+    let asked: Option<u32> = asked.and_then(|mtu| mtu.parse().ok());
+    let mtu = match sealed {
+        false => asked.unwrap_or(MTU),
+        // The kernel gives a VXLAN interface no more than what it is bound to has left.
+        true => asked.unwrap_or(u32::MAX).min(MTU - WIREGUARD_BYTES),
+    };
     let place = own.places.iter().find(|p| p.network == network.id);
     let mut segment = Segment {
         id: network.id.to_string(),
@@ -173,9 +214,10 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
         bridge,
         vxlan,
         vni,
-        mtu: asked.and_then(|mtu| mtu.parse().ok()).unwrap_or(MTU),
+        mtu,
         local,
         port: own.port,
+        tunnel: sealed.then(|| tunnel_name(sid)),
         subnet,
         gateway,
         six: network.subnets.iter().find_map(|s| {
@@ -190,48 +232,45 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
         name,
     };
     segment.balance = balance(&network.id, &segment, known);
-    let places = known
-        .endpoints
-        .iter()
-        .map(|e| (&e.node, &e.places))
-        .chain(known.peers.iter().map(|(node, peer)| (*node, &peer.places)));
-    for (node, places) in places.filter(|(node, _)| *node != me) {
-        let Some(addr) = known.addr(node) else {
-            continue;
+    let tasks = known.on(&network.id).map(|(task, place)| (&task.node, place));
+    let nodes = known.peers.iter().flat_map(|(node, peer)| {
+        let own = peer.places.iter().filter(|p| p.network == network.id);
+        own.map(|place| (*node, place))
+    });
+    for (node, place) in tasks.chain(nodes).filter(|(node, _)| *node != me) {
+        let addr = match sealed {
+            false => known.addr(node),
+            true => known.sealed_addr(node),
         };
-        for place in places.iter().filter(|p| p.network == network.id) {
-            segment.forwarding.insert(place.mac, addr);
-            let both: Vec<IpAddr> = segment.both(place.address).collect();
-            segment
-                .neighbours
-                .extend(both.into_iter().map(|address| (address, place.mac)));
-        }
+        let Some(addr) = addr else { continue };
+        segment.forwarding.insert(place.mac, addr);
+        let both: Vec<IpAddr> = segment.both(place.address).collect();
+        segment
+            .neighbours
+            .extend(both.into_iter().map(|address| (address, place.mac)));
     }
     Ok(segment)
 }
 
 fn balance(network: &NetworkId, segment: &Segment, known: &Known<'_>) -> Balance {
     let mut targets: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
-    for endpoint in known.endpoints.iter().filter(|e| e.live) {
-        let places = endpoint.places.iter().filter(|p| p.network == *network);
+    for (endpoint, place) in known.on(network).filter(|(endpoint, _)| endpoint.live) {
         targets
             .entry(&endpoint.service)
             .or_default()
-            .extend(places.map(|p| p.address));
+            .insert(place.address);
     }
     let mut balance = Balance::default();
-    for (id, service) in &known.services {
-        for vip in service.virtual_ips.iter().filter(|v| v.network == *network) {
-            for address in segment.both(vip.address) {
-                let targets = targets.get(id).into_iter().flatten();
-                let targets = targets.flat_map(|target| segment.both(*target));
-                balance.add(
-                    Vip::Address(address),
-                    targets
-                        .filter(|target| target.is_ipv6() == address.is_ipv6())
-                        .map(|address| Target { address, port: 0 }),
-                );
-            }
+    for (service, vip) in known.addresses.get(network).into_iter().flatten() {
+        for address in segment.both(*vip) {
+            let targets = targets.get(service).into_iter().flatten();
+            let targets = targets.flat_map(|target| segment.both(*target));
+            balance.add(
+                Vip::Address(address),
+                targets
+                    .filter(|target| target.is_ipv6() == address.is_ipv6())
+                    .map(|address| Target { address, port: 0 }),
+            );
         }
     }
     balance

@@ -76,6 +76,7 @@ fn tracks() -> BTreeMap<String, Track> {
             publish_mode: "ingress".into(),
             ..Default::default()
         }],
+        ..Default::default()
     });
     let all = [
         network("ing", 4096, "10.0.0", true),
@@ -131,6 +132,39 @@ fn a_virtual_address_leads_to_live_tasks_alone() {
 }
 
 #[test]
+fn a_port_that_is_local_first_leads_to_the_own_tasks_while_there_are_any() {
+    let mut tracks = tracks();
+    if let Some(Track::Service(service)) = tracks.get_mut("s/s") {
+        service.local_first = vec![("tcp".into(), 8080)];
+    }
+    let targets = |tracks: &BTreeMap<String, Track>, node: &str| -> Vec<IpAddr> {
+        let plan = plan("abcdef01", &NodeId::from(node), tracks);
+        let tables = plan.ingress.unwrap().balance.tables;
+        let of_port = |(vip, _): &(Vip, u32)| *vip == Vip::Port(6, 8080);
+        let all = tables.values().flatten().filter(|(key, _)| of_port(key));
+        all.map(|(_, target)| target.address).collect()
+    };
+    assert_eq!(targets(&tracks, "n1"), [ip("10.0.0.11")]);
+    assert_eq!(targets(&tracks, "n2"), [ip("10.0.0.12")]);
+    tracks.remove("e/t1");
+    assert_eq!(targets(&tracks, "n1"), [ip("10.0.0.12")]);
+    // The PROXY protocol goes with it.
+    if let Some(Track::Service(service)) = tracks.get_mut("s/s") {
+        service.proxied = vec![("tcp".into(), 8080)];
+    }
+    let ingress = plan("abcdef01", &NodeId::from("n1"), &tracks).ingress.unwrap();
+    assert!(ingress.balance.is_empty(), "{:?}", ingress.balance);
+    let relayed: Vec<_> = ingress.relayed[&Vip::Port(6, 8080)].iter().collect();
+    assert_eq!(
+        (relayed.len(), relayed[0].address, relayed[0].port),
+        (1, ip("10.0.0.12"), 80)
+    );
+    // The names inside lead to all of them.
+    let mesh = &plan("abcdef01", &NodeId::from("n2"), &self::tracks()).segments["mesh"];
+    assert_eq!(mesh.balance.tables[&2].len(), 2);
+}
+
+#[test]
 fn a_published_port_goes_through_the_tasks_node_and_comes_back_the_same_way() {
     let plan = plan("abcdef01", &NodeId::from("n1"), &tracks());
     let ingress = plan.ingress.unwrap();
@@ -175,6 +209,30 @@ fn an_encrypted_network_is_never_laid_plain() {
     let plan = plan("abcdef01", &NodeId::from("n1"), &tracks);
     assert!(!plan.segments.contains_key("mesh"));
     assert!(plan.problems["mesh"].why.contains("encrypted"));
+    assert_eq!(plan.tunnel, None);
+
+    // With a key of its own it goes by the tunnel, to those who have one, too.
+    for (node, key) in [("p/n1", 1), ("p/n2", 2)] {
+        if let Some(Track::Peer(peer)) = tracks.get_mut(node) {
+            peer.key = write_key(&[key; 32]);
+        }
+    }
+    let whole = super::plan("abcdef01", &NodeId::from("n1"), &tracks);
+    let mesh = &whole.segments["mesh"];
+    assert_eq!(mesh.tunnel.as_deref(), Some("owabcdef"));
+    assert_eq!(mesh.mtu, 1390);
+    assert_eq!(whole.segments["ing"].tunnel, None);
+    let tunnel = whole.tunnel.unwrap();
+    assert_eq!((tunnel.port, tunnel.vxlan_port, tunnel.mtu), (4790, 4789, 1440));
+    assert_eq!(tunnel.vnis, [mesh.vni].into());
+    let addr = mesh.forwarding.values().next().unwrap();
+    assert_eq!(tunnel.peers, [([2; 32], *addr)].into());
+    if let Some(Track::Peer(peer)) = tracks.get_mut("p/n2") {
+        peer.key = "no key".into();
+    }
+    let without = super::plan("abcdef01", &NodeId::from("n1"), &tracks);
+    assert!(without.segments["mesh"].forwarding.is_empty());
+    assert!(without.tunnel.unwrap().peers.is_empty());
 }
 
 #[test]

@@ -104,6 +104,15 @@ impl Expressions {
             .compare(EQUAL, &port.to_be_bytes())
     }
 
+    /// The identifier in a VXLAN header is in the set of this name.
+    pub fn vxlan_in_set(self, set: &str) -> Self {
+        const IDENTIFIER: u32 = 8 + 4;
+        self.payload(BASE_TRANSPORT, IDENTIFIER, 3, PART_0)
+            .add("lookup", |data| {
+                data.put_text(1, set).put_u32_be(2, PART_0);
+            })
+    }
+
     pub fn protocol(self, number: u8) -> Self {
         self.meta(META_L4PROTO, REGISTER).compare(EQUAL, &[number])
     }

@@ -28,6 +28,7 @@ const ACK_ATTRIBUTE_TEXT: u16 = 1;
 pub(crate) enum Family {
     Route,
     Netfilter,
+    Generic,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl Socket {
         let protocol: Option<Protocol> = match family {
             Family::Route => None,
             Family::Netfilter => Some(netlink::NETFILTER),
+            Family::Generic => Some(netlink::GENERIC),
         };
         let what = "open netlink socket";
         let fd = rustix::net::socket_with(

@@ -14,7 +14,8 @@ const GROUP: i32 = 7;
 pub struct Watch {
     socket: Socket,
     table: String,
-    own_port: u32,
+    /// Of the sockets that this daemon itself writes by.
+    own_ports: Vec<u32>,
 }
 
 impl Watch {
@@ -24,21 +25,31 @@ impl Watch {
         Ok(Watch {
             socket,
             table: table.to_owned(),
-            own_port,
+            own_ports: vec![own_port],
         })
     }
 
-    /// Takes the notices that wait and answers whether one speaks of our table and is not our own doing, or whether
-    /// some were lost. Then the table wants a `recheck`.
+    /// What is written by these sockets is this daemon's own doing as well.
+    pub fn also_own(&mut self, ports: impl IntoIterator<Item = u32>) {
+        self.own_ports.extend(ports);
+    }
+
+    /// Takes the notices that wait and answers whether one speaks of our table, or of the end of one that is named after it,
+    /// and is not our own doing, or whether some were lost. Then the tables want a `recheck`.
     pub fn touched(&mut self) -> Result<bool> {
         let Some(notices) = self.socket.notices()? else {
             return Ok(true);
         };
         Ok(notices.iter().any(|notice| {
             // The name of the table is the first attribute of all of these.
-            notice.port != self.own_port
-                && notice.attributes(HEAD_BYTES).text(TABLE_NAME) == Some(&self.table)
-                && WATCHED.iter().any(|kind| kind.number() == notice.kind)
+            let name = notice.attributes(HEAD_BYTES).text(TABLE_NAME);
+            let behind = name.and_then(|name| name.strip_prefix(self.table.as_str()));
+            let concerns = match behind {
+                Some("") => WATCHED.iter().any(|kind| kind.number() == notice.kind),
+                Some(more) if more.starts_with('-') => notice.kind == Kind::DelTable.number(),
+                _ => false,
+            };
+            concerns && !self.own_ports.contains(&notice.port)
         }))
     }
 }

@@ -27,7 +27,14 @@ const TO_TABLE: u8 = 1;
 /// One container's part, held as long as the container runs.
 #[derive(Debug)]
 pub struct Inside {
-    tables: Mutex<Tables>,
+    laid: Mutex<Laid>,
+}
+
+#[derive(Debug)]
+struct Laid {
+    tables: Tables,
+    /// What was asked for last, if it was done.
+    balance: Option<Balance>,
 }
 
 impl Inside {
@@ -38,15 +45,27 @@ impl Inside {
             Tables::open(CONTAINER_TABLE.to_owned())
         })?;
         Ok(Inside {
-            tables: Mutex::new(tables),
+            laid: Mutex::new(Laid {
+                tables,
+                balance: None,
+            }),
         })
     }
 
     /// Makes services' addresses lead where the plan says. Answers what differed.
     pub fn balance(&self, balance: &Balance, recheck: bool, change: bool) -> Result<Vec<String>> {
-        let rules = services(balance);
+        let mut laid = self.laid.lock();
+        // Most changes on a host concern other networks than this container's.
+        if !recheck && laid.balance.as_ref() == Some(balance) {
+            return Ok(Vec::new());
+        }
+        let tables = &mut laid.tables;
+        tables.counts.take_up(balance);
+        let rules = services(balance, &tables.counts);
         let wanted = (!balance.is_empty()).then_some(&rules);
-        self.tables.lock().bring(wanted, recheck, change)
+        let found = tables.bring(wanted, recheck, change);
+        laid.balance = (change && found.is_ok()).then(|| balance.clone());
+        found
     }
 }
 

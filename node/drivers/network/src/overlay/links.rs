@@ -2,13 +2,14 @@
 
 use std::net::Ipv4Addr;
 
-use shoal_node_core_host::overlay::{Plan, Segment};
+use shoal_node_core_host::overlay::{Plan, Segment, tunnel_name};
 
 use super::{Known, Walk};
 use crate::links::{LINK_HEAD_BYTES, UP, link_head};
 use crate::netlink::{Message, Request};
 
 const VXLAN_ID: u16 = 1;
+const VXLAN_LINK: u16 = 3;
 const VXLAN_LOCAL: u16 = 4;
 const VXLAN_LEARNING: u16 = 7;
 const VXLAN_PROXY: u16 = 11;
@@ -16,19 +17,21 @@ const VXLAN_PORT: u16 = 15;
 const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
 const FILTER_SKIP_STATS: u32 = 8;
 
-struct Shown {
-    index: u32,
-    up: bool,
-    mtu: u32,
+pub(super) struct Shown {
+    pub index: u32,
+    pub up: bool,
+    pub mtu: u32,
     master: u32,
     address: Vec<u8>,
-    kind: String,
+    pub kind: String,
     vxlan: Option<Vxlan>,
 }
 
 #[derive(PartialEq, Eq)]
 struct Vxlan {
     id: u32,
+    /// What it sends by, whatever the routes say; 0 is by the routes.
+    link: u32,
     local: Option<Ipv4Addr>,
     learning: bool,
     proxy: bool,
@@ -49,12 +52,16 @@ impl Walk<'_> {
                 return None;
             }
         };
-        let ours = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
+        let tunnel = tunnel_name(self.sid);
+        let ours =
+            |name: &str| name == tunnel || prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()));
         let mut there: std::collections::BTreeMap<String, Shown> = messages
             .iter()
             .filter_map(parse)
             .filter(|(name, _)| ours(name))
             .collect();
+        // Before what is bound to it. VXLAN interfaces go with a tunnel that goes.
+        let by = self.tunnel(plan.tunnel.as_ref(), there.remove(&tunnel).as_ref());
         let planned = |name: &str| {
             plan.segments
                 .values()
@@ -65,25 +72,23 @@ impl Walk<'_> {
         for segment in plan.segments.values() {
             let fits = there
                 .get(&segment.vxlan)
-                .is_none_or(|s| s.vxlan == Some(wanted(segment)));
+                .is_none_or(|s| s.vxlan.is_some() && s.vxlan == wanted(segment, by));
             if !fits {
                 gone.push(segment.vxlan.clone());
             }
         }
         for name in gone {
-            let mut request = Request::new();
-            request.begin(libc::RTM_DELLINK, 0, &link_head(0, 0, 0));
-            request.put_text(libc::IFLA_IFNAME, &name);
-            self.differs(format!("remove interface {name}"), &mut request);
+            self.remove_link(&name);
             there.remove(&name);
         }
         let mut known = Known::new();
+        known.extend(by.map(|index| (tunnel, index)));
         for segment in plan.segments.values() {
             let Some(bridge) = self.bridge(segment, there.get(&segment.bridge)) else {
                 continue;
             };
             known.insert(segment.bridge.clone(), bridge);
-            if let Some(vxlan) = self.vxlan(segment, bridge, there.get(&segment.vxlan)) {
+            if let Some(vxlan) = self.vxlan(segment, (bridge, by), there.get(&segment.vxlan)) {
                 known.insert(segment.vxlan.clone(), vxlan);
             }
         }
@@ -130,7 +135,12 @@ impl Walk<'_> {
         Some(index)
     }
 
-    fn vxlan(&mut self, segment: &Segment, bridge: u32, shown: Option<&Shown>) -> Option<u32> {
+    fn vxlan(
+        &mut self,
+        segment: &Segment,
+        (bridge, tunnel): (u32, Option<u32>),
+        shown: Option<&Shown>,
+    ) -> Option<u32> {
         let name = &segment.vxlan;
         if let Some(shown) = shown {
             if !shown.up || shown.mtu != segment.mtu || shown.master != bridge {
@@ -143,7 +153,7 @@ impl Walk<'_> {
             }
             return Some(shown.index);
         }
-        let vxlan = wanted(segment);
+        let vxlan = wanted(segment, tunnel)?;
         let mut request = Request::new();
         request.begin(libc::RTM_NEWLINK, CREATE, &link_head(0, 0, 0));
         request
@@ -152,8 +162,11 @@ impl Walk<'_> {
             .nest(libc::IFLA_LINKINFO, |info| {
                 info.put_text(libc::IFLA_INFO_KIND, "vxlan");
                 info.nest(libc::IFLA_INFO_DATA, |data| {
-                    data.put_u32(VXLAN_ID, vxlan.id)
-                        .put(VXLAN_LOCAL, &segment.local.octets())
+                    data.put_u32(VXLAN_ID, vxlan.id);
+                    if vxlan.link != 0 {
+                        data.put_u32(VXLAN_LINK, vxlan.link);
+                    }
+                    data.put(VXLAN_LOCAL, &segment.local.octets())
                         .put_u8(VXLAN_LEARNING, 0)
                         .put_u8(VXLAN_PROXY, 1)
                         .put(VXLAN_PORT, &vxlan.port.to_be_bytes());
@@ -176,7 +189,7 @@ impl Walk<'_> {
     }
 
     /// Of an interface that was just made; nothing when only looking.
-    fn index(&mut self, name: &str) -> Option<u32> {
+    pub(super) fn index(&mut self, name: &str) -> Option<u32> {
         let mut request = Request::new();
         request.begin(libc::RTM_GETLINK, 0, &link_head(0, 0, 0));
         request
@@ -194,14 +207,19 @@ impl Walk<'_> {
     }
 }
 
-fn wanted(segment: &Segment) -> Vxlan {
-    Vxlan {
+/// Nothing for an encrypted network while there is no tunnel.
+fn wanted(segment: &Segment, tunnel: Option<u32>) -> Option<Vxlan> {
+    Some(Vxlan {
         id: segment.vni,
+        link: match segment.tunnel {
+            Some(_) => tunnel?,
+            None => 0,
+        },
         local: Some(segment.local),
         learning: false,
         proxy: true,
         port: segment.port,
-    }
+    })
 }
 
 fn parse(message: &Message) -> Option<(String, Shown)> {
@@ -217,6 +235,7 @@ fn parse(message: &Message) -> Option<(String, Shown)> {
     };
     let vxlan = (kind == "vxlan").then(|| Vxlan {
         id: data.and_then(|d| d.u32(VXLAN_ID)).unwrap_or(0),
+        link: data.and_then(|d| d.u32(VXLAN_LINK)).unwrap_or(0),
         local: data
             .and_then(|d| d.get(VXLAN_LOCAL))
             .and_then(|v| <[u8; 4]>::try_from(v).ok())

@@ -8,19 +8,23 @@ mod inside;
 mod links;
 mod neighbours;
 mod places;
+mod relay;
 mod routes;
 mod ruleset;
 mod table;
+mod tunnel;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use parking_lot::Mutex;
-use shoal_node_core_host::overlay::{Plan, link_prefixes};
+use shoal_node_core_host::overlay::{Key, Plan, link_prefixes};
 
 use crate::error::{Error, Result};
 use crate::netlink::{Family, Socket};
+use relay::Relays;
 use table::Tables;
+use tunnel::Path;
 
 pub use inside::{Inside, answer_over};
 
@@ -30,6 +34,10 @@ pub struct Overlays {
     sid: String,
     route: Mutex<Socket>,
     tables: Mutex<Tables>,
+    /// What keeps encrypted networks apart from everything else.
+    seal: Mutex<Tables>,
+    path: Mutex<Path>,
+    relays: Mutex<Relays>,
 }
 
 const IPV6: &str = "/proc/sys/net/ipv6/conf";
@@ -43,6 +51,9 @@ impl Overlays {
             sid: sid.to_owned(),
             route: Mutex::new(Socket::open(Family::Route)?),
             tables: Mutex::new(Tables::open(ruleset::host_table(sid))?),
+            seal: Mutex::new(Tables::open(ruleset::seal_table(sid))?),
+            path: Mutex::new(Path::open(sid)?),
+            relays: Mutex::default(),
         })
     }
 
@@ -50,6 +61,21 @@ impl Overlays {
     /// the others from being laid; the first error is told in the end. `recheck` reads the packet rules, too.
     pub fn converge(&self, plan: &Plan, recheck: bool) -> (Differences, Result<()>) {
         self.walk(plan, recheck, true)
+    }
+
+    /// The public key of this host's encrypted path; nothing where the kernel has no such path.
+    pub fn key(&self) -> Option<Key> {
+        self.path.lock().public_key()
+    }
+
+    /// For a host that has left its cluster, once nothing of it is there any more.
+    pub fn forget_key(&self) -> Result<()> {
+        self.path.lock().forget()
+    }
+
+    /// The numbers of the sockets that write packet rules, for who watches these.
+    pub fn ports(&self) -> [u32; 2] {
+        [self.tables.lock().port(), self.seal.lock().port()]
     }
 
     /// What differs from the plan, without changing anything.
@@ -69,39 +95,57 @@ impl Overlays {
             }
         };
         let mut walk = Walk {
+            sid: &self.sid,
             socket: &mut self.route.lock(),
+            path: &mut self.path.lock(),
             change,
             found: Vec::new(),
             failed: None,
         };
+        // These rules are there before what they are about, and go after it.
+        let seal = plan.tunnel.as_ref().map(ruleset::seal);
+        if seal.is_some() && !walk.table(&self.seal, seal.as_ref(), recheck) {
+            return walk.finish();
+        }
         let prefixes = link_prefixes(&self.sid);
         let known = walk.links(&prefixes, plan);
         let Some(known) = known else {
+            return walk.finish();
+        };
+        let Some(entries) = walk.entries() else {
             return walk.finish();
         };
         for segment in plan.segments.values() {
             let (Some(vxlan), Some(_)) = (known.get(&segment.vxlan), known.get(&segment.bridge)) else {
                 continue;
             };
-            walk.forwarding(segment, *vxlan);
+            let by = segment.tunnel.as_ref().and_then(|link| known.get(link)).copied();
+            walk.forwarding(segment, *vxlan, by, &entries);
             if segment.six.is_some() {
                 walk.speak_six(&segment.vxlan);
             }
-            walk.neighbours(&segment.vxlan, *vxlan, &segment.neighbours);
+            walk.neighbours(&segment.vxlan, *vxlan, &segment.neighbours, &entries);
         }
         let ingress = plan.ingress.as_ref();
         if let Some((ingress, index)) = ingress.and_then(|i| Some((i, *known.get(&i.bridge)?))) {
             walk.switches(ingress);
             walk.addresses(ingress, index);
-            walk.neighbours(&ingress.bridge, index, &ingress.neighbours);
+            walk.neighbours(&ingress.bridge, index, &ingress.neighbours, &entries);
             walk.routes(ingress, index);
         }
         walk.rules(ingress);
-        let rules = ingress.map(ruleset::ingress);
-        let done = self.tables.lock().bring(rules.as_ref(), recheck, change);
-        match done {
-            Ok(differences) => walk.found.extend(differences),
-            Err(error) => walk.fail(error),
+        let rules = ingress.map(|ingress| {
+            let balance = walk.relays(ingress, &mut self.relays.lock());
+            let counts = &mut self.tables.lock().counts;
+            counts.take_up(&balance);
+            ruleset::ingress(ingress, &balance, counts)
+        });
+        if ingress.is_none() {
+            self.relays.lock().end();
+        }
+        walk.table(&self.tables, rules.as_ref(), recheck);
+        if seal.is_none() {
+            walk.table(&self.seal, None, recheck);
         }
         walk.finish()
     }
@@ -114,6 +158,8 @@ impl Overlays {
 
 /// One comparison under way.
 struct Walk<'s> {
+    sid: &'s str,
+    path: &'s mut Path,
     socket: &'s mut Socket,
     change: bool,
     found: Differences,
@@ -138,6 +184,18 @@ impl Walk<'_> {
             Err(e) if e.is_not_found() && what.starts_with("remove ") => {}
             Err(e) => self.fail(e),
         }
+    }
+
+    /// False when it could not be brought to what is wanted.
+    fn table(&mut self, table: &Mutex<Tables>, wanted: Option<&ruleset::Ruleset>, recheck: bool) -> bool {
+        match table.lock().bring(wanted, recheck, self.change) {
+            Ok(differences) => self.found.extend(differences),
+            Err(error) => {
+                self.fail(error);
+                return false;
+            }
+        }
+        true
     }
 
     fn finish(self) -> (Differences, Result<()>) {

@@ -12,6 +12,7 @@ use crate::netlink::{Message, Request};
 const HEAD_BYTES: usize = 12;
 const DST: u16 = 1;
 const LLADDR: u16 = 2;
+const LINK: u16 = 8;
 const SELF: u8 = 2;
 const PERMANENT: u16 = 0x80;
 const NO_ARP: u16 = 0x40;
@@ -20,25 +21,49 @@ const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_REPLACE as u16;
 
 type Mac = [u8; 6];
 
+/// What all interfaces know, read at once: by interface, one table for each family.
+pub(super) struct Entries {
+    bridge: Listed,
+    four: Listed,
+    six: Option<Listed>,
+}
+
+type Listed = BTreeMap<u32, Vec<Message>>;
+
 impl Walk<'_> {
-    /// To which node a VXLAN interface sends what is for a hardware address.
-    pub(super) fn forwarding(&mut self, segment: &Segment, index: u32) {
-        let there = match self.listed(AF_BRIDGE, index, &segment.vxlan) {
-            Ok(messages) => messages,
-            Err(error) => return self.fail(error),
+    /// Read after the interfaces were made; nothing when the kernel does not tell.
+    pub(super) fn entries(&mut self) -> Option<Entries> {
+        let read = |walk: &mut Self| -> crate::Result<Entries> {
+            Ok(Entries {
+                bridge: walk.listed(AF_BRIDGE)?,
+                four: walk.listed(super::family(false))?,
+                // A kernel without IPv6 has none of it.
+                six: walk.listed(super::family(true)).ok(),
+            })
         };
-        let parse = |m: &Message| -> Option<(Mac, Ipv4Addr)> {
+        read(self).map_err(|error| self.fail(error)).ok()
+    }
+
+    /// To which node a VXLAN interface sends what is for a hardware address, and by which link if not as the routes say:
+    /// an entry without a link would leave plain.
+    pub(super) fn forwarding(&mut self, segment: &Segment, index: u32, by: Option<u32>, entries: &Entries) {
+        let there = entries.bridge.get(&index).map(Vec::as_slice).unwrap_or_default();
+        let parse = |m: &Message| -> Option<(Mac, Ipv4Addr, Option<u32>)> {
             let attributes = m.attributes(HEAD_BYTES);
             let dst: [u8; 4] = attributes.get(DST)?.try_into().ok()?;
-            Some((attributes.get(LLADDR)?.try_into().ok()?, dst.into()))
+            let mac = attributes.get(LLADDR)?.try_into().ok()?;
+            Some((mac, dst.into(), attributes.u32(LINK)))
         };
         // A bridge's own table has no addresses of nodes in it.
-        let there: Vec<(Mac, Ipv4Addr)> = there.iter().filter_map(parse).collect();
-        for (mac, addr) in &there {
-            if segment.forwarding.get(mac) != Some(addr) {
+        let there: Vec<(Mac, Ipv4Addr, Option<u32>)> = there.iter().filter_map(parse).collect();
+        for (mac, addr, link) in &there {
+            if segment.forwarding.get(mac) != Some(addr) || *link != by {
                 let mut request = Request::new();
                 request.begin(libc::RTM_DELNEIGH, 0, &head(AF_BRIDGE, index, PERMANENT, SELF));
                 request.put(LLADDR, mac).put(DST, &addr.octets());
+                if let Some(link) = link {
+                    request.put_u32(LINK, *link);
+                }
                 self.differs(
                     format!("remove {} by {addr} from {}", text(mac), segment.vxlan),
                     &mut request,
@@ -46,7 +71,7 @@ impl Walk<'_> {
             }
         }
         for (mac, addr) in &segment.forwarding {
-            if !there.contains(&(*mac, *addr)) {
+            if !there.contains(&(*mac, *addr, by)) {
                 let mut request = Request::new();
                 request.begin(
                     libc::RTM_NEWNEIGH,
@@ -54,6 +79,9 @@ impl Walk<'_> {
                     &head(AF_BRIDGE, index, PERMANENT | NO_ARP, SELF),
                 );
                 request.put(LLADDR, mac).put(DST, &addr.octets());
+                if let Some(link) = by {
+                    request.put_u32(LINK, link);
+                }
                 self.differs(
                     format!("send {} by {addr} on {}", text(mac), segment.vxlan),
                     &mut request,
@@ -64,25 +92,36 @@ impl Walk<'_> {
 
     /// Which hardware address an IP address has on an interface. Entries that the kernel learned are left to it, but for
     /// those of addresses that are planned otherwise.
-    pub(super) fn neighbours(&mut self, name: &str, index: u32, planned: &BTreeMap<IpAddr, Mac>) {
+    pub(super) fn neighbours(
+        &mut self,
+        name: &str,
+        index: u32,
+        planned: &BTreeMap<IpAddr, Mac>,
+        entries: &Entries,
+    ) {
         for v6 in [false, true] {
             let planned: BTreeMap<IpAddr, Mac> = planned
                 .iter()
                 .filter(|(address, _)| address.is_ipv6() == v6)
                 .map(|(address, mac)| (*address, *mac))
                 .collect();
-            self.neighbours_of(name, index, &planned, v6);
+            let listed = match v6 {
+                false => Some(&entries.four),
+                true => entries.six.as_ref(),
+            };
+            let there = listed.and_then(|all| all.get(&index)).map(Vec::as_slice);
+            self.neighbours_of((name, index), &planned, v6, there.unwrap_or_default());
         }
     }
 
-    fn neighbours_of(&mut self, name: &str, index: u32, planned: &BTreeMap<IpAddr, Mac>, v6: bool) {
+    fn neighbours_of(
+        &mut self,
+        (name, index): (&str, u32),
+        planned: &BTreeMap<IpAddr, Mac>,
+        v6: bool,
+        there: &[Message],
+    ) {
         let family = super::family(v6);
-        let there = match self.listed(family, index, name) {
-            Ok(messages) => messages,
-            // A kernel without IPv6 has none of it.
-            Err(_) if v6 && planned.is_empty() => return,
-            Err(error) => return self.fail(error),
-        };
         let parse = |m: &Message| -> Option<(IpAddr, Mac, bool)> {
             let attributes = m.attributes(HEAD_BYTES);
             let state = u16::from_ne_bytes(m.body.get(8..10)?.try_into().ok()?);
@@ -118,13 +157,17 @@ impl Walk<'_> {
         }
     }
 
-    fn listed(&mut self, family: u8, index: u32, name: &str) -> crate::Result<Vec<Message>> {
+    fn listed(&mut self, family: u8) -> crate::Result<Listed> {
         let build = |request: &mut Request| {
             request.begin(libc::RTM_GETNEIGH, 0, &head(family, 0, 0, 0));
         };
-        let mut all = self.socket.dump(build, &format!("list what {name} knows"))?;
-        all.retain(|m| m.u32(4) == Some(index));
-        Ok(all)
+        let mut listed = Listed::new();
+        for message in self.socket.dump(build, "list what the interfaces know")? {
+            if let Some(index) = message.u32(4) {
+                listed.entry(index).or_default().push(message);
+            }
+        }
+        Ok(listed)
     }
 }
 

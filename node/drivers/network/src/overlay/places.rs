@@ -49,7 +49,7 @@ impl Walk<'_> {
         }
     }
 
-    fn switch(&mut self, link: &str, family: &str, switch: &str, value: &str) {
+    pub(super) fn switch(&mut self, link: &str, family: &str, switch: &str, value: &str) {
         let file = format!("/proc/sys/net/{family}/conf/{link}/{switch}");
         if std::fs::read_to_string(&file).is_ok_and(|now| now.trim() != value) {
             let what = format!("set {switch} of {link} to {value}");
@@ -63,14 +63,15 @@ impl Walk<'_> {
     }
 
     pub(super) fn addresses(&mut self, ingress: &Ingress, index: u32) {
-        self.address(&ingress.bridge, index, ingress.address.into());
+        let scope = libc::RT_SCOPE_UNIVERSE;
+        self.address(&ingress.bridge, index, ingress.address.into(), scope);
         if let Some(address) = ingress.address6 {
-            self.address(&ingress.bridge, index, address.into());
+            self.address(&ingress.bridge, index, address.into(), scope);
         }
     }
 
     /// The interface has this address and, of its family, no other but the link's own.
-    fn address(&mut self, name: &str, index: u32, wanted: IpNet) {
+    pub(super) fn address(&mut self, name: &str, index: u32, wanted: IpNet, scope: u8) {
         let mut head = [0; HEAD_BYTES];
         head[0] = family(wanted.addr().is_ipv6());
         let build = |request: &mut Request| {
@@ -96,6 +97,7 @@ impl Walk<'_> {
         let mut head = |net: &IpNet| {
             head[1] = net.prefix_len();
             head[2] = if net.addr().is_ipv6() { NO_DAD } else { 0 };
+            head[3] = scope;
             head[4..8].copy_from_slice(&index.to_ne_bytes());
             head
         };

@@ -1,9 +1,10 @@
 //! The packet rules of cluster networks: one table on the host for published ports, one in each container for services'
 //! addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use shoal_node_core_host::overlay::{Balance, Ingress, Target, Vip};
+use shoal_node_core_host::netplan::Protocol;
+use shoal_node_core_host::overlay::{Balance, Ingress, Target, Tunnel, Vip};
 
 use crate::expression::{Direction, Expressions, Verdict, octets};
 
@@ -17,7 +18,10 @@ const BEFORE_DNAT: i32 = -101;
 const BEFORE_FILTER: i32 = -10;
 const MANGLE: i32 = -150;
 const SOURCE_NAT: i32 = 100;
+/// Before connections are looked at, and before everybody's filters.
+const FIRST: i32 = -310;
 
+const TYPE_INTEGER: u32 = 4;
 const TYPE_ADDRESS: u32 = 7;
 const TYPE_ADDRESS6: u32 = 8;
 const TYPE_ETHER: u32 = 9;
@@ -58,12 +62,40 @@ pub(super) struct Ruleset {
     pub chains: Vec<Chain>,
 }
 
-/// Published ports, where they lead, and how answers find back.
-pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
+/// The numbers of targets that a table has maps for, by family. One that does not occur any more stays for a while, with an
+/// empty map: services that grow and shrink change elements, and the table is not written anew each time.
+#[derive(Debug, Default)]
+pub(super) struct Counts(BTreeSet<(bool, u32)>);
+
+impl Counts {
+    const SPARE: usize = 8;
+
+    pub fn take_up(&mut self, balance: &Balance) {
+        let keys = balance
+            .tables
+            .iter()
+            .flat_map(|(count, table)| table.keys().map(|(vip, _)| (vip.is_v6(), *count)));
+        let occur: BTreeSet<(bool, u32)> = keys.collect();
+        if self.0.len() > 2 * occur.len() + Self::SPARE {
+            self.0.clear();
+        }
+        self.0.extend(occur);
+    }
+
+    fn of(&self, v6: bool) -> impl Iterator<Item = u32> + '_ {
+        self.0
+            .iter()
+            .filter(move |(six, _)| *six == v6)
+            .map(|(_, count)| *count)
+    }
+}
+
+/// Published ports, where they lead (`balance`), and how answers find back.
+pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> Ruleset {
     let bridge = &ingress.bridge;
-    let mut sets = balance_sets(&ingress.balance, Keys::Ports, false);
+    let mut sets = balance_sets(balance, counts, Keys::Ports, false);
     if ingress.address6.is_some() {
-        sets.extend(balance_sets(&ingress.balance, Keys::Ports, true));
+        sets.extend(balance_sets(balance, counts, Keys::Ports, true));
     }
     let families: &[bool] = match ingress.address6 {
         Some(_) => &[false, true],
@@ -84,7 +116,7 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
     let redirect = || -> Vec<Vec<u8>> {
         let tables = families
             .iter()
-            .flat_map(|v6| counts(&ingress.balance, *v6).map(move |n| (n, *v6)));
+            .flat_map(|v6| counts.of(*v6).map(move |n| (n, *v6)));
         tables
             .map(|(count, v6)| {
                 let rule = Expressions::new().target_local();
@@ -174,6 +206,49 @@ pub(super) fn ingress(ingress: &Ingress) -> Ruleset {
     Ruleset { sets, chains }
 }
 
+pub(super) fn seal_table(sid: &str) -> String {
+    format!("shoal-{sid}-sealed")
+}
+
+/// Frames of encrypted networks come by the tunnel and leave by it, or not at all.
+///
+/// Both chains see whole packets: what arrives in fragments was put together before the first, and what leaves is taken
+/// apart after the second.
+pub(super) fn seal(tunnel: &Tunnel) -> Ruleset {
+    const SEALED: &str = "sealed";
+    let vnis = tunnel.vnis.iter().map(|vni| {
+        let [_, id @ ..] = vni.to_be_bytes();
+        (id.to_vec(), Vec::new())
+    });
+    let set = Set {
+        key_type: TYPE_INTEGER,
+        key_bytes: 3,
+        data: None,
+        elements: vnis.collect(),
+    };
+    let drop = |way: Expressions| {
+        way.target_port(Protocol::Udp, tunnel.vxlan_port)
+            .vxlan_in_set(SEALED)
+            .verdict(Verdict::Drop)
+            .finish()
+    };
+    let chain = |name, hook, way| Chain {
+        name,
+        kind: "filter",
+        hook,
+        priority: FIRST,
+        rules: vec![drop(way)],
+    };
+    let new = Expressions::new;
+    Ruleset {
+        sets: [(SEALED.to_owned(), set)].into(),
+        chains: vec![
+            chain("arriving", INPUT, new().arrives_not_by(&tunnel.link)),
+            chain("leaving", OUTPUT, new().leaves_not_by(&tunnel.link)),
+        ],
+    }
+}
+
 /// Nothing of the host is reached over the ingress network; a port that leads nowhere at the moment says so at once.
 fn input(bridge: &str, families: &[bool]) -> Vec<Vec<u8>> {
     let new = Expressions::new;
@@ -204,12 +279,12 @@ fn redirects(bridge: &str, families: &[bool]) -> Vec<Vec<u8>> {
 }
 
 /// Services' addresses, in a container.
-pub(super) fn services(balance: &Balance) -> Ruleset {
+pub(super) fn services(balance: &Balance, counts: &Counts) -> Ruleset {
     let mut sets = BTreeMap::new();
     let (mut lead, mut idle) = (Vec::new(), Vec::new());
     for v6 in [false, true] {
-        sets.extend(balance_sets(balance, Keys::Addresses, v6));
-        lead.extend(counts(balance, v6).map(|count| {
+        sets.extend(balance_sets(balance, counts, Keys::Addresses, v6));
+        lead.extend(counts.of(v6).map(|count| {
             Expressions::new()
                 .balance_address(&table_name(count, v6), count, v6)
                 .finish()
@@ -251,17 +326,8 @@ fn idle_name(v6: bool) -> &'static str {
     if v6 { "idle6" } else { "idle" }
 }
 
-/// The numbers of targets that occur in this family.
-fn counts(balance: &Balance, v6: bool) -> impl Iterator<Item = u32> + '_ {
-    let occurs = move |table: &BTreeMap<(Vip, u32), Target>| table.keys().any(|(vip, _)| vip.is_v6() == v6);
-    let tables = balance.tables.iter();
-    tables
-        .filter(move |(_, table)| occurs(table))
-        .map(|(count, _)| *count)
-}
-
 /// One family's tables.
-fn balance_sets(balance: &Balance, keys: Keys, v6: bool) -> BTreeMap<String, Set> {
+fn balance_sets(balance: &Balance, counts: &Counts, keys: Keys, v6: bool) -> BTreeMap<String, Set> {
     let (kind, bytes) = if v6 {
         (TYPE_ADDRESS6, 16)
     } else {
@@ -276,7 +342,7 @@ fn balance_sets(balance: &Balance, keys: Keys, v6: bool) -> BTreeMap<String, Set
         ),
     };
     let mut sets = BTreeMap::new();
-    for count in counts(balance, v6) {
+    for count in counts.of(v6) {
         let table = balance.tables.get(&count).into_iter().flatten();
         let of_family = table.filter(|((vip, _), _)| vip.is_v6() == v6);
         let element = |((vip, n), to): (&(Vip, u32), &Target)| {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ruleset::Ruleset;
+use super::ruleset::{Counts, Ruleset};
 use crate::error::Result;
 use crate::expression::DATA_VALUE;
 use crate::netlink::{Attributes, Family, Request, Socket};
@@ -50,18 +50,27 @@ pub(super) struct Tables {
     /// The rules that were written, to know when they change.
     rules: Vec<Vec<u8>>,
     looked: bool,
+    pub counts: Counts,
 }
 
 impl Tables {
     /// Of the calling thread's network namespace.
     pub fn open(name: String) -> Result<Tables> {
+        let socket = Socket::open(Family::Netfilter)?;
+        // It has its number from now on.
+        socket.join_groups(&[])?;
         Ok(Tables {
-            socket: Socket::open(Family::Netfilter)?,
+            socket,
             name,
             written: None,
             rules: Vec::new(),
             looked: false,
+            counts: Counts::default(),
         })
+    }
+
+    pub fn port(&self) -> u32 {
+        self.socket.port()
     }
 
     /// Makes the table what the ruleset says, or removes it. Answers what differed. `recheck` compares with the kernel
