@@ -41,6 +41,8 @@ pub struct Config {
     pub own_manager: watch::Receiver<Option<String>>,
     /// `host:port` where this node serves its images to the others, while it does.
     pub images_addr: watch::Receiver<Option<String>>,
+    /// Where other nodes shall send what travels on cluster networks; empty for where this node's session comes from.
+    pub data_path_addr: String,
     pub executor: Arc<dyn Executor>,
 }
 
@@ -108,6 +110,7 @@ impl Agent {
             shop: shop.clone(),
             peers,
             images_addr: config.images_addr,
+            data_path_addr: config.data_path_addr,
             renew: renew.clone(),
             connected,
             removed,

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Before what could not be laid is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// However quiet it is, the host is compared with what it should be so often.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What took its time leaves time for other work, but no more than this.
+const REST_MAX: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct Plan {
@@ -115,12 +118,16 @@ impl Ground {
                     None => continue,
                 }
             };
-            if unsaved {
-                self.save(tracks.clone()).await;
-            }
+            let began = Instant::now();
+            let save = async {
+                if unsaved {
+                    self.save(tracks.clone()).await;
+                }
+            };
+            let both = async { tokio::join!(executor.lay(&node, &tracks), save).0 };
             let done = tokio::select! {
                 () = stop.cancelled() => return,
-                done = executor.lay(&node, &tracks) => done,
+                done = both => done,
             };
             wait = match done {
                 Ok(()) => {
@@ -135,6 +142,11 @@ impl Ground {
                     RETRY
                 }
             };
+            // Changes that come fast are laid together.
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(began.elapsed().min(REST_MAX)) => {}
+            }
         }
     }
 }

@@ -24,7 +24,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(4);
+/// The longest pause: short, so that a node that was cut off is back soon, and longer in a large cluster, so that managers
+/// that were away are not run over.
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const BACKOFF_MAX_PER_NODE: Duration = Duration::from_millis(1);
+const BACKOFF_LIMIT: Duration = Duration::from_secs(4);
 /// A manager has so long to greet.
 const GREETING: Duration = Duration::from_secs(4);
 /// How often the host is looked at again.
@@ -73,6 +77,7 @@ pub(crate) struct Session {
     pub shop: Arc<Shop>,
     pub peers: Peers,
     pub images_addr: watch::Receiver<Option<String>>,
+    pub data_path_addr: String,
     pub renew: Arc<Notify>,
     /// True while a manager has greeted and not gone.
     pub connected: watch::Sender<bool>,
@@ -135,7 +140,7 @@ impl Session {
                 // Our own manager came up: no need to wait.
                 Ok(()) = own.changed() => {}
             }
-            pause = (pause * 2).min(BACKOFF_MAX);
+            pause = (pause * 2).min(backoff_max(self.managers.get().cluster.nodes));
         }
     }
 
@@ -297,9 +302,16 @@ impl Session {
             description.issuer_public_key = info.public_key;
         }
         description.trust_root = root;
+        description.data_path_addr = self.data_path_addr.clone();
         description.images_addr = self.images_addr.borrow().clone().unwrap_or_default();
         description
     }
+}
+
+fn backoff_max(nodes: u64) -> Duration {
+    let nodes = u32::try_from(nodes).unwrap_or(u32::MAX);
+    let all = BACKOFF_MAX_PER_NODE.checked_mul(nodes).unwrap_or(BACKOFF_LIMIT);
+    (BACKOFF_MAX + all).min(BACKOFF_LIMIT)
 }
 
 fn wrap(message: from_agent::Message) -> FromAgent {

@@ -51,6 +51,7 @@ impl asked::Agents for LocalAgents {
             managers,
             own_manager: setup.own_manager,
             images_addr: setup.images_addr,
+            data_path_addr: setup.data_path_addr,
             executor: self.runner.clone(),
         })?;
         self.runner.attachments.joined(agent.attachments());

@@ -39,6 +39,22 @@ pub fn advertise(given: &str, listen: SocketAddr, towards: Option<&str>) -> Resu
     system().map(|ip| SocketAddr::new(ip, listen.port()))
 }
 
+/// `--data-path-addr`: an address or an interface's name, which is looked up once, as Docker does. Empty stays empty.
+pub fn data_path(given: &str) -> Result<String> {
+    if given.is_empty() {
+        return Ok(String::new());
+    }
+    let bad = || {
+        Error::invalid(
+            "data path address must be a non-zero IP address or network interface (without a port number)",
+        )
+    };
+    match resolve(given, "") {
+        Ok(ip) if !ip.is_unspecified() => Ok(ip.to_string()),
+        _ => Err(bad()),
+    }
+}
+
 /// `host:port` of a manager to join; the port may be left out.
 pub fn remote(given: &str) -> Result<String> {
     let (host, port) = split(given, "remote address")?;
@@ -179,5 +195,15 @@ mod tests {
         assert_eq!(remote("10.0.0.1").unwrap(), "10.0.0.1:2377");
         assert_eq!(remote("manager:1").unwrap(), "manager:1");
         assert!(remote("").is_err());
+        assert_eq!(data_path("").unwrap(), "");
+        assert_eq!(data_path("lo").unwrap(), "127.0.0.1");
+        assert_eq!(data_path("10.0.0.1").unwrap(), "10.0.0.1");
+        for bad in ["nothere0", "0.0.0.0", "1.2.3.4:77", "300.1.1.1"] {
+            let refusal = data_path(bad).unwrap_err().to_string();
+            assert!(
+                refusal.contains("data path address must be a non-zero"),
+                "{refusal}"
+            );
+        }
     }
 }

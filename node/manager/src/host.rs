@@ -32,6 +32,8 @@ pub struct AgentSetup {
     pub own_manager: watch::Receiver<Option<String>>,
     /// `host:port` where this node serves its images to others, while it does.
     pub images_addr: watch::Receiver<Option<String>>,
+    /// Where other nodes shall send what travels on cluster networks, if not where this node's session comes from.
+    pub data_path_addr: String,
 }
 
 /// Starts this node's agent, which is another room.

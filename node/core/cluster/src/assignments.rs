@@ -4,6 +4,7 @@
 //! A session sends a whole [`Set`] when it begins (what is not in it, the node stops) and from then on the difference
 //! between the set that it sent last and the present one. Any manager can do that from its own replica.
 
+use crate::concern::Touched;
 use crate::task::{is_assigned, is_over, is_wanted};
 use crate::{allocator, tracks};
 use serde_json::Value;
@@ -36,9 +37,38 @@ pub enum Change {
     RemoveTrack(String),
 }
 
+/// Brings `set`, which `node` was told, to the present: `touched` is all that may have changed up to log index `seen` since. Answers
+/// what has to be done on the node. What changed after `seen` may be in it or not; it is told of again.
+pub fn renew(view: &State, node: &NodeId, set: &mut Set, touched: &Touched, seen: u64) -> Vec<Change> {
+    let mut known = std::mem::take(&mut set.tracks);
+    let Some((new, gone)) = tracks::renew(view, node, &mut known, touched) else {
+        set.tracks = known;
+        let whole = of_node(view, node);
+        let changes = whole.since(set);
+        *set = whole;
+        return changes;
+    };
+    let mut now = tasks_of_node(view, node);
+    now.index = seen.max(set.index);
+    let tasks = now.since(set);
+    let mut changes: Vec<Change> = new.into_iter().map(Change::Track).collect();
+    changes.extend(tasks);
+    changes.extend(gone.into_iter().map(Change::RemoveTrack));
+    now.tracks = known;
+    *set = now;
+    changes
+}
+
 /// What `node` shall have now. Ended tasks stay listed until they are forgotten, because the node keeps their
 /// containers (and logs) that long; a task that was given up is not listed, so a node that returns stops it.
 pub fn of_node(view: &State, node: &NodeId) -> Set {
+    Set {
+        tracks: tracks::of_node(view, node),
+        ..tasks_of_node(view, node)
+    }
+}
+
+fn tasks_of_node(view: &State, node: &NodeId) -> Set {
     let mut set = Set {
         index: view.applied(),
         ..Set::default()
@@ -58,7 +88,6 @@ pub fn of_node(view: &State, node: &NodeId) -> Set {
         }
         set.tasks.insert(task.id.clone(), held_back(task));
     }
-    set.tracks = tracks::of_node(view, node);
     set
 }
 

@@ -2,7 +2,7 @@
 
 use crate::task::{is_assigned, is_over};
 use crate::tracks::endpoint;
-use shoal_raft_objects::{Event, NetworkId, NodeId, Object, Service, Task};
+use shoal_raft_objects::{Event, NetworkId, NodeId, Object, Service, ServiceId, Task, TaskId};
 use std::collections::BTreeSet;
 
 /// Nodes that are named, and nodes that have something on one of these networks.
@@ -12,7 +12,53 @@ pub enum Concern {
     Some {
         node: Option<NodeId>,
         networks: BTreeSet<NetworkId>,
+        /// What changed, where that is all that has to be looked at.
+        piece: Piece,
     },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Piece {
+    Task(TaskId),
+    Service(ServiceId),
+    /// Nothing of the networks.
+    Nothing,
+    Anything,
+}
+
+/// What has to be looked at again for a node: what its session has heard of since it looked last.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Touched {
+    /// Everything.
+    pub whole: bool,
+    pub tasks: BTreeSet<TaskId>,
+    pub services: BTreeSet<ServiceId>,
+}
+
+impl Touched {
+    pub fn everything() -> Self {
+        Touched {
+            whole: true,
+            ..Touched::default()
+        }
+    }
+
+    pub fn add(&mut self, concern: &Concern) {
+        match concern {
+            Concern::All => self.whole = true,
+            Concern::Some { piece, .. } => match piece {
+                Piece::Task(id) => drop(self.tasks.insert(id.clone())),
+                Piece::Service(id) => drop(self.services.insert(id.clone())),
+                Piece::Nothing => {}
+                Piece::Anything => self.whole = true,
+            },
+        }
+        // As much to remember as to look at.
+        if self.whole {
+            self.tasks.clear();
+            self.services.clear();
+        }
+    }
 }
 
 impl Concern {
@@ -23,14 +69,16 @@ impl Concern {
             Concern::Some {
                 node: named,
                 networks,
+                ..
             } => named.as_ref() == Some(node) || !networks.is_disjoint(on),
         }
     }
 
-    fn some(node: &NodeId, networks: BTreeSet<NetworkId>) -> Self {
+    fn some(node: &NodeId, networks: BTreeSet<NetworkId>, piece: Piece) -> Self {
         Concern::Some {
             node: (!node.is_empty()).then(|| node.clone()),
             networks,
+            piece,
         }
     }
 }
@@ -45,28 +93,36 @@ pub fn of(event: &Event) -> Concern {
             if old.manager == new.manager
                 && old.attachments == new.attachments
                 && old.data_path() == new.data_path()
+                && old.description.hostname == new.description.hostname
                 && old.description.data_path_key == new.description.data_path_key
                 && old.images_peer() == new.images_peer() =>
         {
-            Concern::some(&new.id, BTreeSet::new())
+            Concern::some(&new.id, BTreeSet::new(), Piece::Nothing)
         }
         (Some(Object::Task(old)), Object::Task(new)) => {
             let networks = match same_track(old, new) {
                 true => BTreeSet::new(),
                 false => places(old).chain(places(new)).collect(),
             };
-            Concern::some(&new.node_id, networks)
+            Concern::some(&new.node_id, networks, Piece::Task(new.id.clone()))
         }
-        (_, Object::Task(task)) => Concern::some(&task.node_id, places(task).collect()),
+        (_, Object::Task(task)) => Concern::some(
+            &task.node_id,
+            places(task).collect(),
+            Piece::Task(task.id.clone()),
+        ),
         (old, Object::Service(new)) => {
             let old = match old {
                 Some(Object::Service(old)) => Some(old),
                 _ => None,
             };
             let all = old.into_iter().chain([new]).flat_map(|service| networks(service));
-            Concern::some(&NodeId::default(), all.collect())
+            Concern::some(&NodeId::default(), all.collect(), Piece::Service(new.id.clone()))
         }
-        (_, Object::Network(network)) => Concern::some(&NodeId::default(), [network.id.clone()].into()),
+        (_, Object::Network(network)) => {
+            let networks = [network.id.clone()].into();
+            Concern::some(&NodeId::default(), networks, Piece::Anything)
+        }
         // The list of managers, settings, secrets in use: may concern anybody.
         (_, Object::Node(_) | Object::Cluster(_) | Object::Secret(_) | Object::Config(_)) => Concern::All,
     }

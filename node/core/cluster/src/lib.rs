@@ -20,6 +20,7 @@ mod enforcer;
 pub mod liveness;
 mod memory;
 pub mod orchestrator;
+mod portoptions;
 mod reaper;
 pub mod reports;
 pub mod roles;

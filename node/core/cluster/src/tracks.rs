@@ -1,9 +1,11 @@
 //! What one node has to know of the cluster's networks: those that its tasks are on and the one that published ports are
 //! answered on, with every endpoint there, the services, and the nodes that they are on.
 
+use crate::concern::Touched;
+use crate::portoptions;
 use crate::task::{is_assigned, is_over, is_wanted};
 use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
-use shoal_raft_objects::{Attachment, NetworkId, NodeId, Service, Task, TaskState, Track};
+use shoal_raft_objects::{Attachment, NetworkId, Node, NodeId, Service, Task, TaskId, TaskState, Track};
 use shoal_raft_store::State;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,48 +13,147 @@ use std::sync::Arc;
 /// Docker's, where the cluster does not say.
 const DATA_PATH_PORT: u16 = 4789;
 
-pub fn of_node(view: &State, node: &NodeId) -> BTreeMap<String, Arc<Track>> {
+/// By [`Track::key`].
+pub type Tracks = BTreeMap<String, Arc<Track>>;
+
+pub fn of_node(view: &State, node: &NodeId) -> Tracks {
+    let look = Look::of(view, node);
     let mut tracks = BTreeMap::new();
     let mut add = |track: Track| {
         tracks.insert(track.key(), Arc::new(track));
     };
-    let networks = networks(view, node);
-    let mut peers: BTreeSet<&NodeId> = BTreeSet::new();
+    let mut with_tasks: BTreeSet<&NodeId> = BTreeSet::new();
     let mut tasks = BTreeSet::new();
-    for id in &networks {
+    for id in &look.networks {
         if let Some(network) = view.network(id) {
             add(Track::Network(shoal_raft_objects::Network::clone(network)));
         }
-        for task in view.tasks_of_network(id) {
-            if is_assigned(task) && !is_over(task) && tasks.insert(&task.id) {
-                peers.insert(&task.node_id);
-                add(Track::Endpoint(endpoint(task, |id| networks.contains(id))));
+        for task in view.tasks_of_network(id).filter(|task| tasks.insert(&task.id)) {
+            if let Some(track) = look.task(task) {
+                with_tasks.insert(&task.node_id);
+                add(track);
             }
         }
     }
     for service in view.services().iter() {
-        add_service(service, &networks, &mut add);
+        look.service(service).map(&mut add);
     }
-    let port = view.cluster().map_or(0, |c| c.data_path_port);
-    let port = u16::try_from(port)
-        .ok()
-        .filter(|p| *p > 0)
-        .unwrap_or(DATA_PATH_PORT);
     for peer in view.nodes().iter() {
-        let places = on(&networks, &peer.attachments);
-        if places.is_empty() && !peers.contains(&peer.id) {
-            continue;
-        }
-        add(Track::Peer(PeerTrack {
-            node: peer.id.clone(),
-            name: peer.description.hostname.clone(),
-            addr: peer.data_path().to_owned(),
-            port,
-            key: peer.description.data_path_key.clone(),
-            places,
-        }));
+        look.peer(peer, || with_tasks.contains(&peer.id)).map(&mut add);
     }
     tracks
+}
+
+/// Brings what a node was told to the present when only these tasks and services may have changed. Answers what is new or
+/// different and the keys of what is gone; nothing when all has to be looked at.
+pub fn renew(
+    view: &State,
+    node: &NodeId,
+    tracks: &mut Tracks,
+    touched: &Touched,
+) -> Option<(Vec<Arc<Track>>, Vec<String>)> {
+    let look = Look::of(view, node);
+    let told = tracks
+        .range("n/".to_owned().."n0".to_owned())
+        .map(|(key, _)| &key[2..]);
+    let here = look.networks.iter().filter(|id| view.network(id).is_some());
+    if touched.whole || !told.eq(here.map(NetworkId::as_str)) {
+        return None;
+    }
+    let mut now: BTreeMap<String, Option<Track>> = BTreeMap::new();
+    let mut nodes: BTreeSet<NodeId> = BTreeSet::new();
+    for id in &touched.tasks {
+        let key = endpoint_key(id);
+        if let Some(Track::Endpoint(before)) = tracks.get(&key).map(Arc::as_ref) {
+            nodes.insert(before.node.clone());
+        }
+        let track = view.task(id).and_then(|task| look.task(task));
+        if let Some(Track::Endpoint(endpoint)) = &track {
+            nodes.insert(endpoint.node.clone());
+        }
+        now.insert(key, track);
+    }
+    for id in &touched.services {
+        let track = view.service(id).and_then(|service| look.service(service));
+        now.insert(format!("s/{id}"), track);
+    }
+    let (mut new, mut gone) = (Vec::new(), Vec::new());
+    let mut settle = |tracks: &mut Tracks, now: BTreeMap<String, Option<Track>>| {
+        for (key, track) in now {
+            match track {
+                None if tracks.remove(&key).is_some() => gone.push(key),
+                None => {}
+                Some(track) if tracks.get(&key).is_some_and(|told| **told == track) => {}
+                Some(track) => {
+                    let track = Arc::new(track);
+                    tracks.insert(key, track.clone());
+                    new.push(track);
+                }
+            }
+        }
+    };
+    settle(tracks, now);
+    // Nodes that tasks came to or went from.
+    let mut peers = BTreeMap::new();
+    for id in nodes {
+        let has_tasks = || {
+            let endpoints = tracks.range("e/".to_owned().."e0".to_owned());
+            endpoints
+                .into_iter()
+                .any(|(_, track)| matches!(track.as_ref(), Track::Endpoint(e) if e.node == id))
+        };
+        let peer = view.node(&id).and_then(|peer| look.peer(peer, has_tasks));
+        peers.insert(format!("p/{id}"), peer);
+    }
+    settle(tracks, peers);
+    Some((new, gone))
+}
+
+/// How one node sees the others.
+struct Look {
+    networks: BTreeSet<NetworkId>,
+    port: u16,
+}
+
+impl Look {
+    fn of(view: &State, node: &NodeId) -> Look {
+        let port = view.cluster().map_or(0, |c| c.data_path_port);
+        let port = u16::try_from(port).ok().filter(|p| *p > 0);
+        Look {
+            networks: networks(view, node),
+            port: port.unwrap_or(DATA_PATH_PORT),
+        }
+    }
+
+    fn task(&self, task: &Task) -> Option<Track> {
+        let shown = is_assigned(task) && !is_over(task);
+        let on = |place: &Attachment| self.networks.contains(&place.network);
+        (shown && task.networks.iter().any(on))
+            .then(|| Track::Endpoint(endpoint(task, |id| self.networks.contains(id))))
+    }
+
+    /// Also one without places of its own there, if it has tasks there.
+    fn peer(&self, peer: &Node, has_tasks: impl FnOnce() -> bool) -> Option<Track> {
+        let places = on(&self.networks, &peer.attachments);
+        (!places.is_empty() || has_tasks()).then(|| {
+            Track::Peer(PeerTrack {
+                node: peer.id.clone(),
+                name: peer.description.hostname.clone(),
+                addr: peer.data_path().to_owned(),
+                port: self.port,
+                key: peer.description.data_path_key.clone(),
+                places,
+            })
+        })
+    }
+
+    fn service(&self, service: &Service) -> Option<Track> {
+        service_track(service, &self.networks)
+    }
+}
+
+fn endpoint_key(task: &TaskId) -> String {
+    format!("e/{task}")
 }
 
 fn networks(view: &State, node: &NodeId) -> BTreeSet<NetworkId> {
@@ -95,7 +196,7 @@ fn on(networks: &BTreeSet<NetworkId>, places: &[Attachment]) -> Vec<Attachment> 
         .collect()
 }
 
-fn add_service(service: &Service, networks: &BTreeSet<NetworkId>, add: &mut impl FnMut(Track)) {
+fn service_track(service: &Service, networks: &BTreeSet<NetworkId>) -> Option<Track> {
     let endpoint = &service.endpoint;
     let virtual_ips: Vec<_> = endpoint
         .virtual_ips
@@ -110,23 +211,22 @@ fn add_service(service: &Service, networks: &BTreeSet<NetworkId>, add: &mut impl
     on.sort();
     on.dedup();
     if on.is_empty() {
-        return;
+        return None;
     }
     let aliases = named
         .iter()
         .map(|n| (NetworkId::from(n.target.as_str()), n.aliases.clone()))
         .filter(|(id, aliases)| on.contains(id) && !aliases.is_empty());
-    add(Track::Service(ServiceTrack {
+    let published = || endpoint.ports.iter().filter(|p| p.publish_mode == "ingress");
+    let named = |label: &str| portoptions::named(&service.spec.labels, label, published());
+    Some(Track::Service(ServiceTrack {
+        local_first: named(portoptions::LOCAL_FIRST),
+        proxied: named(portoptions::PROXY_PROTOCOL),
         service: service.id.clone(),
         name: service.spec.name.clone(),
         aliases: aliases.collect(),
         networks: on,
         virtual_ips,
-        ports: endpoint
-            .ports
-            .iter()
-            .filter(|p| p.publish_mode == "ingress")
-            .cloned()
-            .collect(),
-    }));
+        ports: published().cloned().collect(),
+    }))
 }

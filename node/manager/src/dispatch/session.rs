@@ -9,13 +9,14 @@ use shoal_api_wire::dispatcher::{
 };
 use shoal_api_wire::removed;
 use shoal_node_core_cluster::assignments::{self, Set};
+use shoal_node_core_cluster::concern::Touched;
 use shoal_node_core_cluster::liveness;
 use shoal_node_drivers_certs::Identity;
 use shoal_raft_consensus::State;
 use shoal_raft_objects::{
     Cluster, NetworkId, Node, NodeDescription, NodeId, Refusal, TaskId, TaskStatus, Track, Write, codec,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,6 +28,9 @@ const GREETING: Duration = Duration::from_secs(5);
 const CHUNK_BYTES: usize = 1 << 20;
 /// Changes that come fast wait no longer than this for each other.
 const REST_MAX: Duration = Duration::from_millis(100);
+
+/// Assignments that wait for their acknowledgement and are remembered one by one.
+const UNLAID_MAX: usize = 1024;
 
 /// Serves the session until either side ends it.
 pub(crate) async fn run(
@@ -57,6 +61,7 @@ pub(crate) async fn run(
         complete: false,
         renewing: false,
         last_sent: 0,
+        unlaid: VecDeque::new(),
         laid: 0,
         told: 0,
     };
@@ -83,8 +88,11 @@ struct Session {
     greeting: Option<Welcome>,
     complete: bool,
     renewing: bool,
-    /// The index of the last assignments that were sent, and of the last that the node has acknowledged.
+    /// The number of the last assignments that were sent: the log index they are of, or more, so that each has its own.
     last_sent: u64,
+    /// Sent and not acknowledged yet: the number, and the log index.
+    unlaid: VecDeque<(u64, u64)>,
+    /// The log index that the node has acknowledged.
     laid: u64,
     /// What the leader was told last.
     told: u64,
@@ -105,7 +113,7 @@ impl Session {
         };
         self.described(&hello.description, addr)?;
         self.manager.pulse.came(&self.caller.node);
-        let mut grace = self.update().await?;
+        let mut grace = self.update(&Touched::everything(), 0).await?;
         // Whatever happened since is told again.
         entry.news.told(self.on());
         entry.wake.notify_one();
@@ -122,14 +130,15 @@ impl Session {
                         self.hear(message, addr).await?;
                     }
                 },
-                () = entry.wake.notified(), if !due => match entry.news.take() {
+                () = entry.wake.notified(), if !due => match entry.news.idle() {
                     Some(index) => self.unconcerned(index),
                     None => due = true,
                 },
                 () = tokio::time::sleep_until(rested), if due => {
                     due = false;
                     let began = Instant::now();
-                    grace = self.update().await?;
+                    let (touched, seen) = entry.news.take();
+                    grace = self.update(&touched.unwrap_or_default(), seen).await?;
                     if entry.news.told(self.on()) {
                         entry.wake.notify_one();
                     }
@@ -167,7 +176,11 @@ impl Session {
             }
             Some(from_agent::Message::Describe(describe)) => self.described(&describe.description, addr)?,
             Some(from_agent::Message::Applied(applied)) => {
-                self.laid = self.laid.max(applied.index);
+                let is_laid = |sent: &&(u64, u64)| sent.0 <= applied.index;
+                let count = self.unlaid.iter().take_while(is_laid).count();
+                for (_, index) in self.unlaid.drain(..count) {
+                    self.laid = self.laid.max(index);
+                }
                 self.tell_laid();
             }
             Some(from_agent::Message::Findings(findings)) => self.manager.examiner.found(&node, findings),
@@ -198,8 +211,9 @@ impl Session {
         networks.collect()
     }
 
-    /// Sends whatever differs from what was sent before. Answers the grace that holds now.
-    async fn update(&mut self) -> Result<Duration, Status> {
+    /// Sends whatever differs from what was sent before, as far as it was touched up to log index `seen`. Answers the grace that
+    /// holds now.
+    async fn update(&mut self, touched: &Touched, seen: u64) -> Result<Duration, Status> {
         let state = self.manager.ledger.state();
         let grace = liveness::grace(&state);
         let Some(node) = state.node(&self.caller.node) else {
@@ -248,20 +262,17 @@ impl Session {
             self.renewing = true;
             self.send(from_manager::Message::Renew(Renew {})).await?;
         }
-        let set = assignments::of_node(&state, &self.caller.node);
         if !self.complete {
+            let set = assignments::of_node(&state, &self.caller.node);
             self.assign(set.complete(), set.index, true).await?;
             self.complete = true;
-            self.last_sent = set.index;
             self.sent = set;
             return Ok(grace);
         }
-        let changes = set.since(&self.sent);
+        let changes = assignments::renew(&state, &self.caller.node, &mut self.sent, touched, seen);
         if !changes.is_empty() {
-            self.assign(changes, set.index, false).await?;
-            self.last_sent = set.index;
+            self.assign(changes, self.sent.index, false).await?;
         }
-        self.sent = set;
         self.tell_laid();
         Ok(grace)
     }
@@ -269,10 +280,9 @@ impl Session {
     /// A node that has carried out all that was sent to it knows the networks as they are in the state that was looked at
     /// last: nothing in between concerned it.
     fn tell_laid(&mut self) {
-        let index = if self.laid >= self.last_sent {
-            self.sent.index
-        } else {
-            self.laid
+        let index = match self.unlaid.is_empty() {
+            true => self.sent.index,
+            false => self.laid,
         };
         if index > self.told {
             self.told = index;
@@ -286,6 +296,13 @@ impl Session {
         index: u64,
         complete: bool,
     ) -> Result<(), Status> {
+        self.last_sent = index.max(self.last_sent + 1);
+        self.unlaid.push_back((self.last_sent, index));
+        if self.unlaid.len() > UNLAID_MAX {
+            // Later ones speak for it.
+            self.unlaid.pop_front();
+        }
+        let index = self.last_sent;
         let mut chunk = Vec::new();
         let mut bytes = 0;
         for change in changes {

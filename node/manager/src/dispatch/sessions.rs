@@ -3,11 +3,11 @@
 use parking_lot::Mutex;
 use shoal_api_wire::dispatcher::{FromManager, from_manager};
 use shoal_api_wire::removed;
-use shoal_node_core_cluster::concern::Concern;
+use shoal_node_core_cluster::concern::{Concern, Touched};
 use shoal_raft_objects::{NetworkId, NodeId};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -27,8 +27,8 @@ pub(crate) struct Entry {
 /// What a session has not looked at yet.
 #[derive(Default)]
 pub(crate) struct News {
-    /// Something may have changed for the node.
-    due: AtomicBool,
+    /// What may have changed for the node.
+    due: Mutex<Option<Touched>>,
     /// Up to this log index `due` says everything.
     seen: AtomicU64,
     /// The networks that the node was told of.
@@ -36,14 +36,17 @@ pub(crate) struct News {
 }
 
 impl News {
-    /// Whether there is anything to look at; if not, the log index up to which nothing concerned the node.
-    pub fn take(&self) -> Option<u64> {
+    /// What there is to look at, if anything, and the log index up to which that is all.
+    pub fn take(&self) -> (Option<Touched>, u64) {
         // In this order: what comes after the index has its own notice.
         let seen = self.seen.load(Ordering::Acquire);
-        match self.due.swap(false, Ordering::AcqRel) {
-            true => None,
-            false => Some(seen),
-        }
+        (self.due.lock().take(), seen)
+    }
+
+    /// The log index up to which nothing more concerns the node, if there is nothing to look at.
+    pub fn idle(&self) -> Option<u64> {
+        let seen = self.seen.load(Ordering::Acquire);
+        self.due.lock().is_none().then_some(seen)
     }
 
     /// The node is told of these networks. What happened on a new one meanwhile has to be looked at once more.
@@ -52,7 +55,7 @@ impl News {
         let more = !on.is_subset(&known);
         *known = on;
         if more {
-            self.due.store(true, Ordering::Release);
+            *self.due.lock() = Some(Touched::everything());
         }
         more
     }
@@ -92,8 +95,14 @@ impl Sessions {
     pub fn happened(&self, index: u64, concerns: &[Concern]) {
         for (node, entry) in &self.inner.lock().1 {
             let on = entry.news.on.lock();
-            if concerns.iter().any(|concern| concern.is_of(node, &on)) {
-                entry.news.due.store(true, Ordering::Release);
+            let mut of_node = concerns
+                .iter()
+                .filter(|concern| concern.is_of(node, &on))
+                .peekable();
+            if of_node.peek().is_some() {
+                let mut due = entry.news.due.lock();
+                let touched = due.get_or_insert_default();
+                of_node.for_each(|concern| touched.add(concern));
             }
             drop(on);
             entry.news.seen.store(index, Ordering::Release);
@@ -105,7 +114,7 @@ impl Sessions {
     /// Anything may have happened.
     pub fn wake_all(&self) {
         for entry in self.inner.lock().1.values() {
-            entry.news.due.store(true, Ordering::Release);
+            *entry.news.due.lock() = Some(Touched::everything());
             entry.wake.notify_one();
         }
     }

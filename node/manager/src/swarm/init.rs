@@ -41,6 +41,7 @@ impl Swarm {
         }
         let listen = address::listen(&request.listen_addr)?;
         let advertise = address::advertise(&request.advertise_addr, listen, None)?;
+        let data_path = address::data_path(&request.data_path_addr)?;
         let pool = pool(&request)?;
         let node_spec = NodeSpec {
             role: Role::Manager,
@@ -53,7 +54,7 @@ impl Swarm {
         let saved = Saved {
             listen_addr: listen.to_string(),
             advertise_addr: advertise.to_string(),
-            data_path_addr: request.data_path_addr,
+            data_path_addr: data_path,
             raft_id: Some(FIRST),
             managers: Vec::new(),
             removed: None,

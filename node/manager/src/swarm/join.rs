@@ -46,11 +46,12 @@ impl Swarm {
             listen,
             remotes.first().map(String::as_str),
         )?;
+        let data_path = address::data_path(&request.data_path_addr)?;
         let issued = self.certificate(&token, &remotes, &availability).await?;
         let mut saved = Saved {
             listen_addr: listen.to_string(),
             advertise_addr: advertise.to_string(),
-            data_path_addr: request.data_path_addr.clone(),
+            data_path_addr: data_path,
             raft_id: None,
             managers: Vec::new(),
             removed: None,

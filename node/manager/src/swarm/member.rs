@@ -155,6 +155,7 @@ impl Member {
             managers,
             own_manager: self.own.subscribe(),
             images_addr: self.images_addr.subscribe(),
+            data_path_addr: self.saved().data_path_addr,
         };
         let agent = parts.agents.start(setup).await.map_err(SwarmError::Agent)?;
         // Called once for each member.

@@ -37,6 +37,7 @@ impl Agents for Host {
             managers: managers.collect(),
             own_manager: setup.own_manager,
             images_addr: setup.images_addr,
+            data_path_addr: setup.data_path_addr,
             executor: self.0.clone(),
         })?;
         Ok(Arc::new(Handle(agent)))

@@ -7,6 +7,7 @@ use crate::plane::agents::Agent;
 use crate::plane::dice::Dice;
 use crate::plane::invariants;
 use shoal_node_core_cluster::allocator::{Wish, networks};
+use shoal_node_core_cluster::concern::{self, Touched};
 use shoal_node_core_cluster::reports::Batch;
 use shoal_node_core_cluster::{Memory, assignments, step};
 use shoal_raft_objects::network::OVERLAY;
@@ -49,6 +50,8 @@ pub struct Host {
     pub alive: bool,
     /// What the managers sent last; none without a session.
     sent: Option<assignments::Set>,
+    /// What was heard of since, as a manager's session hears it.
+    touched: Touched,
     next_beat: Time,
 }
 
@@ -107,6 +110,7 @@ impl World {
             connected: true,
             alive: true,
             sent: None,
+            touched: Touched::default(),
             next_beat: self.now,
         };
         self.hosts.insert(id, host);
@@ -317,14 +321,29 @@ impl World {
             if host.connected {
                 let seen = host.sent.as_ref().map(|set| set.index);
                 if seen != Some(self.state.applied()) {
-                    let set = assignments::of_node(&self.state, &host.agent.id);
-                    match &host.sent {
+                    let whole = assignments::of_node(&self.state, &host.agent.id);
+                    let touched = std::mem::take(&mut host.touched);
+                    let set = match host.sent.take() {
                         None => {
-                            host.agent.take(true, &set.complete(), now);
+                            host.agent.take(true, &whole.complete(), now);
                             host.agent.say_everything(now);
+                            whole
                         }
-                        Some(before) => host.agent.take(false, &set.since(before), now),
-                    }
+                        Some(mut set) => {
+                            let before = set.clone();
+                            let (id, applied) = (&host.agent.id, self.state.applied());
+                            let changes = assignments::renew(&self.state, id, &mut set, &touched, applied);
+                            assert_eq!(set, whole, "what is renewed by pieces is the whole ({id})");
+                            let all = whole.since(&before);
+                            assert!(
+                                changes.len() == all.len()
+                                    && all.iter().all(|change| changes.contains(change)),
+                                "{changes:?} instead of {all:?}"
+                            );
+                            host.agent.take(false, &changes, now);
+                            set
+                        }
+                    };
                     // A node that is slow to lay its part says so later, with the next change at the latest.
                     if self.jumble == 0 || !self.dice.chance(self.jumble) {
                         self.memory.laid(&host.agent.id, set.index);
@@ -434,6 +453,18 @@ impl World {
         match self.state.apply(index, proposal) {
             Outcome::Refused(_) => false,
             Outcome::Applied(events) => {
+                let concerns: Vec<_> = events.iter().map(concern::of).collect();
+                for host in self.hosts.values_mut() {
+                    let (id, sent) = (&host.agent.id, &host.sent);
+                    let on = sent.iter().flat_map(|set| set.tracks.values());
+                    let on = on.filter_map(|track| match track.as_ref() {
+                        Track::Network(network) => Some(network.id.clone()),
+                        _ => None,
+                    });
+                    let on = on.collect();
+                    let of_host = concerns.iter().filter(|concern| concern.is_of(id, &on));
+                    of_host.for_each(|concern| host.touched.add(concern));
+                }
                 for event in &events {
                     if self.tracing {
                         self.trace.push(line(event));

@@ -2,6 +2,7 @@
 
 use super::{Invalid, container, invalid, service_name};
 use crate::constraint;
+use crate::portoptions;
 use crate::scheduler::filter::resources;
 use serde_json::Value;
 use shoal_raft_objects::service::{ModeKind, Resources};
@@ -14,6 +15,7 @@ const MEMORY_MIN: i64 = 4 << 20;
 /// Everything that can be said of a spec alone.
 pub fn service(spec: &ServiceSpec) -> Result<(), Invalid> {
     service_name(&spec.name)?;
+    portoptions::check(&spec.labels)?;
     task(&spec.task_template)?;
     mode(spec)?;
     for config in [&spec.update_config, &spec.rollback_config].into_iter().flatten() {
