@@ -25,12 +25,16 @@ const DEVICE_PEERS: u16 = 8;
 const PEER_PUBLIC_KEY: u16 = 1;
 const PEER_FLAGS: u16 = 3;
 const PEER_ENDPOINT: u16 = 4;
+const PEER_KEEPALIVE: u16 = 5;
 const PEER_ALLOWED: u16 = 9;
 const REMOVE: u32 = 1;
 const REPLACE_ALLOWED: u32 = 2;
 const ALLOWED_FAMILY: u16 = 1;
 const ALLOWED_ADDRESS: u16 = 2;
 const ALLOWED_LENGTH: u16 = 3;
+/// Seconds. Setting it begins the conversation at once: an other end that remembers one with an interface that is gone would
+/// send into it for a quarter of a minute.
+const KEEPALIVE: u16 = 25;
 /// A peer takes about 100 bytes of a message, and an attribute has at most 64 KiB.
 const PEERS_PER_MESSAGE: usize = 200;
 
@@ -229,6 +233,7 @@ fn write_peer(one: &mut Request, key: &Key, peer: Option<&Peer>) {
     bytes[4..8].copy_from_slice(&endpoint.ip().octets());
     one.put_u32(PEER_FLAGS, REPLACE_ALLOWED)
         .put(PEER_ENDPOINT, &bytes)
+        .put(PEER_KEEPALIVE, &KEEPALIVE.to_ne_bytes())
         .nest(PEER_ALLOWED, |list| {
             list.nest(0, |range| {
                 range

@@ -29,6 +29,10 @@ const TURN: usize = 64;
 /// More than any packet has.
 const BUFFER_BYTES: usize = 66_000;
 const SOCKET_BYTES: usize = 4 << 20;
+/// A conversation is begun at once and not only with the first packet: an other end that remembers one with an interface that is
+/// gone would send into it for a quarter of a minute. It is tried so often, for so long: the other end may not have our key yet.
+const GREET_EVERY: Duration = Duration::from_millis(500);
+const GREET_FOR: Duration = Duration::from_secs(10);
 /// Handshakes of strangers looked into per second before they have to prove where they are.
 const HANDSHAKES_MAX: u64 = 100;
 
@@ -57,6 +61,8 @@ struct Peer {
     /// Where it is, and the only address that it may speak for.
     addr: Ipv4Addr,
     tunn: Tunn,
+    added: Instant,
+    greet_at: Instant,
 }
 
 impl Running {
@@ -167,7 +173,15 @@ impl Peers {
         let tunn = Tunn::new(self.secret.clone(), PublicKey::from(key), None, None, id, None);
         self.by_key.insert(key, id);
         self.by_addr.insert(addr, id);
-        self.all.insert(id, Peer { key, addr, tunn });
+        let now = Instant::now();
+        let peer = Peer {
+            key,
+            addr,
+            tunn,
+            added: now,
+            greet_at: now,
+        };
+        self.all.insert(id, peer);
     }
 
     fn remove(&mut self, id: u32) {
@@ -336,7 +350,19 @@ impl Loop {
     fn tick(&mut self, buffer: &mut [u8]) {
         let mut peers = self.peers.lock();
         peers.limiter.reset_count();
+        let now = Instant::now();
         for peer in peers.all.values_mut() {
+            let silent = peer.tunn.stats().0.is_none() && now < peer.added + GREET_FOR;
+            if silent && now >= peer.greet_at {
+                peer.greet_at = now + GREET_EVERY;
+                if let TunnResult::WriteToNetwork(message) =
+                    peer.tunn.format_handshake_initiation(buffer, true)
+                {
+                    let to = SocketAddrV4::new(peer.addr, self.port);
+                    let _ = self.socket.send_to(message, to);
+                }
+                continue;
+            }
             match peer.tunn.update_timers(buffer) {
                 TunnResult::WriteToNetwork(message) => {
                     let to = SocketAddrV4::new(peer.addr, self.port);
