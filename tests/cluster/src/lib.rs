@@ -46,6 +46,16 @@ impl Cluster {
 
     /// The same with this text as every daemon's configuration file.
     pub fn form_with(managers: usize, workers: usize, config: &str) -> Cluster {
+        Cluster::form_by(managers, workers, config, |_| Vec::new())
+    }
+
+    /// The same, each host joining with these options besides; it may be prepared for them.
+    pub fn form_by(
+        managers: usize,
+        workers: usize,
+        config: &str,
+        options: impl Fn(&Host) -> Vec<String>,
+    ) -> Cluster {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let mut world = World::new();
         let mut hosts: Vec<Host> = (0..managers + workers).map(|_| world.host()).collect();
@@ -64,20 +74,25 @@ impl Cluster {
             ]);
         }
         let first = &hosts[0];
-        first.docker_ok(&["swarm", "init", "--advertise-addr", &first.address]);
+        let with = |args: &[&str], host: &Host| {
+            let more = options(host);
+            let more: Vec<&str> = more.iter().map(String::as_str).collect();
+            host.docker_ok(&[&["swarm"], &args[..1], &more, &args[1..]].concat());
+        };
+        with(&["init", "--advertise-addr", &first.address], first);
         for (role, range) in [("manager", 1..managers), ("worker", managers..managers + workers)] {
             let token = first.docker_ok(&["swarm", "join-token", "-q", role]);
             let remote = format!("{}:2377", first.address);
             for host in &hosts[range] {
-                host.docker_ok(&[
-                    "swarm",
+                let args = [
                     "join",
                     "--advertise-addr",
                     &host.address,
                     "--token",
                     &token,
                     &remote,
-                ]);
+                ];
+                with(&args, host);
             }
         }
         let cluster = Cluster {
