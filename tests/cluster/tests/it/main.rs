@@ -3,6 +3,7 @@
 mod acked;
 mod attached;
 mod chaos;
+mod churn;
 mod encrypted;
 mod faults;
 mod form;
