@@ -8,6 +8,7 @@
 use crate::attention::Attention;
 use crate::head::{Facts, Length, end_of_head, end_of_reply, with_upgrade, without_upgrade};
 use crate::listen::room::Idle;
+use bytes::BytesMut;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ const HEAD_BYTES_MAX: usize = 512 << 10;
 /// The most that the size line of a chunk or a trailer may hold.
 const LINE_BYTES_MAX: usize = 16 << 10;
 const READ_BYTES: usize = 16 << 10;
+/// Of a body, which comes in larger pieces.
+const BODY_BYTES: usize = 64 << 10;
 /// How long a client that still sends what nobody wants may take to read the answer, as with Go's server. A socket that is
 /// closed before breaks its sending, and it says that instead of what it was told.
 const LINGER: Duration = Duration::from_millis(500);
@@ -63,12 +66,11 @@ pub(crate) struct Connection<IO> {
     /// The present request may take the connection over.
     may_take: bool,
     /// Read but not looked at yet.
-    fresh: Vec<u8>,
+    fresh: BytesMut,
     /// How much of `fresh` was searched for the end of a head.
     searched: usize,
     /// Looked at; may be given to hyper.
-    cleared: Vec<u8>,
-    given: usize,
+    cleared: BytesMut,
     ended: bool,
     /// A takeover's reply must be rewritten to what a client without `Upgrade` expects.
     rewrite: bool,
@@ -91,10 +93,9 @@ impl<IO> Connection<IO> {
             taken,
             place: Place::Head,
             may_take: false,
-            fresh: Vec::new(),
+            fresh: BytesMut::new(),
             searched: 0,
-            cleared: Vec::new(),
-            given: 0,
+            cleared: BytesMut::new(),
             ended: false,
             rewrite: false,
             reply: Vec::new(),
@@ -169,7 +170,7 @@ impl<IO> Connection<IO> {
     /// Clears up to `limit` bytes; None when there are none.
     fn clear(&mut self, limit: u64) -> Option<u64> {
         let count = usize::try_from(limit).unwrap_or(usize::MAX).min(self.fresh.len());
-        self.cleared.extend(self.fresh.drain(..count));
+        self.cleared = self.fresh.split_to(count);
         (count > 0).then_some(count as u64)
     }
 
@@ -184,7 +185,7 @@ impl<IO> Connection<IO> {
     }
 
     fn clear_head(&mut self, end: usize) {
-        let head: Vec<u8> = self.fresh.drain(..end).collect();
+        let head = self.fresh.split_to(end);
         self.idle.works();
         self.attention.comes();
         self.searched = 0;
@@ -196,11 +197,14 @@ impl<IO> Connection<IO> {
             Length::Bytes(0) => self.next(),
             Length::Bytes(count) => Place::Body(count),
         };
-        self.cleared = if self.rewrite { with_upgrade(&head) } else { head };
+        self.cleared = match self.rewrite {
+            true => BytesMut::from(&with_upgrade(&head)[..]),
+            false => head,
+        };
     }
 
     fn clear_chunk_line(&mut self, end: usize, last: bool) {
-        let line: Vec<u8> = self.fresh.drain(..end).collect();
+        let line = self.fresh.split_to(end);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim();
         self.place = if last {
@@ -231,14 +235,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
         loop {
             this.advance();
             if !this.cleared.is_empty() {
-                let rest = &this.cleared[this.given..];
-                let count = rest.len().min(buf.remaining());
-                buf.put_slice(&rest[..count]);
-                this.given += count;
-                if this.given == this.cleared.len() {
-                    this.cleared.clear();
-                    this.given = 0;
-                }
+                let count = this.cleared.len().min(buf.remaining());
+                buf.put_slice(&this.cleared.split_to(count));
                 return Poll::Ready(Ok(()));
             }
             if this.ended {
@@ -250,19 +248,21 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
             if this.place == Place::Head {
                 this.idle.waits();
             }
-            let mut space = [0u8; READ_BYTES];
-            let mut fresh = ReadBuf::new(&mut space);
-            let read = Pin::new(&mut this.io).poll_read(cx, &mut fresh);
+            // Nothing is held for a client that sends nothing.
+            let read = match this.place {
+                Place::Body(_) | Place::Chunk(_) | Place::ChunkLine { .. } => {
+                    this.poll_more::<BODY_BYTES>(cx)
+                }
+                _ => this.poll_more::<READ_BYTES>(cx),
+            };
             if read.is_pending() && this.place == Place::Head && this.fresh.is_empty() {
                 this.attention.waits();
             }
-            ready!(read)?;
-            if fresh.filled().is_empty() {
+            if ready!(read)? == 0 {
                 // Half a request: hyper says what is wrong with it.
                 this.ended = true;
                 this.place = Place::Raw;
             }
-            this.fresh.extend_from_slice(fresh.filled());
         }
     }
 }
@@ -283,6 +283,15 @@ impl<IO: AsyncWrite + Unpin> Connection<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Connection<IO> {
+    /// Reads up to `N` bytes behind those that are there, and says how many came.
+    fn poll_more<const N: usize>(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let mut space = [0u8; N];
+        let mut more = ReadBuf::new(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut more))?;
+        self.fresh.extend_from_slice(more.filled());
+        Poll::Ready(Ok(more.filled().len()))
+    }
+
     /// Reads what nobody wants, until the client has gone or its time is over.
     fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let over = self
