@@ -69,7 +69,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("node-drivers-volumes", &["node-core-host"]),
     ("node-drivers-logs", &["node-core-host"]),
     ("node-drivers-plugins", &["node-core-host"]),
-    ("node-drivers-archive", &[]),
+    ("node-drivers-archive", &["node-core-host"]),
     ("node-drivers-certs", &["raft-objects"]),
     ("node-core-host", &["raft-objects", "api-types"]),
     ("node-core-cluster", &["raft-objects", "raft-store"]),

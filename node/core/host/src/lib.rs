@@ -1,7 +1,8 @@
 //! What one host decides: how a container lives (`lifecycle`, `health`), what its first process gets (`ocispec`,
-//! `caps`, `seccomp`, `users`, `subids`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`), how it is
+//! `caps`, `seccomp`, `users`, `subids`, `env`), how Docker's little languages read (`binds`, `ports`, `devices`, `cpuset`, `cdi`, `sizes`), how it is
 //! named and described (`names`, `status`, `ps`), how it is reached (`ipam`, `netplan`, `bridgeopts`, `dns`, `resolvconf`, `links`), what a cluster's task
-//! needs next (`taskstep`), where its image is taken from (`imagesource`), which images may go (`imagekeep`).
+//! needs next (`taskstep`), where its image is taken from (`imagesource`), which images may go (`imagekeep`), what an archive
+//! holds (`tarball`).
 //!
 //! Every function here is pure: time, chance and the contents of files are arguments. Nothing here sees a clock, a
 //! file, a socket, a thread or a random number. `node/engine`, `node/agent` and the drivers' callers use it; it knows
@@ -31,7 +32,9 @@ pub mod ports;
 pub mod ps;
 pub mod resolvconf;
 pub mod seccomp;
+pub mod sizes;
 pub mod status;
 pub mod subids;
+pub mod tarball;
 pub mod taskstep;
 pub mod users;

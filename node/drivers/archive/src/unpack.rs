@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
@@ -102,7 +102,7 @@ struct Later {
 }
 
 impl Unpacker {
-    fn member<R: Read>(&mut self, tar: &mut Tar<R>, member: &Member) -> Result<()> {
+    fn member<R: BufRead>(&mut self, tar: &mut Tar<R>, member: &Member) -> Result<()> {
         let refused = || Error::Refused(format!("invalid entry name {}", quoted(&member.path)));
         let parts = clean(&member.path).ok_or_else(refused)?;
         if parts.len() > DEPTH_MAX {
@@ -136,7 +136,7 @@ impl Unpacker {
         inside::below_made(self.top.as_fd(), above, owned).map_err(|e| astray(e, above, path))
     }
 
-    fn place<R: Read>(
+    fn place<R: BufRead>(
         &mut self,
         tar: &mut Tar<R>,
         member: &Member,
@@ -258,7 +258,7 @@ impl Unpacker {
         linkat(&directory, file, parent, name, AtFlags::empty()).map_err(Error::on("linkat", &member.path))
     }
 
-    fn fill<R: Read>(&mut self, tar: &mut Tar<R>, member: &Member, mut file: &File) -> Result<()> {
+    fn fill<R: BufRead>(&mut self, tar: &mut Tar<R>, member: &Member, mut file: &File) -> Result<()> {
         let written = |source| Error::Io {
             what: format!("write {}", String::from_utf8_lossy(&member.path)),
             source,

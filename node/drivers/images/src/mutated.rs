@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::manifest::Document;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::unpack::tar::Tar;
+use crate::unpack::Tar;
 use shoal_tests_mutate::mutations;
 
 fn text(input: &[u8]) -> String {

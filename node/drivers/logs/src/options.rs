@@ -1,5 +1,7 @@
 //! The driver's options as the API gives them: `max-size` and `max-file`.
 
+use shoal_node_core_host::sizes;
+
 /// How records lie in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -78,34 +80,15 @@ impl Rotation {
     }
 }
 
-/// `10`, `10b`, `10k`, `1.5MB`, `1GiB`, in powers of 1024 as Docker counts memory; `-1` is no limit.
+/// `-1` is no limit.
 fn size(text: &str) -> Result<Option<u64>, OptionError> {
-    let refuse = || OptionError::Size(text.to_owned());
-    if text == "-1" {
-        return Ok(None);
-    }
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let number: f64 = text[..end].parse().map_err(|_| refuse())?;
-    let unit = text[end..].trim().to_ascii_lowercase();
-    let shift = match unit
-        .strip_suffix("ib")
-        .or(unit.strip_suffix('b'))
-        .unwrap_or(&unit)
-    {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        _ => return Err(refuse()),
-    };
-    let bytes = number * (1u64 << shift) as f64;
-    if bytes < 1.0 {
-        Err(OptionError::SizeNotPositive)
-    } else {
-        Ok(Some(bytes as u64))
+    match sizes::bytes(text) {
+        None => Err(OptionError::Size(text.to_owned())),
+        Some(-1) => Ok(None),
+        Some(bytes) => match u64::try_from(bytes) {
+            Ok(bytes) if bytes > 0 => Ok(Some(bytes)),
+            _ => Err(OptionError::SizeNotPositive),
+        },
     }
 }
 

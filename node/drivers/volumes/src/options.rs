@@ -1,5 +1,6 @@
 //! The local driver's options, checked as Docker checks them, and the mount that they describe.
 
+use shoal_node_core_host::sizes;
 use std::collections::BTreeMap;
 
 use rustix::mount::{MountFlags, MountPropagationFlags};
@@ -37,20 +38,9 @@ pub(crate) fn check(name: &str, options: &BTreeMap<String, String>, quota: bool)
     Ok(())
 }
 
-/// Bytes: a number with a unit, all of them powers of 1024.
+/// Bytes of a quota; none are negative.
 pub fn size(text: &str) -> Option<u64> {
-    let end = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let unit = text[end..].trim().to_ascii_lowercase();
-    let unit = unit
-        .strip_suffix("ib")
-        .or(unit.strip_suffix('b'))
-        .unwrap_or(&unit);
-    let number: f64 = text[..end].parse().ok()?;
-    let power = ["", "k", "m", "g", "t", "p"].iter().position(|u| *u == unit)?;
-    let bytes = number * 1024f64.powi(i32::try_from(power).ok()?);
-    (0.0..9e18).contains(&bytes).then_some(bytes as u64)
+    sizes::bytes(text).and_then(|bytes| u64::try_from(bytes).ok())
 }
 
 /// What is to be mounted over a volume's directory.

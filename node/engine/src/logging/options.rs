@@ -3,6 +3,7 @@
 use super::{DEFAULT_MAX_FILE, DEFAULT_MAX_SIZE};
 use crate::error::{Result, invalid};
 use shoal_node_core_host::bridgeopts::go_bool;
+use shoal_node_core_host::sizes;
 use shoal_node_drivers_logs::delivery::{self, About};
 use std::collections::BTreeMap;
 
@@ -252,32 +253,9 @@ pub fn cache<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Result<(Kept, bool), 
 const BUFFER: i64 = 1 << 20;
 const BUFFER_MIN: u64 = 64 << 10;
 
-/// `10`, `10b`, `10k`, `1.5MB`, `1GiB`, in powers of 1024 as Docker counts memory.
+/// Bytes, or why not in Docker's words.
 pub fn size(text: &str) -> Result<i64, String> {
-    let refuse = || format!("invalid size: '{text}'");
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text),
-    };
-    let end = digits
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(digits.len());
-    let number: f64 = digits[..end].parse().map_err(|_| refuse())?;
-    let unit = digits[end..].trim_start_matches(' ').to_ascii_lowercase();
-    let shift = match unit
-        .strip_suffix("ib")
-        .or(unit.strip_suffix('b'))
-        .unwrap_or(&unit)
-    {
-        "" => 0,
-        "k" => 10,
-        "m" => 20,
-        "g" => 30,
-        "t" => 40,
-        "p" => 50,
-        _ => return Err(refuse()),
-    };
-    Ok((sign * number * (1u64 << shift) as f64) as i64)
+    sizes::bytes(text).ok_or_else(|| format!("invalid size: '{text}'"))
 }
 
 fn count(text: &str) -> Result<u32, String> {

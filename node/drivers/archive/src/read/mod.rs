@@ -1,9 +1,6 @@
 //! Archives from clients, entry by entry.
 
 mod compression;
-mod pax;
-mod sparse;
-mod tar;
 
 pub(crate) use compression::decompress;
-pub(crate) use tar::{Kind, Member, Tar};
+pub(crate) use shoal_node_core_host::tarball::{Kind, Member, Tar};

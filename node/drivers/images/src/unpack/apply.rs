@@ -11,8 +11,8 @@ use rustix::fs::{
     linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
 
-use super::tar::{Kind, Member, Tar, damaged};
 use super::{Limits, at, xattrs};
+use shoal_node_core_host::tarball::{Kind, Member, Tar, damaged};
 
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";

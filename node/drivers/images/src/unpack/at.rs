@@ -10,7 +10,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::tar::damaged;
+use shoal_node_core_host::tarball::damaged;
 
 /// A name in the archive, cleaned as Go's `filepath.Clean` does, relative to the layer's root.
 /// Empty for the root itself; refused if it leads above it.

@@ -3,10 +3,7 @@
 mod apply;
 mod at;
 mod compression;
-mod pax;
 mod pipe;
-mod sparse;
-pub(crate) mod tar;
 mod xattrs;
 
 use std::io::{self, Read};
@@ -16,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 
 pub(crate) use compression::{Compression, decompress};
-pub(crate) use tar::{Kind, Tar};
+pub(crate) use shoal_node_core_host::tarball::{self, Kind, Tar};
 
 /// Bounds on what one archive may unpack to.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +60,7 @@ pub(crate) fn layer(
     let done = pipe::run(compression::buffered(source), limits.bytes, hashed, |plain| {
         let size = apply::archive(&mut *plain, target, limits)?;
         // The DiffID covers what follows the archive's end mark too.
-        tar::drain(plain)?;
+        tarball::drain(plain)?;
         Ok(size)
     });
     let (size, diff_id) = done.map_err(|e| refused(e, target))?;

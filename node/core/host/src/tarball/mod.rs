@@ -1,15 +1,19 @@
-//! Reading a tar archive entry by entry, with a bound on everything that is kept in memory.
+//! Reading a tar archive entry by entry, with a bound on everything that is kept in memory: what clients upload, and the
+//! layers of images.
 //!
 //! Understands ustar, GNU (long names, base-256 numbers, sparse) and PAX (path, linkpath, size, uid, gid, mtime,
 //! xattrs, sparse 1.0). The header's fields are read by the `tar` crate; its iterator is not used, as it reads
 //! names of any length and unpacks by path.
 
-use std::io::{self, ErrorKind, Read};
+mod pax;
+mod sparse;
+
+use std::io::{self, BufRead, ErrorKind, Read};
 
 use tar::{EntryType, Header};
 
-use super::pax::{self, narrow, number};
-use super::sparse::{self, PIECES_MAX, Pax1};
+use pax::{narrow, number};
+use sparse::{PIECES_MAX, Pax1};
 
 const BLOCK: u64 = 512;
 /// Where a header has mode, uid, gid, size, mtime, and the device's numbers.
@@ -26,7 +30,7 @@ const NUMBERS: [std::ops::Range<usize>; 7] = [
 const EXTENSION_MAX: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     File,
     Directory,
     Symlink,
@@ -38,7 +42,7 @@ pub(crate) enum Kind {
 
 /// One entry. Names are bytes as they stand in the archive, not checked in any way.
 #[derive(Debug)]
-pub(crate) struct Member {
+pub struct Member {
     pub kind: Kind,
     pub path: Vec<u8>,
     pub link: Vec<u8>,
@@ -58,7 +62,7 @@ pub(crate) struct Member {
 }
 
 /// An archive being read. The data of an entry is read through it until the next entry is asked for.
-pub(crate) struct Tar<R> {
+pub struct Tar<R> {
     source: R,
     /// Bytes of the current entry's data, and of the padding behind it, still to come.
     data: u64,
@@ -74,11 +78,11 @@ struct Extensions {
     pax: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-pub(crate) fn damaged(why: impl Into<String>) -> io::Error {
+pub fn damaged(why: impl Into<String>) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, format!("archive/tar: {}", why.into()))
 }
 
-impl<R: Read> Tar<R> {
+impl<R: BufRead> Tar<R> {
     pub fn new(source: R) -> Tar<R> {
         Tar {
             source,
@@ -213,18 +217,36 @@ impl<R: Read> Tar<R> {
         Ok(Some(member))
     }
 
-    /// Reads the current entry's data.
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let want = buffer.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
-        if want == 0 {
-            return Ok(0);
+    /// The next bytes of the current entry's data, nothing at its end. Those that are done with are to be consumed.
+    pub fn data(&mut self) -> io::Result<&[u8]> {
+        if self.data == 0 {
+            return Ok(&[]);
         }
-        let count = self.source.read(&mut buffer[..want])?;
-        if count == 0 {
+        let there = self.source.fill_buf()?;
+        if there.is_empty() {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        self.data -= count as u64;
+        let count = there.len().min(usize::try_from(self.data).unwrap_or(usize::MAX));
+        Ok(&there[..count])
+    }
+
+    /// Reads the current entry's data.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let there = self.data()?;
+        let count = there.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&there[..count]);
+        self.consume(count);
         Ok(count)
+    }
+
+    pub fn consume(&mut self, count: usize) {
+        self.data -= count as u64;
+        self.source.consume(count);
+    }
+
+    /// Reads what follows the end mark.
+    pub fn drain(&mut self) -> io::Result<()> {
+        drain(&mut self.source)
     }
 
     fn enter(&mut self, size: u64) -> io::Result<()> {
@@ -239,18 +261,25 @@ impl<R: Read> Tar<R> {
             .data
             .checked_add(self.padding)
             .ok_or_else(|| damaged("invalid tar header"))?;
-        let skipped = io::copy(&mut self.source.by_ref().take(left), &mut io::sink())?;
-        let whole = skipped >= self.data;
+        let (mut left, data) = (left, self.data);
+        let mut skipped = 0;
+        while left > 0 {
+            let there = self.source.fill_buf()?.len();
+            if there == 0 && skipped >= data {
+                // Only padding is missing: the end, as in Go.
+                self.ended = true;
+                break;
+            }
+            if there == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let count = there.min(usize::try_from(left).unwrap_or(usize::MAX));
+            self.source.consume(count);
+            left -= count as u64;
+            skipped += count as u64;
+        }
         (self.data, self.padding) = (0, 0);
-        if skipped < left {
-            // Only padding is missing: the end, as in Go.
-            self.ended = whole;
-        }
-        if skipped == left || whole {
-            Ok(())
-        } else {
-            Err(ErrorKind::UnexpectedEof.into())
-        }
+        Ok(())
     }
 
     /// The next header; `None` at the end mark (two blocks of zeros, of which one will do) or the end.
@@ -365,6 +394,17 @@ impl<R: Read> Tar<R> {
             return Err(damaged("too many holes in a sparse file"));
         }
         (0..count).map(|_| Ok((next(self)?, next(self)?))).collect()
+    }
+}
+
+/// Reads to the end.
+pub fn drain(source: &mut impl BufRead) -> io::Result<()> {
+    loop {
+        let count = source.fill_buf()?.len();
+        if count == 0 {
+            return Ok(());
+        }
+        source.consume(count);
     }
 }
 

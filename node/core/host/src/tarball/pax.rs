@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::tar::damaged;
+use super::damaged;
 
 /// `length key=value\n`, where length counts the whole record.
 pub(super) fn records(mut bytes: &[u8]) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {

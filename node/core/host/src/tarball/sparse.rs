@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::tar::damaged;
+use super::damaged;
 
 /// Pieces of one sparse file.
 pub(super) const PIECES_MAX: usize = 1 << 16;
