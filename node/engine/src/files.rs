@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The most that is read of a file of ours; a larger one is not ours.
 const BYTES_MAX: u64 = 16 << 20;
@@ -21,14 +21,7 @@ pub enum Durability {
 
 /// Replaces `dir/name` by `bytes`, mode 0600.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
-    let temporary = dir.join(format!(".{name}.tmp"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(bytes)?;
+    let (file, temporary) = beside(dir, name, bytes)?;
     if durability == Durability::Synced {
         file.sync_data()?;
     }
@@ -39,10 +32,8 @@ pub fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> 
     Ok(())
 }
 
-/// Puts the first file into a directory that was just made, durably, the directory's own name included. Everything is
-/// done before anything is synced, so that the disk's journal is written once and not three times. After a power cut in
-/// between the file may be there and empty.
-pub fn found(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+/// What is to be `dir/name`, under a name of its own, mode 0600.
+fn beside(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
     let temporary = dir.join(format!(".{name}.tmp"));
     let mut file = OpenOptions::new()
         .write(true)
@@ -51,6 +42,14 @@ pub fn found(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
         .mode(0o600)
         .open(&temporary)?;
     file.write_all(bytes)?;
+    Ok((file, temporary))
+}
+
+/// Puts the first file into a directory that was just made, durably, the directory's own name included. Everything is
+/// done before anything is synced, so that the disk's journal is written once and not three times. After a power cut in
+/// between the file may be there and empty.
+pub fn found(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let (file, temporary) = beside(dir, name, bytes)?;
     std::fs::rename(&temporary, dir.join(name))?;
     file.sync_data()?;
     sync_dir(dir)?;
