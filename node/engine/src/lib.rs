@@ -33,6 +33,7 @@ mod logging;
 #[cfg(test)]
 mod mutated;
 mod networks;
+mod patterns;
 mod rootfs;
 mod subids;
 mod system;

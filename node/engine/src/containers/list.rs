@@ -3,6 +3,7 @@
 use super::{Containers, Handle, View, summary};
 use crate::clock;
 use crate::error::{Result, invalid};
+use crate::patterns::Patterns;
 use shoal_api_backend::{ListContainers, Listed};
 use shoal_api_types::Filters;
 use shoal_node_core_host::lifecycle::{Phase, Time};
@@ -88,6 +89,7 @@ struct Sieve<'a> {
     before: Option<Time>,
     since: Option<Time>,
     ancestors: Vec<String>,
+    names: Patterns,
     all: bool,
 }
 
@@ -153,6 +155,7 @@ impl<'a> Sieve<'a> {
             before: created("before")?,
             since: created("since")?,
             ancestors,
+            names: Patterns::of(filters, "name"),
             all: options.all || implied,
         })
     }
@@ -180,7 +183,7 @@ impl<'a> Sieve<'a> {
             && self.before.is_none_or(|at| record.created < at)
             && self.since.is_none_or(|at| record.created > at)
             && filters.matches_prefix("id", &record.id)
-            && any("name", &|n| name_matches(&record.name, n))
+            && (self.names.find_in(&record.name) || self.names.find_in(&format!("/{}", record.name)))
             && filters.matches("status", phase.as_str())
             && filters.matches("health", health)
             && filters.matches_labels("label", label)
@@ -204,38 +207,5 @@ impl<'a> Sieve<'a> {
             })
             && any("publish", &|p| matches_port(p, &published))
             && any("expose", &|p| matches_port(p, &exposed))
-    }
-}
-
-/// A name filter matches anywhere in the name; `^` and `$` hold it to the ends, as clients that look for one use them.
-fn name_matches(name: &str, filter: &str) -> bool {
-    let (filter, from_start) = match filter.strip_prefix('^') {
-        Some(rest) => (rest, true),
-        None => (filter, false),
-    };
-    let (filter, to_end) = match filter.strip_suffix('$') {
-        Some(rest) => (rest, true),
-        None => (filter, false),
-    };
-    let slashed = filter.starts_with('/');
-    let bare = filter.strip_prefix('/').unwrap_or(filter);
-    match (from_start || slashed, to_end) {
-        (true, true) => name == bare,
-        (true, false) => name.starts_with(bare),
-        (false, true) => name.ends_with(bare),
-        (false, false) => name.contains(bare),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::name_matches;
-
-    #[test]
-    fn name_filters() {
-        assert!(
-            name_matches("web_1", "web") && name_matches("web_1", "^/web_1$") && name_matches("web_1", "_1$")
-        );
-        assert!(!name_matches("web_1", "^/eb") && !name_matches("web_1", "web$"));
     }
 }

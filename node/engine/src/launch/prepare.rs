@@ -190,15 +190,15 @@ pub fn exec_process(kit: &Kit, record: &Record, pid: i32, exec: &ExecWish<'_>) -
         exec.user
     };
     let rights = identity::rights(kit, record, &source, user, exec.privileged)?;
-    let mut env = env::process(
-        &record.config.env,
+    let configured: Vec<String> = record.config.env.iter().chain(exec.env).cloned().collect();
+    let env = env::process(
+        &configured,
         // What does not run any more is told of no more.
         links::env(kit, record).unwrap_or_default(),
         &record.config.hostname,
         exec.tty,
         &rights.user.home,
     );
-    env = env::merge(&env, exec.env);
     let cwd = if exec.working_dir.is_empty() {
         &record.config.working_dir
     } else {

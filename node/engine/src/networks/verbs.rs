@@ -5,6 +5,7 @@ use super::record::Record;
 use super::table::NetworkTable;
 use crate::containers::Registry;
 use crate::error::{Result, conflict, forbidden, invalid};
+use crate::patterns::Patterns;
 use crate::{files, ids};
 use async_trait::async_trait;
 use shoal_api_backend as api;
@@ -93,17 +94,17 @@ impl api::Networks for Networks {
         let dangling = filters
             .get_bool("dangling")
             .map_err(|v| invalid(format!("invalid value for 'dangling': {v:?}")))?;
+        let (names, ids) = (Patterns::of(&filters, "name"), Patterns::of(&filters, "id"));
         let mut out: Vec<Network> = Vec::new();
         for record in self.table.all() {
             let custom = filters
                 .get("type")
                 .all(|t| (t == "custom") != record.is_predefined());
-            let by_name = !filters.contains("name") || filters.get("name").any(|n| record.name.contains(n));
             let label = |key: &str| record.labels.get(key).map(String::as_str);
             let used = || !self.table.on(&record.id).is_empty() || record.is_predefined();
             if custom
-                && by_name
-                && filters.matches_prefix("id", &record.id)
+                && names.find_in(&record.name)
+                && ids.find_in(&record.id)
                 && filters.matches("driver", &record.driver)
                 && filters.matches("scope", "local")
                 && filters.matches_labels("label", label)

@@ -5,6 +5,7 @@ use super::table::{self, ANONYMOUS, LOCAL, VolumeTable, Wish};
 use crate::containers::Registry;
 use crate::error::{Result, invalid};
 use crate::ids;
+use crate::patterns::Patterns;
 use async_trait::async_trait;
 use shoal_api_backend as api;
 use shoal_api_types::volume::*;
@@ -130,10 +131,10 @@ impl api::Volumes for Volumes {
         let dangling = filters
             .get_bool("dangling")
             .map_err(|v| invalid(format!("invalid filter 'dangling=[{v}]'")))?;
+        let names = Patterns::of(&filters, "name");
         let passes = |volume: &Volume| {
             let label = |key: &str| volume.labels.get(key).map(String::as_str);
-            let named = !filters.contains("name") || filters.get("name").any(|n| volume.name.contains(n));
-            named
+            names.find_in(&volume.name)
                 && filters.matches("driver", &volume.driver)
                 && filters.matches_labels("label", label)
                 && dangling.is_none_or(|d| d == (self.users(&volume.name) == 0))

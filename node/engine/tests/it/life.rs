@@ -231,7 +231,9 @@ fn lists_filter() {
     assert_eq!(ask(true, &[]), [idle.clone(), up.clone()], "newest first");
     assert_eq!(ask(false, &[("status", "created")]), [idle]);
     assert_eq!(ask(true, &[("label", "tier=front")]), *std::slice::from_ref(&up));
+    assert_eq!(ask(true, &[("name", "^u.$|nobody")]), *std::slice::from_ref(&up));
     assert_eq!(ask(true, &[("ancestor", "bb"), ("name", "^/up$")]), [up]);
+    assert!(ask(true, &[("name", "(")]).is_empty());
     assert!(ask(true, &[("label", "tier=back")]).is_empty());
     let mut filters = Filters::new();
     filters.add("wat", "x");
