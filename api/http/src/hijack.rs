@@ -14,6 +14,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const RAW: &str = "application/vnd.docker.raw-stream";
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
+/// Bytes of one piece on its way between client and process: at first, and where there are many.
+const COPY_BYTES: usize = 16 << 10;
+const COPY_BYTES_MAX: usize = 128 << 10;
+
 /// Docker's two kinds of byte streams; clients before API 1.42 know only one name for both.
 pub(crate) fn content_type(tty: bool, version: ApiVersion) -> &'static str {
     if tty || !version.at_least(42) {
@@ -134,15 +138,18 @@ async fn pump(
 
 /// Copies and flushes what it has whenever it would have to wait; ends at the end or at the first error.
 async fn copy(from: &mut (impl tokio::io::AsyncRead + Unpin), to: &mut (impl tokio::io::AsyncWrite + Unpin)) {
-    let mut buffer = vec![0; 32 << 10];
+    let mut buffer = vec![0; COPY_BYTES];
     loop {
-        match from.read(&mut buffer).await {
+        let count = match from.read(&mut buffer).await {
             Ok(0) | Err(_) => return,
-            Ok(count) => {
-                if to.write_all(&buffer[..count]).await.is_err() || to.flush().await.is_err() {
-                    return;
-                }
-            }
+            Ok(count) => count,
+        };
+        if to.write_all(&buffer[..count]).await.is_err() || to.flush().await.is_err() {
+            return;
+        }
+        // Much comes: fewer, larger pieces.
+        if count == buffer.len() && count < COPY_BYTES_MAX {
+            buffer = vec![0; count * 2];
         }
     }
 }
