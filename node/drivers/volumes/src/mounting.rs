@@ -79,9 +79,10 @@ fn resolved(wanted: &Mount) -> Result<String, String> {
         match option.strip_prefix("addr=") {
             Some(host) if host.parse::<std::net::IpAddr>().is_err() => {
                 let wrong = |why: String| format!("error resolving passed in network volume address: {why}");
-                let mut found = (host, 0).to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
+                let found = (host, 0).to_socket_addrs().map_err(|e| wrong(e.to_string()))?;
+                // Of a host that has both, IPv4, as Docker.
                 let address = found
-                    .next()
+                    .min_by_key(std::net::SocketAddr::is_ipv6)
                     .ok_or_else(|| wrong(format!("{host} has no address")))?;
                 out.push(format!("addr={}", address.ip()));
             }
