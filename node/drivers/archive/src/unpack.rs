@@ -50,7 +50,7 @@ pub fn unpack(root: BorrowedFd<'_>, path: &ClientPath, source: impl Read, option
         later: Later::default(),
         buffer: vec![0; COPY_BUFFER],
     };
-    while let Some(member) = tar.next().map_err(read_error)? {
+    while let Some(member) = tar.next_member().map_err(read_error)? {
         unpacker.member(&mut tar, &member)?;
     }
     unpacker.set_directory_times();

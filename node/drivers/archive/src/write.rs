@@ -227,13 +227,13 @@ mod tests {
         let bytes = out.finish().unwrap();
         let mut tar = Tar::new(&bytes[..]);
         for (at, name) in names.iter().enumerate() {
-            let member = tar.next().unwrap().unwrap();
+            let member = tar.next_member().unwrap().unwrap();
             assert_eq!(member.path, *name);
             assert_eq!((member.mode, member.uid, member.gid), (0o4755, 3_000_000_000, 7));
             assert_eq!(member.mtime.0, -5 + at as i64 * 5);
             assert_eq!((member.size, &member.xattrs), (3, &xattrs));
         }
-        assert!(tar.next().unwrap().is_none());
+        assert!(tar.next_member().unwrap().is_none());
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
             out.header(&entry).unwrap();
             let bytes = out.finish().unwrap();
             assert_eq!(
-                Tar::new(&bytes[..]).next().unwrap().unwrap().xattrs,
+                Tar::new(&bytes[..]).next_member().unwrap().unwrap().xattrs,
                 xattrs,
                 "{size}"
             );

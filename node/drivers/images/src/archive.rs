@@ -51,7 +51,7 @@ impl Archive {
             links: HashMap::new(),
             early: HashMap::new(),
         };
-        while let Some(member) = tar.next().map_err(invalid)? {
+        while let Some(member) = tar.next_member().map_err(invalid)? {
             let path = normal(&String::from_utf8_lossy(&member.path));
             if archive.files.len() + archive.links.len() >= FILES_MAX {
                 return Err(Error::InvalidParameter(

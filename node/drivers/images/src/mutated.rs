@@ -111,7 +111,7 @@ fn layers() {
         }
         let mut tar = Tar::new(&bytes[..]);
         let mut entries = 0;
-        while let Ok(Some(_)) = tar.next() {
+        while let Ok(Some(_)) = tar.next_member() {
             while let Ok(count @ 1..) = tar.data().map(<[u8]>::len) {
                 tar.consume(count);
             }

@@ -101,7 +101,7 @@ fn task(cluster: &Cluster, n: usize, service: &str, network: &str) -> (String, S
         ip -4 -o addr show dev ${l##*/} | sed \"s|.*inet \\([0-9.]*\\)/.*|$(cat $l/address) \\1|\"; done";
     let shown = exec(&cluster.hosts[n], service, command).expect("its addresses");
     let all = places(&cluster.hosts[0], service, network);
-    let pair = |line: &str| Some(line.split_once(' ').map(|(m, a)| (m.to_owned(), a.to_owned()))?);
+    let pair = |line: &str| line.split_once(' ').map(|(m, a)| (m.to_owned(), a.to_owned()));
     let found = shown
         .lines()
         .filter_map(pair)

@@ -93,7 +93,7 @@ impl<R: BufRead> Tar<R> {
     }
 
     /// The next entry that is something in a file system, or `None` at the end.
-    pub fn next(&mut self) -> io::Result<Option<Member>> {
+    pub fn next_member(&mut self) -> io::Result<Option<Member>> {
         let mut extensions = Extensions::default();
         loop {
             self.skip()?;

@@ -33,7 +33,7 @@ pub(super) fn archive(source: impl BufRead, target: &Path, limits: Limits) -> io
         size: 0,
     };
     let mut count = 0;
-    while let Some(member) = tar.next()? {
+    while let Some(member) = tar.next_member()? {
         count += 1;
         if count > limits.entries {
             return Err(damaged("too many entries in one layer"));
