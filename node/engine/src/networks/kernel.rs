@@ -204,13 +204,15 @@ impl NetworkTable {
 
     /// Names of the interfaces that there should be.
     pub(super) fn watched(&self) -> Vec<String> {
+        // Before the table is locked: what is known of cluster networks comes first wherever both are.
+        let overlays = self.overlay_links();
         let state = self.inner.state.lock();
         let plans = state.networks.values().filter_map(|n| n.record.plan());
         let bridges = plans.map(|bridge| bridge.name);
         let cables = state.held.values().flat_map(|h| &h.endpoints);
         bridges
             .chain(cables.filter_map(|e| e.host_link().map(Into::into)))
-            .chain(self.overlay_links())
+            .chain(overlays)
             .collect()
     }
 

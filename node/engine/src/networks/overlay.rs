@@ -37,6 +37,7 @@ const MTU: &str = "com.docker.network.driver.mtu";
 /// What is kept for the cluster's networks.
 pub(super) struct State {
     driver: Overlays,
+    /// Whoever needs this and the table of networks locks this first.
     now: Mutex<Now>,
     /// Held while the kernel is brought to a plan, so that an older one is never laid over a newer one.
     laying: Mutex<()>,
