@@ -133,7 +133,8 @@ fn binds_are_judged_before_anything_is_made() {
     ] {
         assert_eq!(wrong(spec), text);
     }
-    assert!(!e.docker(&["volume", "inspect", &volume]).status.success());
+    // The reference makes the volumes before it has read all of a container's binds.
+    assert!(e.is_reference() || !e.docker(&["volume", "inspect", &volume]).status.success());
     let mount = |mount: Value| create(&e, json!({"Mounts": [mount]}));
     for (given, text) in [
         (

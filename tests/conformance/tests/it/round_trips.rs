@@ -172,13 +172,17 @@ fn archives_of_ours_and_of_skopeo_are_the_same_image() {
     // And what it saves is the same here, by digest.
     let whole = format!("docker://{name}");
     for (kind, file) in [("oci-archive", "oci.tar"), ("docker-archive", "docker.tar")] {
+        // An OCI layout without Docker's table is nothing to the reference.
+        if kind == "oci-archive" && e.is_reference() {
+            continue;
+        }
         let file = folder.at(file);
         let to = format!("{kind}:{file}:{name}");
         skopeo(&["copy", "-q", "--src-tls-verify=false", &whole, &to]);
         let said = e.ok(&["load", "-i", &file]);
         assert_eq!(said, format!("Loaded image: {name}"), "{kind}");
         assert_eq!(identity(&e, &name), before, "{kind}");
-        if kind == "oci-archive" && !e.is_reference() {
+        if kind == "oci-archive" {
             let again = e.ok(&["push", &name]);
             assert!(again.contains(&pushed), "{again}");
         }

@@ -33,7 +33,8 @@ fn play(name: &str) {
                 found.push(("head".into(), format!("{:?} but {:?}", want.head, have.head)));
             }
             for (place, what) in found {
-                if e.is_reference() || !known.known(&want.request, &place) {
+                // Some of what is listed the reference answers in two ways, as it comes.
+                if !known.known(&want.request, &place) {
                     wrong.insert(format!("{} | {place} | {what}", want.request));
                 }
             }
