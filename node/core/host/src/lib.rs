@@ -10,6 +10,7 @@
 
 pub mod binds;
 pub mod bridgeopts;
+pub mod calendar;
 pub mod caps;
 pub mod cdi;
 pub mod cpuset;

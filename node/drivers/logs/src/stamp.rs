@@ -1,5 +1,6 @@
 //! Timestamps as Go prints them (RFC3339Nano) and back, without a time library: the shim must stay small.
 
+use shoal_node_core_host::calendar::date;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DAY: i64 = 86_400;
@@ -26,7 +27,7 @@ pub fn rfc3339_nano_fixed(time: SystemTime) -> String {
             }
         }
     };
-    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let (year, month, day) = date(seconds.div_euclid(DAY));
     let rest = seconds.rem_euclid(DAY);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
@@ -35,7 +36,7 @@ pub fn rfc3339_nano_fixed(time: SystemTime) -> String {
 /// Year, month, day, hour, minute and second, UTC. A time before 1970 is its beginning.
 pub(crate) fn civil_parts(time: SystemTime) -> (i64, i64, i64, i64, i64, i64) {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-    let (year, month, day) = civil(seconds.div_euclid(DAY));
+    let (year, month, day) = date(seconds.div_euclid(DAY));
     let rest = seconds.rem_euclid(DAY);
     (year, month, day, rest / 3600, rest / 60 % 60, rest % 60)
 }
@@ -107,18 +108,6 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     let of_era = year.rem_euclid(400);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]

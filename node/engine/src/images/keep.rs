@@ -75,6 +75,13 @@ impl Keeper {
             return;
         };
         let releases = told.releases.entry(service.to_owned()).or_default();
+        // The same again is only a matter of time, and no task shall wait for the disk for that.
+        if let Some(last) = releases.last_mut().filter(|last| last.image == image)
+            && last.brought == first
+        {
+            last.at = now;
+            return;
+        }
         releases.retain(|release| release.image != image);
         releases.push(Release {
             image: image.to_owned(),

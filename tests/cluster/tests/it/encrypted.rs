@@ -146,12 +146,8 @@ fn all_reach_all(cluster: &Cluster, service: &str, network: &str, limit: Duratio
     }
 }
 
-#[test]
-fn nothing_of_an_encrypted_network_is_seen_or_forged() {
-    let mut cluster = Cluster::form(1, 2);
-    let stranger = cluster.world.host();
-    let first = &cluster.hosts[0];
-    first.docker_ok(&[
+fn make_sealed(host: &Host) {
+    let sealed = [
         "network",
         "create",
         "-d",
@@ -159,7 +155,16 @@ fn nothing_of_an_encrypted_network_is_seen_or_forged() {
         "--opt",
         "encrypted",
         "sealed",
-    ]);
+    ];
+    host.docker_ok(&sealed);
+}
+
+#[test]
+fn nothing_of_an_encrypted_network_is_seen_or_forged() {
+    let mut cluster = Cluster::form(1, 2);
+    let stranger = cluster.world.host();
+    let first = &cluster.hosts[0];
+    make_sealed(first);
     first.docker_ok(&["network", "create", "-d", "overlay", "plain"]);
     let each = "--replicas-max-per-node";
     servers(&cluster, "web", 3, &["--network", "sealed", each, "1"]);
@@ -233,15 +238,7 @@ fn nothing_of_an_encrypted_network_is_seen_or_forged() {
 fn an_encrypted_network_heals_and_ends() {
     let mut cluster = Cluster::form(1, 2);
     let first = &cluster.hosts[0];
-    first.docker_ok(&[
-        "network",
-        "create",
-        "-d",
-        "overlay",
-        "--opt",
-        "encrypted",
-        "sealed",
-    ]);
+    make_sealed(first);
     servers(
         &cluster,
         "web",

@@ -8,4 +8,5 @@ pub mod agents;
 pub mod dice;
 pub mod invariants;
 pub mod story;
+mod trace;
 pub mod world;

@@ -5,7 +5,7 @@
 
 use crate::plane::agents::Agent;
 use crate::plane::dice::Dice;
-use crate::plane::invariants;
+use crate::plane::{invariants, trace};
 use shoal_node_core_cluster::allocator::{Wish, networks};
 use shoal_node_core_cluster::concern::{self, Touched};
 use shoal_node_core_cluster::reports::Batch;
@@ -467,7 +467,7 @@ impl World {
                 }
                 for event in &events {
                     if self.tracing {
-                        self.trace.push(line(event));
+                        self.trace.push(trace::line(event));
                     }
                     self.memory.observe(event, self.now);
                 }
@@ -479,32 +479,5 @@ impl World {
                 true
             }
         }
-    }
-}
-
-fn line(event: &Event) -> String {
-    match event {
-        Event::Created(Object::Task(t)) => {
-            format!(
-                "+ {} on {} {}/{}",
-                t.name(),
-                t.node_id,
-                t.desired.name(),
-                t.status.state.name()
-            )
-        }
-        Event::Updated {
-            new: Object::Task(t), ..
-        } => {
-            format!(
-                "  {} on {} {}/{}",
-                t.name(),
-                t.node_id,
-                t.desired.name(),
-                t.status.state.name()
-            )
-        }
-        Event::Deleted(Object::Task(t)) => format!("- {}", t.name()),
-        other => format!("  {:?} {}", other.object().kind(), other.object().id()),
     }
 }

@@ -1,6 +1,7 @@
 //! What a process shows in a column.
 
 use super::{Column, Host, Process};
+use crate::calendar;
 use std::collections::HashMap;
 
 const TICKS: u64 = 100;
@@ -100,8 +101,8 @@ impl Column {
         const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
         let days = unix.div_euclid(86_400);
         let second = unix.rem_euclid(86_400) as u64;
-        let (year, month, day) = date(days);
-        let month = MONTHS[month - 1];
+        let (year, month, day) = calendar::date(days);
+        let month = MONTHS[(month - 1) as usize];
         match self.what {
             "lstart" => format!(
                 "{} {month} {day:2} {} {year}",
@@ -133,20 +134,4 @@ fn elapsed(seconds: u64) -> String {
         3600..86_400 => text,
         _ => format!("{}-{text}", seconds / 86_400),
     }
-}
-
-/// Year, month, day of a day since 1970 (Howard Hinnant's `civil_from_days`).
-fn date(days: i64) -> (i64, usize, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    (
-        yoe + era * 400 + i64::from(month <= 2),
-        month as usize,
-        doy - (153 * mp + 2) / 5 + 1,
-    )
 }

@@ -13,7 +13,7 @@ use shoal_node_drivers_images::{Error, Sink};
 use tar::EntryType::{self, GNUSparse, Regular};
 
 use crate::hostile::{pax, raw};
-use crate::{Entry, archive, directory, file, header, import, open};
+use crate::{Entry, archive, directory, file, header, import, open, try_import};
 
 /// KiB that a layer may cost above what the idle process has.
 const GROWTH_MAX: u64 = 100 * 1024;
@@ -69,16 +69,7 @@ async fn bombs_fill_no_disk() {
         while free() < 60 << 20 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
-        let done = images
-            .import(
-                crate::coming(Cursor::new(bomb)),
-                None,
-                |_| Ok(()),
-                "",
-                None,
-                &Sink::none(),
-            )
-            .await;
+        let done = try_import(&images, Cursor::new(bomb), None).await;
         match (n, done) {
             (0, Err(Error::Storage { source, .. })) => {
                 assert_eq!(source.kind(), std::io::ErrorKind::StorageFull)

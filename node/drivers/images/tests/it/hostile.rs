@@ -6,10 +6,10 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
-use shoal_node_drivers_images::{Error, Images, Sink};
+use shoal_node_drivers_images::{Error, Images};
 use tar::EntryType::{self, Block, Char, Fifo, GNUSparse, Regular};
 
-use crate::{Entry, append, archive, directory, file, hard_link, header, open, symlink};
+use crate::{Entry, append, archive, directory, file, hard_link, header, open, symlink, try_import};
 
 const END: [u8; 1024] = [0; 1024];
 
@@ -31,17 +31,7 @@ impl Place {
     /// The layer's directory, or why there is none.
     async fn unpack(&self, tar: Vec<u8>) -> Result<PathBuf, Error> {
         let before = fs::metadata(self.root.path().join("canary/file")).expect("canary");
-        let id = self
-            .images
-            .import(
-                crate::coming(Cursor::new(tar)),
-                None,
-                |_| Ok(()),
-                "",
-                None,
-                &Sink::none(),
-            )
-            .await;
+        let id = try_import(&self.images, Cursor::new(tar), None).await;
         let canary = self.root.path().join("canary");
         assert_eq!(
             fs::read_dir(&canary).expect("canary").count(),

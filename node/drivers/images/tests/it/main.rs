@@ -19,7 +19,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::Stream;
-use shoal_node_drivers_images::{Images, Progress, Reference, RegistryConfig, Sink};
+use shoal_node_drivers_images::{Error, Images, Progress, Reference, RegistryConfig, Sink};
 use tokio::sync::mpsc;
 
 fn open(root: &Path) -> Images {
@@ -85,19 +85,19 @@ fn append(out: &mut Vec<u8>, header: &tar::Header, data: &[u8]) {
 }
 
 async fn import(images: &Images, tar: Vec<u8>, name: &str) -> String {
-    let source = std::io::Cursor::new(tar);
-    let name = reference(name);
-    images
-        .import(
-            crate::coming(source),
-            Some(&name),
-            |_| Ok(()),
-            "",
-            None,
-            &Sink::none(),
-        )
+    try_import(images, std::io::Cursor::new(tar), Some(&reference(name)))
         .await
         .expect("import")
+}
+
+async fn try_import(
+    images: &Images,
+    tar: impl tokio::io::AsyncRead + Send + Unpin + 'static,
+    name: Option<&Reference>,
+) -> Result<String, Error> {
+    images
+        .import(coming(tar), name, |_| Ok(()), "", None, &Sink::none())
+        .await
 }
 
 /// Bytes as they come from a client.

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use shoal_node_core_host::overlay::{Balance, Ingress, Target, Vip};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Walk;
@@ -22,6 +23,8 @@ use crate::expression::octets;
 
 /// A task has so long to take a connection before the next one is asked.
 const CONNECT: Duration = Duration::from_secs(3);
+/// Connections that one port passes on at a time, each with two descriptors of the daemon; more wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
 /// After the system refused a connection that waited: it may be out of descriptors.
 const REST: Duration = Duration::from_millis(100);
 
@@ -114,7 +117,11 @@ impl Relay {
 
 async fn accept(listener: tokio::net::TcpListener, targets: Arc<Mutex<Vec<Target>>>) {
     let mut turn: usize = 0;
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
+        let Ok(place) = room.clone().acquire_owned().await else {
+            return;
+        };
         let Ok((client, from)) = listener.accept().await else {
             tokio::time::sleep(REST).await;
             continue;
@@ -126,7 +133,10 @@ async fn accept(listener: tokio::net::TcpListener, targets: Arc<Mutex<Vec<Target
         }
         let first = turn % all.len();
         all.rotate_left(first);
-        tokio::spawn(pass_on(client, from, all));
+        tokio::spawn(async move {
+            pass_on(client, from, all).await;
+            drop(place);
+        });
     }
 }
 

@@ -194,15 +194,11 @@ impl Actor {
         taken.map_err(|e| Error::new(e.class, format!("Error when allocating new name: {}", e.message)))?;
         let mut record = (*self.record).clone();
         record.name = name.clone();
-        if let Err(e) = record.save(&self.dir) {
+        if let Err(e) = self.keep(record.into()) {
             self.kit.registry.release(&name, &self.record.id);
-            return Err(crate::error::io(
-                "write the configuration of container",
-                &self.record.id,
-            )(e));
+            return Err(e);
         }
         self.kit.registry.release(&old, &self.record.id);
-        self.record = record.into();
         self.renamed(&old);
         self.publish();
         let mut attributes = super::super::attributes(&self.record);
@@ -222,11 +218,7 @@ impl Actor {
             true => Slice::nil(),
             false => left.into(),
         };
-        record.save(&self.dir).map_err(crate::error::io(
-            "write the configuration of container",
-            &record.id,
-        ))?;
-        self.record = record.into();
+        self.keep(record.into())?;
         self.publish();
         if self.run.state.phase.is_live() {
             crate::launch::unlinked(&self.dir, alias)?;
@@ -244,11 +236,7 @@ impl Actor {
         if self.run.state.phase.is_live() {
             self.kit.limits(&record).map_err(cannot)?;
         }
-        record.save(&self.dir).map_err(crate::error::io(
-            "write the configuration of container",
-            &record.id,
-        ))?;
-        self.record = record.into();
+        self.keep(record.into())?;
         self.publish();
         let attributes = super::super::attributes(&self.record);
         self.kit

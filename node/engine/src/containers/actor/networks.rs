@@ -157,7 +157,7 @@ impl Actor {
     }
 
     /// On disk before anybody is told.
-    fn keep(&mut self, record: Arc<crate::containers::Record>) -> Result<(), Error> {
+    pub(super) fn keep(&mut self, record: Arc<crate::containers::Record>) -> Result<(), Error> {
         record
             .save(&self.dir)
             .map_err(io("write the configuration of container", &record.id))?;
