@@ -65,6 +65,9 @@ fn start(loaded: Loaded) -> anyhow::Result<()> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    if let Err(e) = shoal_node_drivers_shim::raise_descriptors() {
+        tracing::warn!("raise the limit of descriptors to the hard limit: {e}");
+    }
     // Before anything is touched: a wrong socket must not leave a half-started daemon.
     let plan = listen::plan(&loaded.config)?;
     let _pidfile = pidfile::take(&loaded.config.pidfile)?;

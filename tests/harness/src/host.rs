@@ -82,7 +82,8 @@ impl Host {
         command
             .arg(format!("--net=/run/netns/{}", self.netns))
             .args(["--", "unshare", "--uts", "--", "sh", "-c"])
-            .arg("echo \"$0\" > /proc/sys/kernel/hostname; exec \"$@\"")
+            // With the descriptors of a program started by hand.
+            .arg("ulimit -Sn 1024; echo \"$0\" > /proc/sys/kernel/hostname; exec \"$@\"")
             .arg(format!("host{}", self.number))
             .arg(binary("shoald"))
             .arg("--data-root")

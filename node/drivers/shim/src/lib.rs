@@ -22,7 +22,7 @@ mod message;
 mod mutated;
 
 #[cfg(feature = "client")]
-pub use client::{Error, ExecHandle, Found, Launcher, Shim};
+pub use client::{Error, ExecHandle, Found, Launcher, Shim, raise_descriptors};
 pub use exit::{Exit, read_exit, write_exit};
 pub use launch::{CgroupName, Launch, LogTarget, Netns, Rootfs, Runtime};
 pub use message::{

@@ -147,7 +147,7 @@ fn an_init_reaps_and_is_process_one() {
 
 #[test]
 fn shm_ulimits_sysctls_devices() {
-    let e = Engine::start();
+    let mut e = Engine::start();
     assert!(e.sh(&[], "df -k /dev/shm | tail -1").contains("65536"));
     assert!(
         e.sh(&["--shm-size", "16m"], "df -k /dev/shm | tail -1")
@@ -157,6 +157,17 @@ fn shm_ulimits_sysctls_devices() {
         e.sh(&["--ulimit", "nofile=123:456"], "ulimit -Sn; ulimit -Hn"),
         "123\n456"
     );
+    // The daemon has raised its own limit; a container gets the one that the daemon was started with.
+    if let Some(pid) = e.host().and_then(|host| host.daemon_pid()) {
+        assert_eq!(e.sh(&[], "ulimit -Sn"), "1024");
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("the daemon lives");
+        let line = limits
+            .lines()
+            .find(|l| l.starts_with("Max open files"))
+            .expect("a limit");
+        let own: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+        assert_eq!(own[0], own[1], "{line}");
+    }
     assert_eq!(
         e.sh(
             &["--sysctl", "net.ipv4.ip_unprivileged_port_start=77"],

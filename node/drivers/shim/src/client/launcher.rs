@@ -86,6 +86,11 @@ impl Launcher {
         .map_err(Error::io("start", &self.path))?;
         drop((theirs, netns));
         reap_later(pid);
+        // It waits for its launch: nothing has been started under the wrong limit. One that is gone says so below.
+        match super::descriptors::as_before(pid) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(e) => return Err(Error::io("limit the descriptors of", &self.path)(e.into())),
+        }
         let mut ours = ours;
         let answer = async {
             ours.write_all(&frame).await?;

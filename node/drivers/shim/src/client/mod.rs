@@ -2,6 +2,7 @@
 
 mod adopt;
 mod connection;
+mod descriptors;
 mod error;
 mod exec;
 mod launcher;
@@ -9,6 +10,7 @@ mod shim;
 mod spawn;
 
 pub use adopt::Found;
+pub use descriptors::raise_descriptors;
 pub use error::Error;
 pub use exec::ExecHandle;
 pub use launcher::Launcher;
