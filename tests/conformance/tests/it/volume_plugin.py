@@ -1,5 +1,5 @@
-# A volume plugin for tests: python3 -c ... SOCKET ROOT ROOT-AS-THE-ENGINE-SEES-IT
-import http.server,json,os,socketserver,sys
+# A volume plugin for tests: python3 -c ... SOCKET ROOT ROOT-AS-THE-ENGINE-SEES-IT; ends, and leaves nothing, with its input
+import http.server,json,os,shutil,socketserver,sys,threading
 sock,root,shown=sys.argv[1:4]
 os.makedirs(root,exist_ok=True)
 vols={}; log=open(root+".log","a",buffering=1)
@@ -25,7 +25,7 @@ class H(http.server.BaseHTTPRequestHandler):
         elif m=="VolumeDriver.List": a={"Volumes":[{"Name":v,"Mountpoint":f"{shown}/{v}"} for v in vols],"Err":""}
         elif n not in vols: a={"Err":"no such volume"}
         elif m=="VolumeDriver.Remove":
-            if vols[n].get("sticky"): a={"Err":"cannot let go"}
+            if vols[n].pop("sticky",None): a={"Err":"cannot let go"}
             else: vols.pop(n)
         elif m in("VolumeDriver.Mount","VolumeDriver.Path"): 
             a={"Mountpoint":f"{shown}/{n}","Err":""}
@@ -35,4 +35,7 @@ class H(http.server.BaseHTTPRequestHandler):
 class S(socketserver.ThreadingMixIn,socketserver.UnixStreamServer): daemon_threads=True
 try: os.unlink(sock)
 except OSError: pass
-S(sock,H).serve_forever()
+threading.Thread(target=S(sock,H).serve_forever,daemon=True).start()
+sys.stdin.read()
+for f in (sock,root+".log"): os.path.exists(f) and os.unlink(f)
+shutil.rmtree(root,ignore_errors=True)
