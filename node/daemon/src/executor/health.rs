@@ -4,13 +4,20 @@ use super::SECOND_LOOK;
 use futures_util::StreamExt;
 use shoal_api_backend::{BoxStream, Containers, Events, Result, System};
 use shoal_api_types::Filters;
+use shoal_api_types::container::ContainerInspect;
 use shoal_api_types::event::EventMessage;
 use shoal_node_agent::TaskError;
 
 type Stream = BoxStream<Result<EventMessage>>;
 
-/// Subscribes; must come before the start, so that nothing is missed.
-pub async fn watch(system: &dyn System, name: &str) -> Result<Stream, TaskError> {
+/// It has a health check, its service's own or its image's.
+pub fn is_checked(container: &ContainerInspect) -> bool {
+    let health = container.state.health.as_ref();
+    health.is_some_and(|health| !matches!(health.status.as_str(), "" | "none"))
+}
+
+/// Subscribes; must come before the first look, so that nothing is missed.
+async fn watch(system: &dyn System, name: &str) -> Result<Stream, TaskError> {
     let mut filters = Filters::new();
     filters.add("container", name);
     system
@@ -24,10 +31,11 @@ pub async fn watch(system: &dyn System, name: &str) -> Result<Stream, TaskError>
 
 /// Returns when the container is healthy; an error when it became unhealthy or ended first.
 pub async fn await_healthy(
+    system: &dyn System,
     containers: &dyn Containers,
     name: &str,
-    mut events: Stream,
 ) -> Result<(), TaskError> {
+    let mut events = watch(system, name).await?;
     loop {
         let state = containers
             .inspect(name, false)

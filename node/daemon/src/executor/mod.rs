@@ -6,6 +6,7 @@
 pub mod ground;
 mod health;
 mod image;
+mod listening;
 mod logs;
 mod spec;
 mod template;
@@ -162,20 +163,19 @@ impl Executor for TaskRunner {
     }
 
     async fn start(&self, task: &Task) -> Result<Started, TaskError> {
-        let checked = spec::has_health_check(task);
-        let health = match checked {
-            true => Some(health::watch(self.system.as_ref(), &task.name()).await?),
-            false => None,
-        };
         match self.containers.start(&task.name()).await {
             Ok(()) => {}
             Err(e) if e.class == Class::NotModified => {}
             Err(e) => return Err(fatal(e)),
         }
-        if let Some(health) = health {
-            health::await_healthy(self.containers.as_ref(), &task.name(), health).await?;
+        let mut container = self.inspect(task).await?;
+        match health::is_checked(&container) {
+            true => {
+                health::await_healthy(self.system.as_ref(), self.containers.as_ref(), &task.name()).await?;
+                container = self.inspect(task).await?;
+            }
+            false => listening::await_listening(task, container.state.pid).await,
         }
-        let container = self.inspect(task).await?;
         Ok(Started {
             container: status_of(&container),
             ports: ports(&container),
@@ -189,8 +189,9 @@ impl Executor for TaskRunner {
             .wait(&name, WaitCondition::NotRunning)
             .await
             .map_err(fatal)?;
+        let checked = health::is_checked(&self.inspect(task).await?);
         let unhealthy = async {
-            if spec::has_health_check(task) {
+            if checked {
                 health::await_unhealthy(self.system.as_ref(), self.containers.as_ref(), &name).await;
             } else {
                 std::future::pending::<()>().await;

@@ -24,16 +24,6 @@ pub fn grace_seconds(task: &Task) -> i64 {
     })
 }
 
-pub fn has_health_check(task: &Task) -> bool {
-    let test = task
-        .spec
-        .container_spec
-        .as_ref()
-        .and_then(|c| c.rest.get("Healthcheck"));
-    test.and_then(|h| h["Test"].as_array())
-        .is_some_and(|t| !t.is_empty() && t[0] != "NONE")
-}
-
 /// The whole request. Errors name the member that cannot be had.
 pub fn request(task: &Task, places: &Places) -> Result<CreateRequest, String> {
     let container = task

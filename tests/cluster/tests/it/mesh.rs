@@ -12,6 +12,15 @@ pub const SERVER: &str = "mkdir -p /www/cgi-bin; \
 pub const LIMIT: Duration = Duration::from_secs(20);
 
 pub fn servers(cluster: &Cluster, name: &str, replicas: usize, options: &[&str]) {
+    servers_by(cluster, name, replicas, options, SERVER);
+}
+
+/// Servers that listen some time after their first process has begun, as most do.
+pub fn late_servers(cluster: &Cluster, name: &str, replicas: usize, options: &[&str]) {
+    servers_by(cluster, name, replicas, options, &format!("sleep 1; {SERVER}"));
+}
+
+fn servers_by(cluster: &Cluster, name: &str, replicas: usize, options: &[&str], script: &str) {
     let count = replicas.to_string();
     let mut args = vec![
         "service",
@@ -26,7 +35,7 @@ pub fn servers(cluster: &Cluster, name: &str, replicas: usize, options: &[&str])
         "200ms",
     ];
     args.extend(options);
-    args.extend([IMAGE, "sh", "-c", SERVER]);
+    args.extend([IMAGE, "sh", "-c", script]);
     cluster.hosts[0].docker_ok(&args);
     cluster.await_running(0, name, replicas, LIMIT);
 }

@@ -83,7 +83,7 @@ fn updates_under_load_fail_no_request() {
     // The image's first process hears no SIGTERM; what is under way has ended long before it is killed.
     let common = ["--stop-grace-period", "1s", "--update-monitor", "300ms"];
     let one = ["--publish", "8081:80", "--update-order", "start-first"];
-    servers(&cluster, "one", 1, &[&common[..], &one].concat());
+    late_servers(&cluster, "one", 1, &[&common[..], &one].concat());
     let ten = [
         "--publish",
         "8082:80",
@@ -92,7 +92,7 @@ fn updates_under_load_fail_no_request() {
         "--update-parallelism",
         "4",
     ];
-    servers(&cluster, "ten", 10, &[&common[..], &ten].concat());
+    late_servers(&cluster, "ten", 10, &[&common[..], &ten].concat());
     let ports = [8081, 8082];
     for host in &cluster.hosts {
         for port in ports {

@@ -82,11 +82,20 @@ impl Counts {
         self.0.extend(occur);
     }
 
-    fn of(&self, v6: bool) -> impl Iterator<Item = u32> + '_ {
+    fn of(&self, v6: bool) -> impl DoubleEndedIterator<Item = u32> + '_ {
         self.0
             .iter()
             .filter(move |(six, _)| *six == v6)
             .map(|(_, count)| *count)
+    }
+
+    /// In which order a packet looks into the maps: up, and down again.
+    ///
+    /// A transaction changes all maps at once, but a packet may be between two of them then. What lost a target has moved
+    /// from a map ahead of the packet to one that it has passed: without the way down it would find its port nowhere, and
+    /// the host would refuse the connection. Only what no map leads anywhere looks twice.
+    fn walk(&self, v6: bool) -> impl Iterator<Item = u32> + '_ {
+        self.of(v6).chain(self.of(v6).rev().skip(1))
     }
 }
 
@@ -116,7 +125,7 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> 
     let redirect = || -> Vec<Vec<u8>> {
         let tables = families
             .iter()
-            .flat_map(|v6| counts.of(*v6).map(move |n| (n, *v6)));
+            .flat_map(|v6| counts.walk(*v6).map(move |n| (n, *v6)));
         tables
             .map(|(count, v6)| {
                 let rule = Expressions::new().target_local();
@@ -284,7 +293,7 @@ pub(super) fn services(balance: &Balance, counts: &Counts) -> Ruleset {
     let (mut lead, mut idle) = (Vec::new(), Vec::new());
     for v6 in [false, true] {
         sets.extend(balance_sets(balance, counts, Keys::Addresses, v6));
-        lead.extend(counts.of(v6).map(|count| {
+        lead.extend(counts.walk(v6).map(|count| {
             Expressions::new()
                 .balance_address(&table_name(count, v6), count, v6)
                 .finish()
@@ -391,4 +400,32 @@ fn target(target: &Target, keys: Keys) -> Vec<u8> {
         bytes.extend_from_slice(&[high, low, 0, 0]);
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a packet of port 80 finds when the maps change from `before` to `after` behind the `n`th look.
+    fn finds(counts: &Counts, before: u32, after: u32, n: usize) -> bool {
+        let mut looks = counts.walk(false).enumerate();
+        looks.any(|(at, count)| count == if at < n { before } else { after })
+    }
+
+    #[test]
+    fn a_packet_finds_its_port_whenever_the_maps_change() {
+        let counts = Counts([1, 2, 6, 10].map(|count| (false, count)).into());
+        assert_eq!(counts.walk(false).collect::<Vec<_>>(), [1, 2, 6, 10, 6, 2, 1]);
+        assert_eq!(counts.walk(true).count(), 0);
+        for before in [1, 2, 6, 10] {
+            for after in [1, 2, 6, 10] {
+                for n in 0..8 {
+                    assert!(
+                        finds(&counts, before, after, n),
+                        "{before} to {after} behind look {n}"
+                    );
+                }
+            }
+        }
+    }
 }
