@@ -70,6 +70,7 @@ impl Attachments {
             name: wish.name.clone(),
             aliases: wish.aliases.clone(),
             address: wish.address.map(|a| a.to_string()).unwrap_or_default(),
+            address6: wish.address6.map(|a| a.to_string()).unwrap_or_default(),
         };
         let ask = |mut client: DispatcherClient<Channel>| {
             let request = request.clone();

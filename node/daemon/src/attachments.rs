@@ -185,7 +185,7 @@ impl Attachments {
                 continue;
             }
             match managers.attach(&asked(&held.wish)).await {
-                Ok(place) if place.address == held.address && place.mac == held.mac => {}
+                Ok(place) if is_place(&place, &held) => {}
                 Err(CallError::Unreachable(why)) => {
                     tracing::debug!(container = key.1, why, "a container's place is asked for later");
                 }
@@ -264,7 +264,14 @@ fn is_same(track: &EndpointTrack, held: &Attached) -> bool {
         && track
             .places
             .iter()
-            .any(|p| p.address == held.address && p.mac == held.mac && p.aliases == held.wish.aliases)
+            .any(|p| is_place(p, held) && p.aliases == held.wish.aliases)
+}
+
+/// An IPv6 address that goes with the other one is not written into the place.
+fn is_place(place: &Attachment, held: &Attached) -> bool {
+    place.address == held.address
+        && place.mac == held.mac
+        && place.address6.is_none_or(|six| held.wish.address6 == Some(six))
 }
 
 fn asked(wish: &Wish) -> Asked {
@@ -274,6 +281,7 @@ fn asked(wish: &Wish) -> Asked {
         name: wish.name.clone(),
         aliases: wish.aliases.clone(),
         address: wish.address,
+        address6: wish.address6,
     }
 }
 
@@ -345,7 +353,7 @@ impl ClusterNetworks for Attachments {
         Ok(Placed {
             network: key.0,
             address: place.address,
-            address6: laid.six(place.address),
+            address6: laid.six(&place),
             mac: place.mac,
             internal: laid.internal,
         })

@@ -77,10 +77,16 @@ impl Network {
         let (subnet, length) = self.subnet6()?;
         Some((six(subnet, address), length))
     }
+
+    /// The IPv6 address, with its prefix length, of a place on this network.
+    pub fn six_of(&self, place: &Attachment) -> Option<(Ipv6Addr, u8)> {
+        let (subnet, length) = self.subnet6()?;
+        Some((place.six(subnet), length))
+    }
 }
 
 /// The address in an IPv6 subnet whose last four bytes are an IPv4 address. So whoever has a place has it in both families,
-/// and it is given and rests as one. Subnets leave at least these 32 bits.
+/// and it is given and rests as one, unless a user asks for another IPv6 address. Subnets leave at least these 32 bits.
 pub fn six(subnet: Ipv6Addr, address: Ipv4Addr) -> Ipv6Addr {
     Ipv6Addr::from(u128::from(subnet) | u128::from(u32::from(address)))
 }
@@ -93,11 +99,21 @@ pub struct Attachment {
     pub network: NetworkId,
     pub address: Ipv4Addr,
     pub prefix_len: u8,
+    /// The IPv6 address, where a user asked for another one than goes with `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address6: Option<Ipv6Addr>,
     #[serde(default)]
     pub mac: [u8; 6],
     /// Names on that network besides the task's own.
     #[serde(default)]
     pub aliases: Vec<String>,
+}
+
+impl Attachment {
+    /// Its IPv6 address, on a network with this IPv6 subnet.
+    pub fn six(&self, subnet: Ipv6Addr) -> Ipv6Addr {
+        self.address6.unwrap_or_else(|| six(subnet, self.address))
+    }
 }
 
 /// A hardware address (locally administered, unicast) for `holder` on `network`.

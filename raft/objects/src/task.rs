@@ -5,7 +5,7 @@ use crate::meta::{Annotations, Meta, Time};
 use crate::network::Attachment;
 use crate::service::{PortConfig, TaskSpec};
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// How far a task has come. States only move forward: the greater one always wins, so reports may arrive late or
 /// twice. The gaps are SwarmKit's, which leaves room between states.
@@ -98,8 +98,10 @@ pub struct Attached {
     pub name: String,
     /// Other names on that network.
     pub aliases: Vec<String>,
-    /// The address that the user asks for.
+    /// The addresses that the user asks for.
     pub address: Option<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address6: Option<Ipv6Addr>,
 }
 
 /// See the module's text. The `spec` inside never changes after creation.

@@ -160,6 +160,7 @@ mod tests {
                 network: "mesh".into(),
                 address: [10, 0, 0, 2].into(),
                 prefix_len: 24,
+                address6: None,
                 mac: [2; 6],
                 aliases: Vec::new(),
             }],

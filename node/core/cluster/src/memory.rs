@@ -11,7 +11,7 @@ use shoal_raft_objects::{
 };
 use shoal_raft_store::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 #[derive(Clone, Debug)]
 pub struct Memory {
@@ -35,7 +35,7 @@ pub struct Memory {
     /// Addresses that were given up and must not be given yet.
     pub(crate) quarantine: Quarantine,
     /// The same, since the last step.
-    released: Vec<(NetworkId, Ipv4Addr)>,
+    released: Vec<(NetworkId, IpAddr)>,
     /// Up to which log index each node has laid its part of the networks.
     laid: BTreeMap<NodeId, u64>,
     writes_max: usize,
@@ -132,8 +132,12 @@ impl Memory {
     }
 
     fn release(&mut self, places: &[Attachment]) {
-        self.released
-            .extend(places.iter().map(|p| (p.network.clone(), p.address)));
+        for place in places {
+            let six = place.address6.map(IpAddr::V6);
+            let both = std::iter::once(IpAddr::V4(place.address)).chain(six);
+            self.released
+                .extend(both.map(|address| (place.network.clone(), address)));
+        }
     }
 
     fn observe_endpoint(&mut self, event: &Event) {
@@ -148,7 +152,7 @@ impl Memory {
         let kept = |vip: &&VirtualIp| new.is_some_and(|new| new.endpoint.virtual_ips.contains(vip));
         let gone = old.endpoint.virtual_ips.iter().filter(|vip| !kept(vip));
         self.released
-            .extend(gone.map(|vip| (vip.network.clone(), vip.address)));
+            .extend(gone.map(|vip| (vip.network.clone(), IpAddr::V4(vip.address))));
     }
 
     fn observe_task(&mut self, task: &Task, event: &Event, now: Time) {

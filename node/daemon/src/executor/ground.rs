@@ -54,7 +54,7 @@ pub async fn places(runner: &TaskRunner, task: &Task) -> Result<Places, TaskErro
     let mut laid = Vec::new();
     for place in &task.networks {
         let network = wait(&runner.overlays, place.network.as_str()).await?;
-        let six = network.six(place.address);
+        let six = network.six(place);
         found.places.push((network.name.clone(), place.clone(), six));
         laid.push(network);
     }

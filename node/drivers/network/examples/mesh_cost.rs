@@ -36,6 +36,7 @@ fn place(holder: &str, n: u32) -> Attachment {
         network: "ing".into(),
         address: Ipv4Addr::from(0x0a00_0000 + n),
         prefix_len: 8,
+        address6: None,
         mac: mac_of(holder, "ing"),
         aliases: Vec::new(),
     }

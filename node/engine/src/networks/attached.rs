@@ -7,7 +7,7 @@ use super::overlay::{GATEWAY_BRIDGE, OVERLAY};
 use super::record::{Record, Subnet};
 use super::table::NetworkTable;
 use crate::containers::Record as Container;
-use crate::error::{Result, invalid};
+use crate::error::Result;
 use crate::ids;
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -60,6 +60,7 @@ pub struct Wish {
     pub name: String,
     pub aliases: Vec<String>,
     pub address: Option<Ipv4Addr>,
+    pub address6: Option<Ipv6Addr>,
 }
 
 /// A place.
@@ -139,11 +140,10 @@ impl NetworkTable {
         let Some(Cluster(cluster)) = &self.inner.cluster else {
             return Ok(None);
         };
-        if asked::address(asked, true)?.is_some() {
-            return Err(invalid(format!(
-                "network {name}: on a network of the cluster an IPv6 address goes with the IPv4 address and cannot be asked for"
-            )));
-        }
+        let address6 = match asked::address(asked, true)? {
+            Some(IpAddr::V6(address)) => Some(address),
+            _ => None,
+        };
         let address = match asked::address(asked, false)? {
             Some(IpAddr::V4(address)) => Some(address),
             _ => None,
@@ -154,6 +154,7 @@ impl NetworkTable {
             name: container.name.clone(),
             aliases: aliases(&container.id, &container.name, asked::dns_names(container, asked)),
             address,
+            address6,
         };
         match cluster.attach(wish).await {
             // Nobody knows it, which is then said as of a network of this host's.
@@ -198,6 +199,10 @@ impl NetworkTable {
                     aliases: aliases(id, &name, endpoint.dns_names.clone()),
                     name,
                     address: Some(address),
+                    address6: endpoint.v6.and_then(|place| match place.address {
+                        IpAddr::V6(address) => Some(address),
+                        IpAddr::V4(_) => None,
+                    }),
                 },
             })
         };

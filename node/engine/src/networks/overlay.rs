@@ -16,11 +16,11 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use shoal_api_types::network::EndpointSettings;
 use shoal_node_core_host::dns;
-use shoal_node_core_host::overlay::{self, Balance, Plan, Segment};
+use shoal_node_core_host::overlay::{self, Attachment, Balance, Plan, Segment};
 use shoal_node_drivers_network::overlay::{Inside, Overlays, answer_over};
 use shoal_node_drivers_network::{Error as DriverError, Netns};
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -176,9 +176,9 @@ pub struct Laid {
 }
 
 impl Laid {
-    /// The IPv6 address that goes with a place there.
-    pub fn six(&self, address: Ipv4Addr) -> Option<Ipv6Addr> {
-        self.subnet6.map(|subnet| overlay::six(subnet, address))
+    /// The IPv6 address of a place there.
+    pub fn six(&self, place: &Attachment) -> Option<Ipv6Addr> {
+        self.subnet6.map(|subnet| place.six(subnet))
     }
 }
 

@@ -150,9 +150,10 @@ fn renamed(known: &Task, wish: &Wish) -> (Task, Write) {
     for place in &mut task.networks {
         place.aliases.clone_from(&wish.aliases);
     }
-    let address = task.attached.as_ref().and_then(|a| a.address);
+    let before = task.attached.take().unwrap_or_default();
     task.attached = Some(Wish {
-        address,
+        address: before.address,
+        address6: before.address6,
         ..wish.clone()
     });
     let write = Write::Update {

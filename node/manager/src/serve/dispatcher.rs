@@ -50,19 +50,13 @@ impl Dispatcher for Service {
         // A node has places for its own containers only: it is the one that the certificate names.
         let (caller, manager) = self.0.known_caller(request.extensions()).await?;
         let request = request.into_inner();
-        let address = match request.address.as_str() {
-            "" => None,
-            text => Some(
-                text.parse()
-                    .map_err(|_| Status::invalid_argument(format!("invalid IPv4 address: {text}")))?,
-            ),
-        };
         let wish = Wish {
             network: request.network.into(),
             container: request.container,
             name: request.name,
             aliases: request.aliases,
-            address,
+            address: address(4, &request.address)?,
+            address6: address(6, &request.address6)?,
         };
         let place = Control { manager }
             .attach(&caller.node, wish)
@@ -82,6 +76,17 @@ impl Dispatcher for Service {
             .await
             .map_err(to_status)?;
         Ok(Response::new(DetachResponse {}))
+    }
+}
+
+/// Empty is none.
+fn address<A: std::str::FromStr>(family: u8, text: &str) -> Result<Option<A>, Status> {
+    match text {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| Status::invalid_argument(format!("invalid IPv{family} address: {text}"))),
     }
 }
 

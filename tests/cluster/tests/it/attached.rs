@@ -189,6 +189,113 @@ fn users_containers_and_tasks_find_each_other_on_every_node() {
     }
 }
 
+/// `docker run --ip6`, `network connect --ip6` and Compose's `ipv6_address` on a network of the cluster.
+#[test]
+fn a_users_container_has_the_ipv6_address_that_it_asks_for() {
+    let mut cluster = Cluster::form(1, 1);
+    let create = ["network", "create", "-d", "overlay", "--attachable"];
+    let subnets = ["--ipv6", "--subnet", "fd00:5a::/64", "--subnet", "10.9.1.0/24"];
+    cluster.hosts[0].docker_ok(&[&create[..], &subnets, &["six"]].concat());
+    cluster.hosts[0].docker_ok(&[&create[..], &["four"]].concat());
+    let six = |host: &Host, name: &str| {
+        let format = "{{(index .NetworkSettings.Networks \"six\").GlobalIPv6Address}}";
+        host.docker_ok(&["inspect", "-f", format, name])
+    };
+    let found6 = |host: &Host, by: &str, wanted: &str| {
+        let command =
+            format!("nslookup -type=aaaa {wanted} 127.0.0.11 | sed -n 's/^Address: *\\(fd.*\\)/\\1/p'");
+        inside(host, by, &command)
+    };
+    let reached = |host: &Host, by: &str, wanted: &str, address: &str| {
+        eventually(&format!("{by} reaches {wanted} at {address}"), LIMIT, || {
+            let answers = inside(host, by, &get(address, "index.html")).ends_with("hello");
+            (found6(host, by, wanted) == address && answers).then_some(())
+        });
+    };
+    let hosts = &cluster.hosts;
+    server(
+        &hosts[0],
+        "fixed",
+        &["--network", "six", "--ip6", "fd00:5a::77", "--ip", "10.9.1.40"],
+    );
+    server(&hosts[1], "other", &["--network", "six"]);
+    server(&hosts[1], "guest", &[]);
+    hosts[1].docker_ok(&["network", "connect", "--ip6", "fd00:5a::ab:1", "six", "guest"]);
+    assert_eq!(six(&hosts[0], "fixed"), "fd00:5a::77");
+    assert_eq!(address(&hosts[0], "fixed", "six"), "10.9.1.40");
+    assert_eq!(six(&hosts[1], "guest"), "fd00:5a::ab:1");
+    reached(&hosts[1], "other", "fixed", "fd00:5a::77");
+    reached(&hosts[0], "fixed", "guest", "fd00:5a::ab:1");
+    reached(&hosts[1], "guest", "fixed", "fd00:5a::77");
+
+    // What cannot be had, and why.
+    let own = six(&hosts[1], "other");
+    for (network, wanted, why) in [
+        ("six", "fd00:5a::77", "in use or not yet given up"),
+        ("six", own.as_str(), "in use or not yet given up"),
+        ("six", "fd00:5a::1", "in use or not yet given up"),
+        (
+            "six",
+            "fd00:5b::77",
+            "no configured subnet or ip-range contain the IP address fd00:5b::77",
+        ),
+        (
+            "four",
+            "fd00:5a::78",
+            "user specified IP address is supported only when connecting to networks with",
+        ),
+    ] {
+        let said = hosts[1].docker_err(&[
+            "run",
+            "--rm",
+            "--network",
+            network,
+            "--ip6",
+            wanted,
+            IMAGE,
+            "true",
+        ]);
+        assert!(
+            said.contains(why) && said.contains(wanted) | (network == "four"),
+            "{wanted} on {network}: {said}"
+        );
+    }
+
+    // Daemons start again, and it keeps it; who goes gives it up.
+    for host in &mut cluster.hosts {
+        host.kill();
+        host.start();
+    }
+    cluster.await_ready(2);
+    let hosts = &cluster.hosts;
+    reached(&hosts[1], "other", "fixed", "fd00:5a::77");
+    hosts[0].docker_ok(&["rm", "-f", "fixed"]);
+    let again = [
+        "run",
+        "-d",
+        "--name",
+        "next",
+        "--network",
+        "six",
+        "--ip6",
+        "fd00:5a::77",
+        IMAGE,
+        "sleep",
+        "1000",
+    ];
+    eventually("its address can be had again", LIMIT, || {
+        let out = hosts[1].docker(&again);
+        if !out.status.success() {
+            hosts[1].docker(&["rm", "-f", "next"]);
+        }
+        out.status.success().then_some(())
+    });
+    assert_eq!(six(&hosts[1], "next"), "fd00:5a::77");
+    for host in hosts {
+        eventually("the kernel is as decided", LIMIT, || is_clean(host).then_some(()));
+    }
+}
+
 #[test]
 fn what_is_attached_comes_back_with_its_node() {
     let mut cluster = Cluster::form(1, 1);

@@ -1,22 +1,23 @@
 //! Addresses of networks: which are in use, which rest, which is next.
 
+use super::six::Sixes;
 use crate::task::is_over;
 use ipnet::Ipv4Net;
 use shoal_raft_objects::{Attachment, Network, NetworkId, network};
 use shoal_raft_store::State;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses whose holder is gone from the state, with the log index at which it went: nodes may still know them.
 #[derive(Clone, Default, Debug)]
 pub struct Quarantine {
-    resting: BTreeMap<(NetworkId, Ipv4Addr), u64>,
+    resting: BTreeMap<(NetworkId, IpAddr), u64>,
     /// The address that was given last, by network: the search goes on behind it.
     last: BTreeMap<NetworkId, Ipv4Addr>,
 }
 
 impl Quarantine {
-    pub fn rest(&mut self, network: &NetworkId, address: Ipv4Addr, since: u64) {
+    pub fn rest(&mut self, network: &NetworkId, address: IpAddr, since: u64) {
         let since_known = self.resting.entry((network.clone(), address)).or_default();
         *since_known = (*since_known).max(since);
     }
@@ -38,6 +39,7 @@ struct Pool {
     /// The subnets, each with the part of it that addresses are given from.
     ranges: Vec<(Ipv4Net, Ipv4Net)>,
     used: BTreeSet<Ipv4Addr>,
+    sixes: Sixes,
     last: Option<Ipv4Addr>,
 }
 
@@ -53,13 +55,8 @@ impl<'m> Pools<'m> {
 
     /// A free place on `network` for `holder`.
     pub fn take(&mut self, state: &State, network: &Network, holder: &str) -> Result<Attachment, String> {
-        if !self.pools.contains_key(&network.id) {
-            let pool = self.survey(state, network);
-            self.pools.insert(network.id.clone(), pool);
-        }
         let name = &network.spec.annotations.name;
-        let pool = self.pools.get_mut(&network.id);
-        let (address, prefix_len) = pool.and_then(Pool::take).ok_or_else(|| {
+        let (address, prefix_len) = self.pool(state, network).take().ok_or_else(|| {
             let subnets: Vec<&str> = network.subnets.iter().map(|s| s.subnet.as_str()).collect();
             format!(
                 "could not find an available IP address on network {name} ({}): all are in use or not yet given up by every node",
@@ -78,71 +75,107 @@ impl<'m> Pools<'m> {
         holder: &str,
         address: Ipv4Addr,
     ) -> Result<Attachment, String> {
-        if !self.pools.contains_key(&network.id) {
-            let pool = self.survey(state, network);
-            self.pools.insert(network.id.clone(), pool);
-        }
-        let name = &network.spec.annotations.name;
-        let taken = self
-            .pools
-            .get_mut(&network.id)
-            .map(|pool| pool.take_this(address));
-        let prefix_len = taken
-            .unwrap_or(Err("it is in none of its subnets"))
-            .map_err(|why| format!("address {address} of network {name} cannot be given: {why}"))?;
+        let taken = self.pool(state, network).take_this(address);
+        let prefix_len = taken.map_err(|why| refused(network, address.into(), why))?;
         Ok(place(network, address, prefix_len, holder))
+    }
+
+    /// The place with the IPv6 address that a user asks for; without it, it is given back.
+    pub fn with_six(
+        &mut self,
+        state: &State,
+        network: &Network,
+        place: Attachment,
+        address: Ipv6Addr,
+    ) -> Result<Attachment, String> {
+        let pool = self.pool(state, network);
+        match pool.sixes.take(address, place.address, &pool.used) {
+            Ok(address6) => {
+                // Nobody gets the IPv4 address that goes with it meanwhile.
+                pool.used
+                    .extend(address6.and_then(|address| pool.sixes.note(address)));
+                Ok(Attachment { address6, ..place })
+            }
+            Err(why) => {
+                self.give_back(&place);
+                Err(refused(network, address.into(), why))
+            }
+        }
     }
 
     /// It was not needed after all.
     pub fn give_back(&mut self, place: &Attachment) {
         if let Some(pool) = self.pools.get_mut(&place.network) {
             pool.used.remove(&place.address);
+            if let Some(address) = place.address6 {
+                pool.sixes.give_back(address);
+            }
         }
     }
 
-    fn survey(&self, state: &State, network: &Network) -> Pool {
-        let mut used = BTreeSet::new();
-        let mut ranges = Vec::new();
-        for subnet in &network.subnets {
-            // Kept free in IPv6 is the address that ends so.
-            let six = std::iter::once(&subnet.gateway).chain(&subnet.reserved);
-            let six = six.filter_map(|text| text.parse::<Ipv6Addr>().ok());
-            used.extend(six.map(|address| Ipv4Addr::from((u128::from(address) & 0xffff_ffff) as u32)));
-            let Ok(net) = subnet.subnet.parse::<Ipv4Net>() else {
-                continue;
-            };
-            let range = subnet.ip_range.parse().unwrap_or(net);
-            ranges.push((net.trunc(), range.trunc()));
-            used.extend(subnet.gateway.parse::<Ipv4Addr>());
-            used.extend(subnet.reserved.iter().filter_map(|a| a.parse::<Ipv4Addr>().ok()));
+    fn pool(&mut self, state: &State, network: &Network) -> &mut Pool {
+        let survey = || survey(self.quarantine, self.acknowledged, state, network);
+        self.pools.entry(network.id.clone()).or_insert_with(survey)
+    }
+}
+
+fn survey(quarantine: &Quarantine, acknowledged: u64, state: &State, network: &Network) -> Pool {
+    let mut used = BTreeSet::new();
+    let mut sixes = Sixes::of(network);
+    let mut ranges = Vec::new();
+    for subnet in &network.subnets {
+        // Kept free in IPv6 is the address that ends so.
+        let six = std::iter::once(&subnet.gateway).chain(&subnet.reserved);
+        let six = six.filter_map(|text| text.parse::<Ipv6Addr>().ok());
+        used.extend(six.map(|address| Ipv4Addr::from((u128::from(address) & 0xffff_ffff) as u32)));
+        let Ok(net) = subnet.subnet.parse::<Ipv4Net>() else {
+            continue;
+        };
+        let range = subnet.ip_range.parse().unwrap_or(net);
+        ranges.push((net.trunc(), range.trunc()));
+        used.extend(subnet.gateway.parse::<Ipv4Addr>());
+        used.extend(subnet.reserved.iter().filter_map(|a| a.parse::<Ipv4Addr>().ok()));
+    }
+    for task in state.tasks_of_network(&network.id) {
+        if is_over(task) && task.meta.touched <= acknowledged {
+            continue;
         }
-        for task in state.tasks_of_network(&network.id) {
-            if is_over(task) && task.meta.touched <= self.acknowledged {
-                continue;
-            }
-            used.extend(of(&network.id, &task.networks));
-        }
-        for service in state.services().iter() {
-            let vips = service.endpoint.virtual_ips.iter();
-            used.extend(vips.filter(|v| v.network == network.id).map(|v| v.address));
-        }
-        for node in state.nodes().iter() {
-            used.extend(of(&network.id, &node.attachments));
-        }
-        let resting = self.quarantine.resting.keys();
-        used.extend(resting.filter(|(id, _)| *id == network.id).map(|(_, a)| *a));
-        Pool {
-            // A new leader goes on behind whatever is in use.
-            last: self
-                .quarantine
-                .last
-                .get(&network.id)
-                .copied()
-                .or_else(|| used.last().copied()),
-            ranges,
-            used,
+        let on = task.networks.iter().filter(|p| p.network == network.id);
+        for place in on {
+            used.insert(place.address);
+            used.extend(place.address6.and_then(|address| sixes.note(address)));
         }
     }
+    for service in state.services().iter() {
+        let vips = service.endpoint.virtual_ips.iter();
+        used.extend(vips.filter(|v| v.network == network.id).map(|v| v.address));
+    }
+    for node in state.nodes().iter() {
+        used.extend(of(&network.id, &node.attachments));
+    }
+    let resting = quarantine.resting.keys();
+    for (_, address) in resting.filter(|(id, _)| *id == network.id) {
+        used.extend(match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(address) => sixes.note(*address),
+        });
+    }
+    Pool {
+        // A new leader goes on behind whatever is in use.
+        last: quarantine
+            .last
+            .get(&network.id)
+            .copied()
+            .or_else(|| used.last().copied()),
+        ranges,
+        used,
+        sixes,
+    }
+}
+
+fn refused(network: &Network, address: IpAddr, why: &str) -> String {
+    let name = &network.spec.annotations.name;
+    format!("address {address} of network {name} cannot be given: {why}")
 }
 
 fn place(network: &Network, address: Ipv4Addr, prefix_len: u8, holder: &str) -> Attachment {
@@ -150,6 +183,7 @@ fn place(network: &Network, address: Ipv4Addr, prefix_len: u8, holder: &str) -> 
         network: network.id.clone(),
         address,
         prefix_len,
+        address6: None,
         mac: network::mac_of(holder, network.id.as_str()),
         aliases: Vec::new(),
     }
@@ -218,6 +252,7 @@ mod tests {
             ranges: vec![(net, net)],
             used: used.iter().map(|a| a.parse().unwrap()).collect(),
             last: None,
+            sixes: Sixes::of(&Network::default()),
         }
     }
 
@@ -255,7 +290,7 @@ mod tests {
     #[test]
     fn what_rests_wakes_when_every_node_has_acknowledged() {
         let mut quarantine = Quarantine::default();
-        quarantine.rest(&"n".into(), Ipv4Addr::new(10, 0, 0, 5), 7);
+        quarantine.rest(&"n".into(), Ipv4Addr::new(10, 0, 0, 5).into(), 7);
         quarantine.wake(6);
         assert_eq!(quarantine.resting.len(), 1);
         quarantine.wake(7);

@@ -9,6 +9,7 @@ mod drain;
 pub mod networks;
 mod ports;
 mod services;
+mod six;
 mod tasks;
 
 pub use addresses::Quarantine;

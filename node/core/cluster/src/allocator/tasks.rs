@@ -94,6 +94,10 @@ fn attachment(
         Some(address) => pools.take_this(state, network, task.id.as_str(), address),
         None => pools.take(state, network, task.id.as_str()),
     }?;
+    let place = match attached.address6 {
+        Some(address) => pools.with_six(state, network, place, address)?,
+        None => place,
+    };
     Ok(Attachment {
         aliases: attached.aliases.clone(),
         ..place

@@ -21,7 +21,7 @@ pub use balance::{Balance, Target, Vip};
 pub use ingress::{Ingress, Peer};
 pub use names::{Name, Names, names};
 pub use plan::{Plan, Problem, Segment, plan};
-pub use shoal_raft_objects::network::six;
+pub use shoal_raft_objects::Attachment;
 pub use tunnel::{Key, Tunnel, WIREGUARD_BYTES, tunnel_name, write_key};
 
 use crate::netplan::LINK_NAME_BYTES_MAX;

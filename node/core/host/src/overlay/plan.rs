@@ -47,6 +47,14 @@ impl Segment {
         self.six.map(|(subnet, _)| six(subnet.network(), address))
     }
 
+    /// The addresses of a place there, in every family that the network has.
+    fn addresses(&self, place: &Attachment) -> impl Iterator<Item = IpAddr> {
+        let six = self
+            .six
+            .map(|(subnet, _)| IpAddr::V6(place.six(subnet.network())));
+        std::iter::once(IpAddr::V4(place.address)).chain(six)
+    }
+
     /// An address there, in every family that the network has.
     pub fn both(&self, address: Ipv4Addr) -> impl Iterator<Item = IpAddr> {
         let six = self.six(address).map(IpAddr::V6);
@@ -142,7 +150,7 @@ impl<'t> Known<'t> {
     }
 
     /// The same, if the node can be reached encrypted.
-    fn sealed_addr(&self, node: &NodeId) -> Option<Ipv4Addr> {
+    pub fn sealed_addr(&self, node: &NodeId) -> Option<Ipv4Addr> {
         read_key(&self.peers.get(node)?.key)?;
         self.addr(node)
     }
@@ -244,7 +252,7 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
         };
         let Some(addr) = addr else { continue };
         segment.forwarding.insert(place.mac, addr);
-        let both: Vec<IpAddr> = segment.both(place.address).collect();
+        let both: Vec<IpAddr> = segment.addresses(place).collect();
         segment
             .neighbours
             .extend(both.into_iter().map(|address| (address, place.mac)));

@@ -27,6 +27,7 @@ fn place(holder: &str, network: &str, address: &str) -> Attachment {
         network: network.into(),
         address: address.parse().unwrap(),
         prefix_len: 24,
+        address6: None,
         mac: mac_of(holder, network),
         aliases: vec!["alias".into()],
     }

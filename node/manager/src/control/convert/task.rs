@@ -50,7 +50,7 @@ fn attachments(state: &State, task: &Task) -> shoal_api_types::Slice<api::Networ
         .iter()
         .map(|place| {
             let network = state.network(&place.network);
-            let six = network.and_then(|network| network.six(place.address));
+            let six = network.and_then(|network| network.six_of(place));
             let addresses = std::iter::once(format!("{}/{}", place.address, place.prefix_len))
                 .chain(six.map(|(address, length)| format!("{address}/{length}")));
             api::NetworkAttachment {
