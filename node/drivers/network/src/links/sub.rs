@@ -1,6 +1,7 @@
 //! Interfaces that share one of the host's: macvlan, with a hardware address of their own, and ipvlan, with the host's.
 
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::inside::{Inside, set_up};
 use super::{FILTER_SKIP_STATS, Links, UP, ask_link, check_name, link, link_head, parse};
@@ -13,6 +14,8 @@ const IPVLAN_MODE: u16 = 1;
 const IPVLAN_FLAGS: u16 = 2;
 const VLAN_ID: u16 = 1;
 const VETH_PEER: u16 = 1;
+/// Numbers for names that interfaces have on their way into a container.
+static PASSING: AtomicU32 = AtomicU32::new(0);
 const CREATE: u16 = libc::NLM_F_CREATE as u16 | libc::NLM_F_EXCL as u16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +67,16 @@ impl Links {
             .as_ref()
             .and_then(parse)
             .ok_or_else(|| super::missing(&sub.parent))?;
+        // Kernels before 6.13 look for the name among the host's interfaces too, and the host may well have an eth0.
+        let passing = format!(
+            "st{:x}-{:x}",
+            std::process::id(),
+            PASSING.fetch_add(1, Ordering::Relaxed) & 0xffff
+        );
         let mut request = Request::new();
         request.begin(libc::RTM_NEWLINK, CREATE, &link_head(0, 0, 0));
         request
-            .put_text(libc::IFLA_IFNAME, &sub.inside.name)
+            .put_text(libc::IFLA_IFNAME, &passing)
             .put_u32(libc::IFLA_LINK, parent.index)
             .put_u32(libc::IFLA_NET_NS_FD, netns.as_fd().as_raw_fd() as u32);
         if let Some(mtu) = sub.mtu {
@@ -81,21 +90,12 @@ impl Links {
             format!("make a {} interface on {}", sub.kind.name(), sub.parent)
         })?;
         drop(socket);
-        let what = || format!("look up interface {}", sub.inside.name);
-        let index = {
-            let mut inside = netns.socket().lock();
-            let mut request = Request::new();
-            ask_link(&mut request, &sub.inside.name, FILTER_SKIP_STATS);
-            let answers = inside.exchange(&mut request, |_| what())?;
-            answers
-                .iter()
-                .find(|(_, m)| m.kind == libc::RTM_NEWLINK)
-                .and_then(|(_, m)| m.u32(4))
-                .ok_or_else(|| Error::Malformed { what: what() })?
-        };
-        let done = set_up(netns, &sub.inside, index);
+        let done = name_inside(netns, &passing, &sub.inside.name)
+            .and_then(|index| set_up(netns, &sub.inside, index));
         if done.is_err() {
-            let _ = Self::unplug_inside(netns, &sub.inside.name);
+            for name in [&passing, &sub.inside.name] {
+                let _ = Self::unplug_inside(netns, name);
+            }
         }
         done
     }
@@ -208,4 +208,23 @@ impl Links {
             _ => Ok(()),
         }
     }
+}
+
+/// Gives an interface inside of a namespace its name. Answers its number.
+fn name_inside(netns: &Netns, passing: &str, name: &str) -> Result<u32> {
+    let what = || format!("look up interface {passing}");
+    let mut inside = netns.socket().lock();
+    let mut request = Request::new();
+    ask_link(&mut request, passing, FILTER_SKIP_STATS);
+    let answers = inside.exchange(&mut request, |_| what())?;
+    let index = answers
+        .iter()
+        .find(|(_, m)| m.kind == libc::RTM_NEWLINK)
+        .and_then(|(_, m)| m.u32(4))
+        .ok_or_else(|| Error::Malformed { what: what() })?;
+    let mut request = Request::new();
+    request.begin(libc::RTM_NEWLINK, 0, &link_head(index, 0, 0));
+    request.put_text(libc::IFLA_IFNAME, name);
+    inside.exchange(&mut request, |_| format!("name interface {passing} {name}"))?;
+    Ok(index)
 }
