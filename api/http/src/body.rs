@@ -1,5 +1,6 @@
 //! Request bodies: JSON in Go's words, `X-Registry-Auth`, and raw uploads.
 
+use crate::connection::Origin;
 use crate::gojson;
 use crate::reply::Failure;
 use axum::body::Body;
@@ -77,8 +78,8 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
 }
 
 /// A body that is passed on as it comes.
-pub(crate) fn upload(body: Body) -> BoxStream<Result<Bytes, Error>> {
-    Box::pin(body.into_data_stream().map(|chunk| {
+pub(crate) fn upload(origin: &Origin, body: Body) -> BoxStream<Result<Bytes, Error>> {
+    Box::pin(origin.lane.take(body).map(|chunk| {
         chunk.map_err(|error| Error::invalid(format!("could not read the request body: {error}")))
     }))
 }

@@ -1,6 +1,7 @@
 //! One connection: hyper over the takeover shim, with bounds, and what handlers may know about who is at the far end.
 
 use crate::attention::Attention;
+use crate::lane::Lane;
 use crate::listen::room::Idle;
 use crate::router::Router;
 use crate::takeover::{Connection, Taken};
@@ -58,6 +59,7 @@ pub struct Peer {
 #[derive(Clone)]
 pub(crate) struct Origin {
     pub taken: Taken,
+    pub lane: Lane,
     /// The node that passed the request on; None for a client of this daemon.
     pub peer: Option<Peer>,
     /// The client's, in DER; empty without TLS.
@@ -197,13 +199,14 @@ pub(crate) async fn serve_connection<IO>(
 ) where
     IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let taken = Taken::default();
+    let (taken, lane) = (Taken::default(), Lane::default());
     let watched = match &who.leaving {
         Leaving::Tcp(socket) | Leaving::Unix(socket) => Some(socket.clone()),
         Leaving::Told(_) | Leaving::Unknown => None,
     };
     let origin = Origin {
         taken: taken.clone(),
+        lane: lane.clone(),
         peer: who.peer,
         certificates: who.certificates.into(),
         leaving: who.leaving,
@@ -228,7 +231,7 @@ pub(crate) async fn serve_connection<IO>(
         .max_headers(limits.headers_max);
     let connection = http
         .serve_connection(
-            TokioIo::new(Connection::new(io, taken, who.idle, attention)),
+            TokioIo::new(Connection::new(io, taken, lane, who.idle, attention)),
             service,
         )
         .with_upgrades();

@@ -18,6 +18,7 @@ mod gates;
 mod gojson;
 mod head;
 mod hijack;
+mod lane;
 mod listen;
 mod params;
 mod reply;

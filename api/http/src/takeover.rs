@@ -7,6 +7,7 @@
 
 use crate::attention::Attention;
 use crate::head::{Facts, Length, end_of_head, end_of_reply, with_upgrade, without_upgrade};
+use crate::lane::{Giver, Lane};
 use crate::listen::room::Idle;
 use bytes::BytesMut;
 use std::future::Future;
@@ -23,8 +24,6 @@ const HEAD_BYTES_MAX: usize = 512 << 10;
 /// The most that the size line of a chunk or a trailer may hold.
 const LINE_BYTES_MAX: usize = 16 << 10;
 const READ_BYTES: usize = 16 << 10;
-/// Of a body, which comes in larger pieces.
-const BODY_BYTES: usize = 64 << 10;
 /// How long a client that still sends what nobody wants may take to read the answer, as with Go's server. A socket that is
 /// closed before breaks its sending, and it says that instead of what it was told.
 const LINGER: Duration = Duration::from_millis(500);
@@ -82,12 +81,17 @@ pub(crate) struct Connection<IO> {
     /// Rewritten bytes on their way out.
     out: Vec<u8>,
     sent: usize,
+    lane: Lane,
+    /// hyper has seen nothing of the present body.
+    untouched: bool,
+    /// The present body goes past hyper.
+    past: Option<Giver>,
     /// Our half is closed: how long the client's rest is still read.
     linger: Option<Pin<Box<Sleep>>>,
 }
 
 impl<IO> Connection<IO> {
-    pub fn new(io: IO, taken: Taken, idle: Arc<Idle>, attention: Attention) -> Self {
+    pub fn new(io: IO, taken: Taken, lane: Lane, idle: Arc<Idle>, attention: Attention) -> Self {
         Self {
             io,
             taken,
@@ -103,6 +107,9 @@ impl<IO> Connection<IO> {
             attention,
             out: Vec::new(),
             sent: 0,
+            lane,
+            untouched: false,
+            past: None,
             linger: None,
         }
     }
@@ -188,6 +195,9 @@ impl<IO> Connection<IO> {
         let head = self.fresh.split_to(end);
         self.idle.works();
         self.attention.comes();
+        self.lane.begin();
+        self.past = None;
+        self.untouched = true;
         self.searched = 0;
         let facts = Facts::of(&head);
         self.may_take = facts.upgrade || facts.takes_over;
@@ -205,23 +215,85 @@ impl<IO> Connection<IO> {
 
     fn clear_chunk_line(&mut self, end: usize, last: bool) {
         let line = self.fresh.split_to(end);
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim();
-        self.place = if last {
-            if text.is_empty() {
-                self.next()
-            } else {
-                Place::ChunkLine { last }
-            }
-        } else {
-            match u64::from_str_radix(text.split(';').next().unwrap_or_default().trim(), 16) {
-                Ok(0) => Place::ChunkLine { last: true },
-                Ok(size) => Place::Chunk(size.saturating_add(2)),
-                // hyper refuses it in its own words.
-                Err(_) => Place::Raw,
-            }
-        };
+        self.place = self.after_chunk_line(&line, last);
         self.cleared = line;
+    }
+
+    fn after_chunk_line(&mut self, line: &[u8], last: bool) -> Place {
+        self.untouched = false;
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim();
+        if last {
+            return match text.is_empty() {
+                true => self.next(),
+                false => Place::ChunkLine { last },
+            };
+        }
+        match u64::from_str_radix(text.split(';').next().unwrap_or_default().trim(), 16) {
+            Ok(0) => Place::ChunkLine { last: true },
+            Ok(size) => Place::Chunk(size.saturating_add(2)),
+            // hyper refuses it in its own words.
+            Err(_) => Place::Raw,
+        }
+    }
+
+    /// Looks at bytes of a body where they lie: how many of them belong to the present request, as far as they can be
+    /// looked at. A line of a chunked body that is not whole yet is left.
+    fn follow(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            let rest = &bytes[at..];
+            let upto = |left: u64| usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+            match self.place {
+                Place::Chunk(0) => self.place = Place::ChunkLine { last: false },
+                Place::Body(left) | Place::Chunk(left) if left > 0 => {
+                    let count = upto(left);
+                    if count == 0 {
+                        return at;
+                    }
+                    at += count;
+                    let left = left - count as u64;
+                    self.place = match self.place {
+                        Place::Chunk(_) => Place::Chunk(left),
+                        _ if left == 0 => self.next(),
+                        _ => Place::Body(left),
+                    };
+                }
+                Place::ChunkLine { last } => {
+                    let Some(end) = rest.iter().position(|b| *b == b'\n') else {
+                        return at;
+                    };
+                    self.place = self.after_chunk_line(&rest[..=end], last);
+                    at += end + 1;
+                }
+                _ => return at,
+            }
+        }
+    }
+
+    /// Whether a handler takes a body that nothing has been seen of.
+    fn goes_past(&self) -> bool {
+        let before = self.place == Place::ChunkLine { last: false } && self.cleared.is_empty();
+        before && self.untouched && !self.ended && self.lane.is_wanted()
+    }
+
+    /// If there is something for hyper, it sees the rest of the body.
+    fn comes_back(&mut self, rest: Option<Vec<u8>>) {
+        self.untouched = false;
+        if let Some(rest) = rest {
+            self.past = None;
+            self.fresh.extend_from_slice(&rest);
+        }
+        if self.ended {
+            self.place = Place::Raw;
+        }
+    }
+
+    fn in_body(&self) -> bool {
+        matches!(
+            self.place,
+            Place::Body(_) | Place::Chunk(_) | Place::ChunkLine { .. }
+        )
     }
 }
 
@@ -233,6 +305,16 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
     ) -> Poll<std::io::Result<()>> {
         let this = self.get_mut();
         loop {
+            if this.goes_past() {
+                let (giver, rest) = Giver::begin(this.lane.clone(), &this.fresh.split());
+                this.past = Some(giver);
+                this.comes_back(rest);
+            }
+            if let Some(giver) = &mut this.past {
+                let rest = ready!(giver.poll(&mut this.io, cx))?;
+                this.ended = rest.is_none();
+                this.comes_back(rest.or(Some(Vec::new())));
+            }
             this.advance();
             if !this.cleared.is_empty() {
                 let count = this.cleared.len().min(buf.remaining());
@@ -248,13 +330,26 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
             if this.place == Place::Head {
                 this.idle.waits();
             }
-            // Nothing is held for a client that sends nothing.
-            let read = match this.place {
-                Place::Body(_) | Place::Chunk(_) | Place::ChunkLine { .. } => {
-                    this.poll_more::<BODY_BYTES>(cx)
+            if this.in_body() && this.fresh.is_empty() && buf.remaining() > 0 {
+                // Straight to where hyper wants it: large bodies are not copied about.
+                let before = buf.filled().len();
+                ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                let read = &buf.filled()[before..];
+                if read.is_empty() {
+                    this.ended = true;
+                    this.place = Place::Raw;
+                    continue;
                 }
-                _ => this.poll_more::<READ_BYTES>(cx),
-            };
+                let own = this.follow(read);
+                this.fresh.extend_from_slice(&read[own..]);
+                buf.set_filled(before + own);
+                if own > 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            // Nothing is held for a client that sends nothing.
+            let read = this.poll_more(cx);
             if read.is_pending() && this.place == Place::Head && this.fresh.is_empty() {
                 this.attention.waits();
             }
@@ -283,9 +378,9 @@ impl<IO: AsyncWrite + Unpin> Connection<IO> {
 }
 
 impl<IO: AsyncRead + Unpin> Connection<IO> {
-    /// Reads up to `N` bytes behind those that are there, and says how many came.
-    fn poll_more<const N: usize>(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        let mut space = [0u8; N];
+    /// Reads bytes behind those that are there, and says how many came.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        let mut space = [0u8; READ_BYTES];
         let mut more = ReadBuf::new(&mut space);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut more))?;
         self.fresh.extend_from_slice(more.filled());
@@ -350,13 +445,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[tokio::test]
     async fn requests_are_never_mixed_and_what_follows_a_takeover_is_raw() {
         let (mut client, server) = tokio::io::duplex(1 << 16);
         let taken = Taken::default();
-        let mut connection = Connection::new(server, taken.clone(), Arc::default(), Attention::default());
+        let mut connection = Connection::new(
+            server,
+            taken.clone(),
+            Lane::default(),
+            Arc::default(),
+            Attention::default(),
+        );
         let chunked = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let attach =
             "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n";
@@ -391,5 +493,45 @@ mod tests {
         );
         let count = connection.read(&mut buffer).await.unwrap();
         assert_eq!(&buffer[..count], b"stdin\r\n\r\nmore");
+    }
+
+    /// Wherever a body is cut on its way, its request is given whole and nothing of the next one with it.
+    #[tokio::test]
+    async fn bodies_pass_however_they_are_cut() {
+        let head = "POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let body = format!(
+            "5;x=y\r\nhello\r\n{:x}\r\n{}\r\n0\r\nTrailer: t\r\n\r\n",
+            3000,
+            "b".repeat(3000)
+        );
+        let sized = "PUT /y HTTP/1.1\r\nContent-Length: 4\r\n\r\n";
+        let all = format!("{body}{sized}bodyGET / HTTP/1.1\r\n\r\n");
+        let ends = [body.len(), body.len() + sized.len() + 4, all.len()];
+        for cut in (1..40).chain([63, 64, 1000, 3000, 10_000]) {
+            let (mut client, server) = tokio::io::duplex(1 << 16);
+            let mut connection = Connection::new(
+                server,
+                Taken::default(),
+                Lane::default(),
+                Arc::default(),
+                Attention::default(),
+            );
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut buffer = vec![0; 4096];
+            let count = connection.read(&mut buffer).await.unwrap();
+            assert_eq!(&buffer[..count], head.as_bytes());
+            let mut seen = Vec::new();
+            for piece in all.as_bytes().chunks(cut) {
+                client.write_all(piece).await.unwrap();
+                // What is there and can be given, until more is needed.
+                while let Some(count) = connection.read(&mut buffer).now_or_never() {
+                    let (from, to) = (seen.len(), seen.len() + count.unwrap());
+                    seen.extend_from_slice(&buffer[..to - from]);
+                    let mixed = ends.iter().any(|end| from < *end && *end < to);
+                    assert!(!mixed, "{cut}: {from} to {to}");
+                }
+            }
+            assert_eq!(String::from_utf8_lossy(&seen), all, "{cut}");
+        }
     }
 }

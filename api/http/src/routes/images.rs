@@ -2,11 +2,13 @@
 
 use super::{Api, Routes};
 use crate::body;
+use crate::connection::Origin;
 use crate::filters;
 use crate::gates;
 use crate::params::Params;
 use crate::reply::{self, Answer};
 use crate::router::Version;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
@@ -64,6 +66,7 @@ async fn create(
     Version(version): Version,
     params: Params,
     headers: HeaderMap,
+    Extension(origin): Extension<Origin>,
     body: Body,
 ) -> Answer {
     let platform = if version.at_least(32) {
@@ -79,7 +82,7 @@ async fn create(
             message: params.get("message").to_owned(),
             changes: params.all("changes").map(str::to_owned).collect(),
             platform,
-            body: body::upload(body),
+            body: body::upload(&origin, body),
         };
         api.images.import(request).await?
     } else {
@@ -97,7 +100,13 @@ async fn create(
     reply::progress(messages, !version.at_least(48)).await
 }
 
-async fn load(State(api): Api, Version(version): Version, params: Params, body: Body) -> Answer {
+async fn load(
+    State(api): Api,
+    Version(version): Version,
+    params: Params,
+    Extension(origin): Extension<Origin>,
+    body: Body,
+) -> Answer {
     let platforms = if version.at_least(48) {
         params.platforms_or_one()?
     } else {
@@ -105,7 +114,11 @@ async fn load(State(api): Api, Version(version): Version, params: Params, body: 
     };
     let messages = api
         .images
-        .load(body::upload(body), params.flag_or("quiet", true), platforms)
+        .load(
+            body::upload(&origin, body),
+            params.flag_or("quiet", true),
+            platforms,
+        )
         .await?;
     reply::progress(messages, !version.at_least(48)).await
 }

@@ -2,11 +2,13 @@
 
 use super::{Api, Routes};
 use crate::body;
+use crate::connection::Origin;
 use crate::hijack::{Takeover, content_type};
 use crate::params::Params;
 use crate::reply::{self, Answer, Failure};
 use crate::router::Version;
 use crate::websocket::Handshake;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -234,7 +236,7 @@ async fn archive_put(
     State(api): Api,
     Path(id): Path<String>,
     params: Params,
-    _: HeaderMap,
+    Extension(origin): Extension<Origin>,
     body: Body,
 ) -> Answer {
     let options = PutArchive {
@@ -243,7 +245,7 @@ async fn archive_put(
         copy_uid_gid: params.flag("copyUIDGID"),
     };
     api.containers
-        .archive_put(&id, options, body::upload(body))
+        .archive_put(&id, options, body::upload(&origin, body))
         .await?;
     Ok(reply::ok())
 }

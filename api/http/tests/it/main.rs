@@ -13,4 +13,5 @@ mod mutated;
 mod stock_cli;
 mod streams;
 mod takeover;
+mod uploads;
 mod versions;

@@ -63,7 +63,12 @@ impl Images for Fake {
     ) -> Result<BoxStream<Result<JsonMessage>>> {
         let mut count = 0;
         while let Some(chunk) = tar.next().await {
-            count += chunk?.len();
+            let chunk = chunk?;
+            if chunk.starts_with(b"refuse") {
+                return Err(Error::invalid("refused"));
+            }
+            count += chunk.len();
+            self.0.uploaded.lock().unwrap().extend_from_slice(&chunk);
         }
         Ok(Box::pin(stream::iter([Ok(JsonMessage {
             stream: format!("{count} bytes"),

@@ -34,6 +34,7 @@ pub struct Seen {
     pub open_streams: AtomicUsize,
     pub started: tokio::sync::Notify,
     pub pulled: Mutex<Vec<PullImage>>,
+    pub uploaded: Mutex<Vec<u8>>,
     pub listed: OnceLock<Vec<Arc<Listed>>>,
 }
 
