@@ -25,7 +25,8 @@ impl Images {
         let which = name
             .digest()
             .map_or(name.tag().unwrap_or_default(), Digest::as_str);
-        let session = Session::open(&name, Access::Pull, auth, &self.registries()).await?;
+        let (registries, ways) = self.ways();
+        let session = Session::open(&name, Access::Pull, auth, &registries, &ways).await?;
         let answer = session.manifest(which).await;
         // Here Docker says only what the registry said.
         let (text, kind) = answer.map_err(|error| match error {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::flights::Flights;
 use crate::image::Image;
 use crate::peers::Company;
-use crate::registry::RegistryConfig;
+use crate::registry::{RegistryConfig, Ways};
 use crate::store::state::Entry;
 use crate::store::{FaultHook, Store};
 
@@ -20,7 +20,7 @@ use crate::store::{FaultHook, Store};
 #[derive(Debug, Clone)]
 pub struct Images {
     pub(crate) store: Arc<Store>,
-    registries: Arc<RwLock<Arc<RegistryConfig>>>,
+    registries: Arc<RwLock<(Arc<RegistryConfig>, Arc<Ways>)>>,
     /// Layers being made part of the store, by chain id.
     pub(crate) flights: Arc<Flights>,
     /// Blobs being downloaded, by digest.
@@ -51,7 +51,7 @@ impl Images {
             downloads: Arc::new(Semaphore::new(registries.downloads_max.max(1))),
             uploads: Arc::new(Semaphore::new(registries.uploads_max.max(1))),
             packs: Arc::new(Semaphore::new(1)),
-            registries: Arc::new(RwLock::new(Arc::new(registries))),
+            registries: Arc::new(RwLock::new((Arc::new(registries), Arc::default()))),
             flights: Arc::default(),
             fetches: Arc::default(),
             company: None,
@@ -60,11 +60,16 @@ impl Images {
 
     /// How registries are spoken to from the next call on. The number of downloads at a time stays.
     pub fn set_registries(&self, registries: RegistryConfig) {
-        *self.registries.write() = Arc::new(registries);
+        *self.registries.write() = (Arc::new(registries), Arc::default());
     }
 
     /// How registries are spoken to now.
     pub fn registries(&self) -> Arc<RegistryConfig> {
+        self.registries.read().0.clone()
+    }
+
+    /// The same, and what is known of those that were asked last.
+    pub(crate) fn ways(&self) -> (Arc<RegistryConfig>, Arc<Ways>) {
         self.registries.read().clone()
     }
 

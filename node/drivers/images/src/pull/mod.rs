@@ -50,7 +50,8 @@ impl Images {
         auth: Option<AuthConfig>,
         sink: &Sink,
     ) -> Result<Vec<Reference>> {
-        let session = Session::open(name, Access::Pull, auth.clone(), &self.registries()).await?;
+        let (registries, ways) = self.ways();
+        let session = Session::open(name, Access::Pull, auth.clone(), &registries, &ways).await?;
         let mut pulled = Vec::new();
         let mut new = false;
         for tag in session.tags().await? {
@@ -160,14 +161,14 @@ impl Images {
         auth: Option<AuthConfig>,
         lease: &mut Lease,
     ) -> Result<(Session, Resolved)> {
-        let registries = self.registries();
+        let (registries, ways) = self.ways();
         let mirrors: &[String] = match name.domain() {
             "docker.io" => &registries.mirrors,
             _ => &[],
         };
         for mirror in mirrors {
             let attempt = async {
-                let session = Session::mirror(name, mirror, &registries).await?;
+                let session = Session::mirror(name, mirror, &registries, &ways).await?;
                 let found = self
                     .resolve(&session, name, which, platform.clone(), lease)
                     .await?;
@@ -178,7 +179,15 @@ impl Images {
                 Err(error) => tracing::warn!(mirror, %error, "a mirror does not give an image"),
             }
         }
-        let session = Session::open(name, Access::Pull, auth, &registries).await?;
+        if let Some(session) = Session::again(name, Access::Pull, auth.clone(), &registries, &ways).await? {
+            match self.resolve(&session, name, which, platform.clone(), lease).await {
+                Ok(found) => return Ok((session, found)),
+                // It may be another by now, or speak in another way.
+                Err(error) => tracing::debug!(%error, "a registry is asked anew what it is"),
+            }
+            ways.forget(name.domain());
+        }
+        let session = Session::open(name, Access::Pull, auth, &registries, &ways).await?;
         let found = self.resolve(&session, name, which, platform, lease).await?;
         Ok((session, found))
     }

@@ -36,7 +36,7 @@ impl Images {
         lease: &mut Lease,
     ) -> Result<Resolved> {
         let wanted = platform.clone().unwrap_or_else(Platform::host);
-        let (text, kind) = session.manifest(which).await?;
+        let (text, kind) = self.top(session, name, which, lease).await?;
         let digest = Digest::of(&text);
         if let Some(promised) = name.digest()
             && *promised != digest
@@ -105,6 +105,25 @@ impl Images {
         })
     }
 
+    /// The text of what a name stands for and what it was served as. It need not come again if the registry says that it
+    /// is still what is here.
+    async fn top(
+        &self,
+        session: &Session,
+        name: &Reference,
+        which: &str,
+        lease: &mut Lease,
+    ) -> Result<(Vec<u8>, String)> {
+        let known = self.store.state.lock().stands_for(name);
+        if let Some(known) = known
+            && session.digest_of(which).await.as_ref() == Some(&known.digest)
+            && let Some(text) = self.here(lease, &known, MANIFEST_MAX).await
+        {
+            return Ok((text, known.media_type));
+        }
+        session.manifest(which).await
+    }
+
     /// A manifest of statements about an image, with what it names still to be fetched.
     pub(super) async fn attestation(
         &self,
@@ -131,10 +150,16 @@ impl Images {
     /// A small blob that need not be fetched, since it is here; pinned.
     async fn here(&self, lease: &mut Lease, blob: &Descriptor, limit: u64) -> Option<Vec<u8>> {
         lease.pin(&blob.digest);
-        if !self.store.has_blob(&blob.digest) {
-            return None;
-        }
         let digest = blob.digest.clone();
+        {
+            let state = self.store.state.lock();
+            if let Some(image) = state.images.get(&digest) {
+                return Some(image.raw.to_vec()).filter(|text| text.len() as u64 == blob.size);
+            }
+            if !state.blobs.contains(&digest) {
+                return None;
+            }
+        }
         let read = self.blocking(move |store| store.read_blob(&digest, limit)).await;
         read.ok().filter(|text| text.len() as u64 == blob.size)
     }

@@ -43,7 +43,8 @@ impl Images {
         sink.status("", format!("The push refers to repository [{repository}]"))
             .await;
         let names = self.to_push(name)?;
-        let session = Session::open(name, Access::Push, auth, &self.registries()).await;
+        let (registries, ways) = self.ways();
+        let session = Session::open(name, Access::Push, auth, &registries, &ways).await;
         let session = Arc::new(session.map_err(|error| match error {
             // Here Docker does not say what it asked.
             Error::Refused(text) if text.ends_with(NO_CREDENTIALS) => {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -20,11 +21,32 @@ pub(super) struct Certificates {
     pub identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
+/// By which one sees that something changed: the files with their lengths and times.
+pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
+
+/// Of all that the folders have of a registry. Blocks.
+pub(super) fn stamp(folders: &[PathBuf], domain: &str) -> Stamp {
+    let mut files = Stamp::new();
+    for folder in folders.iter().filter(|_| is_folder(domain)) {
+        let entries = fs::read_dir(folder.join(domain)).into_iter().flatten().flatten();
+        files.extend(entries.filter_map(|entry| {
+            let of = fs::metadata(entry.path()).ok()?;
+            Some((entry.path(), of.len(), of.modified().ok()))
+        }));
+    }
+    files.sort();
+    files
+}
+
+/// The name becomes part of a path.
+fn is_folder(domain: &str) -> bool {
+    !(domain.is_empty() || domain.contains('/') || domain.starts_with('.'))
+}
+
 /// All that the folders have of a registry (`host[:port]`). One without a folder has none.
 pub(super) fn read(folders: &[PathBuf], domain: &str) -> Result<Certificates> {
     let mut found = Certificates::default();
-    // The name becomes part of a path.
-    if domain.is_empty() || domain.contains('/') || domain.starts_with('.') {
+    if !is_folder(domain) {
         return Ok(found);
     }
     for folder in folders {

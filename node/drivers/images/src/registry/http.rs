@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -21,9 +21,12 @@ use super::certs::{self, Certificates};
 use super::config::RegistryConfig;
 use super::proxy::{Connector, Proxies};
 use super::trouble;
+use super::ways::KEPT;
 use crate::error::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// Connections to one host that wait for more to do.
+const IDLE_MAX: usize = 8;
 
 /// What a request carries.
 pub(super) type Outgoing = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -37,7 +40,7 @@ pub(super) fn full(bytes: impl Into<Bytes>) -> Outgoing {
 
 type Through = Client<HttpsConnector<Connector>, Outgoing>;
 
-/// Connections of one session.
+/// Connections to one registry, and to where it sends us.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     client: Through,
@@ -59,7 +62,7 @@ impl Http {
     }
 
     /// Reads the system's certificates unless they are not to be checked: blocks.
-    fn new(config: &RegistryConfig, domain: &str) -> Result<Http> {
+    pub fn new(config: &RegistryConfig, domain: &str) -> Result<Http> {
         let Certificates { roots, identity } = certs::read(&config.certificates, domain)?;
         let checked = !config.is_insecure(domain);
         let tls = |identity| {
@@ -91,7 +94,11 @@ impl Http {
             };
             let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
             let connector = builder.https_or_http().enable_http1().wrap_connector(connector);
-            Client::builder(TokioExecutor::new()).build(connector)
+            let mut builder = Client::builder(TokioExecutor::new());
+            builder.pool_timer(TokioTimer::new());
+            builder.pool_idle_timeout(KEPT);
+            builder.pool_max_idle_per_host(IDLE_MAX);
+            builder.build(connector)
         };
         Ok(Http {
             client: client(tls(identity)?),

@@ -13,6 +13,7 @@ mod search;
 mod session;
 mod trouble;
 mod upload;
+mod ways;
 mod web;
 
 pub use config::RegistryConfig;
@@ -22,6 +23,7 @@ pub use search::Hit;
 pub(crate) use search::search;
 pub(crate) use session::{Access, Part, Session};
 pub(crate) use upload::Mounted;
+pub(crate) use ways::Ways;
 pub use web::Remote;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One repository of one registry, for one operation.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use shoal_api_types::auth::AuthConfig;
 use super::auth::{Authorizer, challenges};
 use super::config::RegistryConfig;
 use super::http::{Http, Outgoing, full, host_of};
+use super::ways::{Found, Ways};
 use super::{body, trouble};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -86,32 +88,21 @@ impl Session {
         access: Access,
         auth: Option<AuthConfig>,
         config: &RegistryConfig,
+        ways: &Arc<Ways>,
     ) -> Result<Session> {
-        let domain = name.domain();
-        let host = host_of(domain);
+        let (domain, host) = (name.domain(), host_of(name.domain()));
         let insecure = config.is_insecure(domain);
-        let idle = config.idle_timeout;
-        let http = Http::open(config, domain).await?;
-        let scope = match access {
-            Access::Pull => format!("repository:{}:pull", name.path()),
-            Access::Push => format!("repository:{}:pull,push", name.path()),
-        };
-        let mut session = Session {
-            http,
-            authorizer: Authorizer::new(domain, scope, auth),
-            base: String::new(),
-            name: name.clone(),
-            idle,
-            access,
-            attempts_max: config.attempts_max.max(1),
-            retry_delay: config.retry_delay,
-        };
+        let mut session = Session::new(name, access, auth, config, ways).await?;
         let schemes: &[&str] = if insecure { &["https", "http"] } else { &["https"] };
         let mut failed = Error::Unreachable(format!("no way to reach {host}"));
         for scheme in schemes {
             session.base = format!("{scheme}://{host}");
             match session.ping().await {
-                Ok(()) => return Ok(session),
+                Ok(challenges) => {
+                    let base = session.base.clone();
+                    ways.set_found(domain, Found { base, challenges });
+                    return Ok(session);
+                }
                 Err(error @ Error::Unreachable(_)) => failed = error,
                 Err(error) => return Err(error),
             }
@@ -119,15 +110,72 @@ impl Session {
         Err(failed)
     }
 
+    /// The same without a question, if the registry was asked moments ago. It may have become another since.
+    pub async fn again(
+        name: &Reference,
+        access: Access,
+        auth: Option<AuthConfig>,
+        config: &RegistryConfig,
+        ways: &Arc<Ways>,
+    ) -> Result<Option<Session>> {
+        let Some(Found { base, challenges }) = ways.found(name.domain()) else {
+            return Ok(None);
+        };
+        let mut session = Session::new(name, access, auth, config, ways).await?;
+        session.base = base;
+        if challenges.is_empty() {
+            return Ok(Some(session));
+        }
+        let uri = session.uri("/v2/")?;
+        let answered = session
+            .authorizer
+            .answer(&session.http, &uri, &challenges, session.idle);
+        match answered.await {
+            Ok(_) => Ok(Some(session)),
+            Err(error @ (Error::Unauthorized(_) | Error::Refused(_))) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn new(
+        name: &Reference,
+        access: Access,
+        auth: Option<AuthConfig>,
+        config: &RegistryConfig,
+        ways: &Arc<Ways>,
+    ) -> Result<Session> {
+        let scope = match access {
+            Access::Pull => format!("repository:{}:pull", name.path()),
+            Access::Push => format!("repository:{}:pull,push", name.path()),
+        };
+        Ok(Session {
+            http: ways.client(config, name.domain()).await?,
+            authorizer: Authorizer::new(name.domain(), scope, auth),
+            base: String::new(),
+            name: name.clone(),
+            idle: config.idle_timeout,
+            access,
+            attempts_max: config.attempts_max.max(1),
+            retry_delay: config.retry_delay,
+        })
+    }
+
     /// The same repository of the Hub at one of its mirrors. Credentials are not a mirror's business.
-    pub async fn mirror(name: &Reference, base: &str, config: &RegistryConfig) -> Result<Session> {
+    pub async fn mirror(
+        name: &Reference,
+        base: &str,
+        config: &RegistryConfig,
+        ways: &Arc<Ways>,
+    ) -> Result<Session> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base
             .parse()
             .map_err(|_| Error::Unreachable(format!("invalid mirror {base:?}")))?;
         let idle = config.idle_timeout;
         let session = Session {
-            http: Http::open(config, uri.authority().map_or("", |a| a.as_str())).await?,
+            http: ways
+                .client(config, uri.authority().map_or("", |a| a.as_str()))
+                .await?,
             authorizer: Authorizer::new(name.domain(), format!("repository:{}:pull", name.path()), None),
             base,
             name: name.clone(),
@@ -140,7 +188,8 @@ impl Session {
         Ok(session)
     }
 
-    async fn ping(&self) -> Result<()> {
+    /// Asks whether it is a registry, and answers what it asks back; returns that.
+    async fn ping(&self) -> Result<Vec<String>> {
         let uri = self.uri("/v2/")?;
         let request = self.request(&Method::GET, &uri, &HeaderMap::new(), full(Bytes::new()), false)?;
         let response = self.http.send(request).await?;
@@ -149,25 +198,33 @@ impl Session {
                 let challenges = challenges(&response);
                 self.authorizer
                     .answer(&self.http, &uri, &challenges, self.idle)
-                    .await
-                    .map(drop)
+                    .await?;
+                Ok(challenges)
             }
             status if status.is_server_error() => Err(Error::Unreachable(format!(
                 "Get \"{uri}\": received unexpected HTTP status: {status}"
             ))),
             // Some answer 404 here and serve repositories all the same.
-            _ => Ok(()),
+            _ => Ok(Vec::new()),
         }
+    }
+
+    /// The digest of the manifest or index that a tag or digest stands for, if the registry says so much without sending
+    /// it: this counts as no pull where pulls are counted.
+    pub async fn digest_of(&self, which: &str) -> Option<Digest> {
+        let ask = Ask {
+            headers: manifests(),
+            ..Ask::new(Method::HEAD, self.manifest_uri(which).ok()?)
+        };
+        let response = self.exchange(ask).await.ok()?;
+        let digest = response.headers().get("docker-content-digest")?.to_str().ok()?;
+        let digest = Digest::parse(digest).ok();
+        digest.filter(|_| response.status().is_success())
     }
 
     /// A manifest or index by tag or digest: its text and what it was served as.
     pub async fn manifest(&self, which: &str) -> Result<(Vec<u8>, String)> {
-        let uri = self.uri(&format!("/v2/{}/manifests/{which}", self.name.path()))?;
-        let mut headers = HeaderMap::new();
-        for kind in [OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST] {
-            headers.append(header::ACCEPT, header::HeaderValue::from_static(kind));
-        }
-        let response = self.get(uri, headers).await?;
+        let response = self.get(self.manifest_uri(which)?, manifests()).await?;
         let kind = response
             .headers()
             .get(header::CONTENT_TYPE)
@@ -371,6 +428,15 @@ impl Session {
         text.parse()
             .map_err(|_| Error::InvalidReference(format!("invalid reference format: {text}")))
     }
+}
+
+/// All kinds that are understood.
+fn manifests() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for kind in [OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST] {
+        headers.append(header::ACCEPT, header::HeaderValue::from_static(kind));
+    }
+    headers
 }
 
 /// How long to wait for a registry that is too busy; `None` if it wants more than anybody would wait.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ const REPOSITORIES_MAX: usize = 8;
 pub(crate) struct Known {
     path: PathBuf,
     facts: Mutex<Facts>,
+    /// Something came that is not written down.
+    changed: AtomicBool,
 }
 
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
@@ -43,6 +46,7 @@ impl Known {
         Known {
             path,
             facts: Mutex::new(facts),
+            changed: AtomicBool::new(false),
         }
     }
 
@@ -60,7 +64,10 @@ impl Known {
 
     pub fn set_packed(&self, diff_id: &Digest, blob: &Descriptor) {
         let mut facts = self.facts.lock();
-        facts.packed.insert(diff_id.clone(), blob.clone());
+        let before = facts.packed.insert(diff_id.clone(), blob.clone());
+        if before.as_ref() != Some(blob) {
+            self.changed.store(true, Ordering::Relaxed);
+        }
         facts.touch(diff_id);
     }
 
@@ -70,13 +77,18 @@ impl Known {
         if places.len() >= REPOSITORIES_MAX && !places.contains(repository) {
             places.pop_first();
         }
-        places.insert(repository.to_owned());
+        if places.insert(repository.to_owned()) {
+            self.changed.store(true, Ordering::Relaxed);
+        }
         facts.touch(blob);
     }
 
     /// Blocks.
     pub fn save(&self) {
         let facts = self.facts.lock();
+        if !self.changed.swap(false, Ordering::Relaxed) {
+            return;
+        }
         let aside = self.path.with_extension("new");
         let written = serde_json::to_vec(&*facts)
             .map_err(std::io::Error::other)

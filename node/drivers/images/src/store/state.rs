@@ -85,6 +85,23 @@ impl State {
         tags.chain(digests)
     }
 
+    /// What a name in full stands for: an index, or the manifest of its image.
+    pub fn stands_for(&self, name: &Reference) -> Option<Descriptor> {
+        if let Some(digest) = name.digest() {
+            let id = self.references.digests.get(&name.to_string())?;
+            let manifest = &self.images.get(id)?.record.manifest;
+            let index = self.indexes.get(digest).map(|index| &index.descriptor);
+            return index
+                .or(Some(manifest).filter(|of| of.digest == *digest))
+                .cloned();
+        }
+        let tagged = self.references.tags.get(&name.to_string())?;
+        match &tagged.index {
+            Some(index) => Some(index.clone()),
+            None => Some(self.images.get(&tagged.id)?.record.manifest.clone()),
+        }
+    }
+
     /// Names that mean an image: with tags, then with digests, each sorted.
     pub fn names(&self, id: &Digest) -> (Vec<Reference>, Vec<Reference>) {
         split(self.meanings_of(id))

@@ -167,12 +167,16 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
         .unwrap_or(0);
     reader.take(length).read_to_end(&mut sent)?;
     let sent = String::from_utf8_lossy(&sent).into_owned();
+    let asks_only = first.starts_with("HEAD ");
     let target = first.split(' ').nth(1).unwrap_or_default().to_owned();
     let path = target.split('?').next().unwrap_or_default().to_owned();
     let authorization = headers.get("authorization").cloned().unwrap_or_default();
     let range = headers.get("range").cloned().unwrap_or_default();
     let mut registry = registry.lock().expect("lock");
-    registry.log.push(format!("{target} [{authorization}] {range}"));
+    let head = if asks_only { "HEAD " } else { "" };
+    registry
+        .log
+        .push(format!("{head}{target} [{authorization}] {range}"));
     let basic = |pair: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
 
     let mut send = |status: &str, extra: String, body: &[u8], cut: usize| {
@@ -182,6 +186,9 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
         };
         let head = format!("HTTP/1.1 {status}\r\n{length}Connection: close\r\n{extra}\r\n");
         stream.write_all(head.as_bytes())?;
+        if asks_only {
+            return Ok(());
+        }
         stream.write_all(&body[..cut.min(body.len())])
     };
     let refusals = registry.refusals.get_mut(&path).filter(|list| !list.is_empty());
@@ -270,7 +277,13 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
             .unwrap_or(0),
     };
     drop(registry);
-    let kind = format!("Content-Type: {kind}\r\n");
+    let kind = match path.contains("/manifests/") {
+        true => format!(
+            "Content-Type: {kind}\r\nDocker-Content-Digest: {}\r\n",
+            Digest::of(&body)
+        ),
+        false => format!("Content-Type: {kind}\r\n"),
+    };
     match from {
         0 => send("200 OK", kind, &body, cut.unwrap_or(usize::MAX)),
         from => {

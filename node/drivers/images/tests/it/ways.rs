@@ -238,6 +238,19 @@ async fn the_operators_authorities_count_for_their_registry_alone() {
     pull(root.path(), config(), "registry.test/a")
         .await
         .expect("known authority");
+    // A change counts from the next question on.
+    let images = Images::open(root.path(), config()).expect("open");
+    let again = || async {
+        let name = reference("registry.test/a");
+        images.pull(&name, None, None, &Sink::none()).await
+    };
+    for _ in 0..2 {
+        again().await.expect("known authority");
+    }
+    fs::write(own.join("ca.crt"), &Authority::new().text).expect("file");
+    again().await.expect_err("another authority");
+    fs::write(own.join("ca.crt"), &authority.text).expect("file");
+    again().await.expect("the same as before");
     let error = pull(root.path(), config(), "registry.test:444/a")
         .await
         .expect_err("another registry");
