@@ -19,7 +19,7 @@ use crate::manifest::Descriptor;
 use crate::peers::exchange::{Pull, Table};
 use crate::peers::take::take;
 use crate::peers::{Exchange, Transport};
-use crate::store::BlobWriter;
+use crate::store::{BlobWriter, Growing};
 
 /// Another node has so long to say how it stands to the image.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -144,7 +144,13 @@ impl Company {
     }
 
     /// Gets the blob from another node; or says that it is this node's turn to get it from the registry.
-    pub async fn bring<'a>(&self, images: &'a Images, layer: &Descriptor) -> Result<Option<Turn<'a>>> {
+    /// What comes from another is shown while it comes.
+    pub async fn bring<'a>(
+        &self,
+        images: &'a Images,
+        layer: &Descriptor,
+        growing: &Growing,
+    ) -> Result<Option<Turn<'a>>> {
         let Some(met) = self.met.get() else {
             return Ok(Some(Turn::alone(images).await));
         };
@@ -167,7 +173,11 @@ impl Company {
             let _take = self.exchange.takes.acquire().await;
             let begun = match writer.take() {
                 Some(writer) => writer,
-                None => images.blocking(|store| BlobWriter::new(store)).await?,
+                None => {
+                    let shown = growing.clone();
+                    let writer = images.blocking(move |store| BlobWriter::new(store)?.shown(&shown));
+                    writer.await?
+                }
             };
             let pull = Some((&met.manifest, met.pull.as_ref()));
             let (back, outcome) = take(images, self.transport.as_ref(), &node, layer, pull, begun).await?;

@@ -14,7 +14,7 @@ use crate::peers::offer::Asked;
 use crate::peers::take::{small, take};
 use crate::peers::{Offer, Transport};
 use crate::progress::Sink;
-use crate::store::{BlobWriter, Growing, Lease, Names};
+use crate::store::{BlobWriter, Growing, Lease, Names, Store};
 
 /// Copies what `nodes` offer for what was asked; each of them has all of it. Asked for by its id it gets no name. Durable
 /// when it returns.
@@ -188,13 +188,17 @@ impl Holders {
 }
 
 impl Fetch for Holders {
-    async fn fetch(&self, layer: &Descriptor, _: &Growing) -> Result<()> {
+    async fn fetch(&self, layer: &Descriptor, growing: &Growing) -> Result<()> {
         let _turn = self.images.fetches.lock(&layer.digest).await;
         if self.images.store.has_blob(&layer.digest) {
             return Ok(());
         }
         let _permit = self.images.downloads.acquire().await;
-        let fresh = || self.images.blocking(|store| BlobWriter::new(store));
+        let fresh = || {
+            let shown = growing.clone();
+            let writer = move |store: &Arc<Store>| BlobWriter::new(store)?.shown(&shown);
+            self.images.blocking(writer)
+        };
         let mut writer = fresh().await?;
         let mut last = Error::NotFound(format!("no node has blob {}", layer.digest));
         for node in self.nodes(layer) {

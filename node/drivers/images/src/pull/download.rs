@@ -42,7 +42,7 @@ impl Fetch for Download {
             self.sink.status(id, "Waiting").await;
         }
         let turn = match &self.images.company {
-            Some(company) => company.bring(&self.images, layer).await?,
+            Some(company) => company.bring(&self.images, layer, growing).await?,
             None => Some(Turn::alone(&self.images).await),
         };
         let Some(_turn) = turn else {

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+/// Bytes that a reader waits for, unless it ends before: to wake it for each piece takes longer than to use that.
+const STEP: u64 = 256 << 10;
+
 /// Shared by who brings it, who reads it, and who waits for both.
 #[derive(Debug, Clone)]
 pub(crate) struct Growing(Arc<Inner>);
@@ -27,6 +30,8 @@ struct State {
     file: Option<Arc<File>>,
     /// Bytes that are there.
     len: u64,
+    /// How many of them somebody waits for.
+    wanted: Option<u64>,
     /// It began anew: what was read of it may not be what it is.
     spoiled: bool,
     /// Whether all of it came and was right.
@@ -43,17 +48,27 @@ impl Growing {
         }))
     }
 
-    /// It is being written to this file.
+    /// It is being written to this file: anew, if it was to another before.
     pub fn begin(&self, path: &Path) -> io::Result<()> {
         let file = File::open(path)?;
-        self.0.state.lock().file = Some(Arc::new(file));
+        let mut state = self.0.state.lock();
+        state.spoiled |= state.file.is_some();
+        state.len = 0;
+        state.file = Some(Arc::new(file));
+        drop(state);
+        self.0.grown.notify_all();
         self.0.begun.notify_one();
         Ok(())
     }
 
     pub fn grow(&self, len: u64) {
-        self.0.state.lock().len = len;
-        self.0.grown.notify_all();
+        let mut state = self.0.state.lock();
+        state.len = len;
+        if state.wanted.is_some_and(|wanted| len >= wanted) {
+            state.wanted = None;
+            drop(state);
+            self.0.grown.notify_all();
+        }
     }
 
     pub fn begin_anew(&self) {
@@ -114,13 +129,15 @@ impl Read for GrowingReader {
         let inner = &self.from.0;
         let there = {
             let mut state = inner.state.lock();
+            let enough = self.at.saturating_add(STEP).min(inner.size);
             loop {
                 if state.spoiled || state.end == Some(false) {
                     return Err(io::Error::other("the layer did not come whole"));
                 }
-                if self.at < state.len || self.at >= inner.size || state.end.is_some() {
+                if state.len >= enough || state.end.is_some() {
                     break state.len;
                 }
+                state.wanted = Some(state.wanted.map_or(enough, |other| other.min(enough)));
                 inner.grown.wait(&mut state);
             }
         };

@@ -7,9 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, fchmod, fchown, futimens,
-    linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, chownat, fchmod, fchown, fstat,
+    futimens, linkat, makedev, mkdirat, mknodat, openat, symlinkat, utimensat,
 };
+
+use rustix::io::Errno;
 
 use super::{Limits, at, xattrs};
 use shoal_node_core_host::tarball::{Kind, Member, Tar, damaged};
@@ -88,7 +90,11 @@ impl Applier {
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
             return whiteout(parent, hidden);
         }
-        let present = at::kind(parent, name)?;
+        let present = match member.kind {
+            // Seen when it is made.
+            Kind::File => None,
+            _ => at::kind(parent, name)?,
+        };
         let merge = member.kind == Kind::Directory && matches!(present, Some((FileType::Directory, _)));
         if present.is_some() && !merge {
             at::remove(parent, name)?;
@@ -114,20 +120,7 @@ impl Applier {
                 self.remember(parts, times);
                 return Ok(());
             }
-            Kind::File => {
-                let flags =
-                    OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                let file =
-                    File::from(openat(parent, name, flags, Mode::from_raw_mode(0o600)).map_err(&failed)?);
-                fill(tar, member, &file)?;
-                // Owner before mode, and both before capabilities: chown clears setuid and capabilities.
-                fchown(&file, owner.0, owner.1).map_err(&failed)?;
-                fchmod(&file, mode).map_err(&failed)?;
-                xattrs::set(&file, &member.xattrs)?;
-                futimens(&file, &times).map_err(&failed)?;
-                self.size += member.size;
-                return Ok(());
-            }
+            Kind::File => return self.file(tar, member, parent, name),
             Kind::HardLink => return self.hard_link(member, parent, name),
             Kind::Symlink => {
                 if member.link.is_empty() || member.link.contains(&0) {
@@ -152,6 +145,44 @@ impl Applier {
             rustix::fs::chmodat(parent, name, mode, AtFlags::empty()).map_err(&failed)?;
         }
         utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(&failed)
+    }
+
+    /// What makes up most of a layer: as few calls as will do.
+    fn file<R: BufRead>(
+        &mut self,
+        tar: &mut Tar<R>,
+        member: &Member,
+        parent: BorrowedFd,
+        name: &[u8],
+    ) -> io::Result<()> {
+        let failed = at::named(name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Nobody else sees the directory: the file may be open to others before it is whole.
+        let create = || openat(parent, name, flags, Mode::from_raw_mode(member.mode & 0o777));
+        let file = match create() {
+            Err(Errno::EXIST) => {
+                at::remove(parent, name)?;
+                create()
+            }
+            other => other,
+        };
+        let file = File::from(file.map_err(&failed)?);
+        fill(tar, member, &file)?;
+        // Owner before mode, and both before capabilities: chown clears setuid and capabilities. Most files have both as
+        // they are made.
+        let made = fstat(&file).map_err(&failed)?;
+        let moved = (made.st_uid, made.st_gid) != (member.uid, member.gid);
+        if moved {
+            let owner = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
+            fchown(&file, owner.0, owner.1).map_err(&failed)?;
+        }
+        if moved || made.st_mode & 0o7777 != member.mode {
+            fchmod(&file, Mode::from_raw_mode(member.mode)).map_err(&failed)?;
+        }
+        xattrs::set(&file, &member.xattrs)?;
+        futimens(&file, &timestamps(member.mtime)).map_err(&failed)?;
+        self.size += member.size;
+        Ok(())
     }
 
     /// The directory to work in, made if the archive did not name it.
@@ -188,7 +219,7 @@ impl Applier {
         // The link itself if the target is a symbolic one: nothing is followed.
         let link = linkat(&directory, file, parent, name, AtFlags::empty());
         link.map_err(|errno| match errno {
-            rustix::io::Errno::NOENT | rustix::io::Errno::PERM => damaged(format!(
+            Errno::NOENT | Errno::PERM => damaged(format!(
                 "cannot link {:?} to {:?}",
                 String::from_utf8_lossy(&member.path),
                 String::from_utf8_lossy(&member.link)

@@ -57,12 +57,17 @@ pub(crate) fn layer(
         count: 0,
         report,
     };
-    let done = pipe::run(compression::buffered(source), limits.bytes, hashed, |plain| {
-        let size = apply::archive(&mut *plain, target, limits)?;
-        // The DiffID covers what follows the archive's end mark too.
-        tarball::drain(plain)?;
-        Ok(size)
-    });
+    let done = pipe::run(
+        compression::buffered(source),
+        limits.bytes,
+        hashed,
+        |mut plain| {
+            let size = apply::archive(&mut plain, target, limits)?;
+            // The DiffID covers what follows the archive's end mark too.
+            tarball::drain(&mut plain)?;
+            Ok(size)
+        },
+    );
     let (size, diff_id) = done.map_err(|e| refused(e, target))?;
     Ok(Applied { diff_id, size })
 }

@@ -1,4 +1,5 @@
-//! Three threads for one layer: one decompresses, one hashes, and the caller's writes. The buffers go round.
+//! Three threads for one layer: one decompresses, one hashes, and the caller's writes. The buffers go round. Where there is
+//! nothing to do but to write, the caller reads by itself.
 //!
 //! ```text
 //! source ─> decompress ─┬─> hash ─────> DiffID
@@ -60,29 +61,25 @@ pub(super) fn run<T>(
     source: impl BufRead + Send,
     bytes_max: u64,
     hashed_plain: bool,
-    write: impl FnOnce(&mut Chunks) -> io::Result<T>,
+    write: impl FnOnce(&mut dyn BufRead) -> io::Result<T>,
 ) -> io::Result<(T, Option<Digest>)> {
     let (compression, plain) = decompress(source)?;
+    if hashed_plain && compression == Compression::None {
+        let left = bytes_max;
+        return Ok((write(&mut Bounded { plain, left })?, None));
+    }
     let (to_write, chunks) = sync_channel(CHUNKS);
-    let (to_hash, hashed) = match hashed_plain && compression == Compression::None {
-        true => (None, None),
-        false => {
-            let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(CHUNKS);
-            (Some(to_hash), Some(hashed))
-        }
-    };
+    let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(CHUNKS);
     thread::scope(|scope| {
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let feed = move || feed(plain, bytes_max, &to_write, to_hash.as_ref());
+        let feed = move || feed(plain, bytes_max, &to_write, &to_hash);
         named("layer-unpack").spawn_scoped(scope, feed)?;
-        let hash = hashed.map(|hashed| {
-            named("layer-hash").spawn_scoped(scope, move || {
-                let mut hash = Sha256::new();
-                while let Ok(chunk) = hashed.recv() {
-                    hash.update(chunk.bytes());
-                }
-                Digest::finish(hash)
-            })
+        let hash = named("layer-hash").spawn_scoped(scope, move || {
+            let mut hash = Sha256::new();
+            while let Ok(chunk) = hashed.recv() {
+                hash.update(chunk.bytes());
+            }
+            Digest::finish(hash)
         });
         let mut chunks = Chunks {
             chunks,
@@ -92,15 +89,9 @@ pub(super) fn run<T>(
         let written = write(&mut chunks);
         // Who decompresses stops when nobody reads.
         drop(chunks);
-        let digest = match hash {
-            None => None,
-            Some(hash) => Some(
-                hash?
-                    .join()
-                    .map_err(|_| io::Error::other("a hashing thread died"))?,
-            ),
-        };
-        Ok((written?, digest))
+        let digest = hash?.join();
+        let digest = digest.map_err(|_| io::Error::other("a hashing thread died"))?;
+        Ok((written?, Some(digest)))
     })
 }
 
@@ -109,7 +100,7 @@ fn feed(
     mut plain: impl Read,
     bytes_max: u64,
     to_write: &SyncSender<io::Result<Arc<Chunk>>>,
-    to_hash: Option<&SyncSender<Arc<Chunk>>>,
+    to_hash: &SyncSender<Arc<Chunk>>,
 ) {
     let mut left = bytes_max;
     let mut round: Vec<Arc<Chunk>> = Vec::new();
@@ -124,13 +115,11 @@ fn feed(
         let fits = left.checked_sub(len as u64);
         if let Some(rest) = fits.filter(|_| len > 0) {
             left = rest;
-            let hashing = to_hash.is_none_or(|to_hash| to_hash.send(next.clone()).is_ok());
-            if !hashing || to_write.send(Ok(next.clone())).is_err() {
+            if to_hash.send(next.clone()).is_err() || to_write.send(Ok(next.clone())).is_err() {
                 return;
             }
             round.push(next);
         }
-        let too_large = || io::Error::new(io::ErrorKind::InvalidData, "the uncompressed layer is too large");
         let failed = failed.or_else(|| fits.is_none().then(too_large));
         if let Some(error) = failed {
             let _ = to_write.send(Err(error));
@@ -142,8 +131,44 @@ fn feed(
     }
 }
 
+fn too_large() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "the uncompressed layer is too large")
+}
+
+/// A source of which no more than so many bytes are read.
+struct Bounded<R> {
+    plain: R,
+    left: u64,
+}
+
+impl<R: BufRead> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let there = self.fill_buf()?;
+        let count = buffer.len().min(there.len());
+        buffer[..count].copy_from_slice(&there[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Bounded<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let there = self.plain.fill_buf()?;
+        if self.left == 0 && !there.is_empty() {
+            return Err(too_large());
+        }
+        let count = there.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        Ok(&there[..count])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.left -= count as u64;
+        self.plain.consume(count);
+    }
+}
+
 /// The decompressed bytes.
-pub(super) struct Chunks {
+struct Chunks {
     chunks: Receiver<io::Result<Arc<Chunk>>>,
     current: Option<Arc<Chunk>>,
     at: usize,
