@@ -17,6 +17,7 @@ mod networks;
 mod port_options;
 mod remote;
 mod removed;
+mod same_port;
 mod seat;
 mod service;
 mod six;

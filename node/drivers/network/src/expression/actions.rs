@@ -7,6 +7,7 @@ use super::*;
 const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const CT_MARK: u32 = 3;
+const CT_ZONE: u32 = 17;
 const ARPHRD_ETHER: u16 = 1;
 const SOURCE_NAT: u32 = 0;
 const TARGET_NAT: u32 = 1;
@@ -101,6 +102,20 @@ impl Expressions {
             .lookup(map, REGISTER, REGISTER)
             .add("ct", |data| {
                 data.put_u32_be(2, CT_MARK).put_u32_be(4, REGISTER);
+            })
+    }
+
+    /// The packet's connection is one of those that `map` numbers for the hardware address that it came from: only their
+    /// answers may not be confused with others'. Before connections are looked at.
+    pub fn set_apart_by_sender(self, map: &str) -> Self {
+        self.meta(META_IIFTYPE, REGISTER)
+            .compare(EQUAL, &ARPHRD_ETHER.to_ne_bytes())
+            .payload(BASE_LINK, 6, 6, REGISTER)
+            .lookup(map, REGISTER, REGISTER)
+            .add("ct", |data| {
+                data.put_u32_be(2, CT_ZONE)
+                    .put_u8(3, Direction::Original as u8)
+                    .put_u32_be(4, REGISTER);
             })
     }
 

@@ -16,6 +16,7 @@ const POSTROUTING: u32 = 4;
 /// Before the host's own table sends published ports of containers on.
 const BEFORE_DNAT: i32 = -101;
 const BEFORE_FILTER: i32 = -10;
+const RAW: i32 = -300;
 const MANGLE: i32 = -150;
 const SOURCE_NAT: i32 = 100;
 /// Before connections are looked at, and before everybody's filters.
@@ -122,6 +123,19 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> 
                 .collect(),
         },
     );
+    sets.insert(
+        "zones".into(),
+        Set {
+            key_type: TYPE_ETHER,
+            key_bytes: 6,
+            data: Some((TYPE_INTEGER, 2)),
+            elements: ingress
+                .peers
+                .values()
+                .map(|p| (p.mac.to_vec(), (p.mark as u16).to_ne_bytes().to_vec()))
+                .collect(),
+        },
+    );
     let redirect = || -> Vec<Vec<u8>> {
         let tables = families
             .iter()
@@ -135,6 +149,15 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> 
     };
     let new = Expressions::new;
     let chains = vec![
+        // A client may have two connections from one port, to two nodes, that lead to one task: for the task they would be
+        // one. Connections are told apart by the node that they came in by, and the second one gets another port.
+        Chain {
+            name: "apart",
+            kind: "filter",
+            hook: PREROUTING,
+            priority: RAW,
+            rules: vec![new().arrives_by(bridge).set_apart_by_sender("zones").finish()],
+        },
         Chain {
             name: "marks",
             kind: "filter",
