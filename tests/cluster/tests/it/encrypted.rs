@@ -3,6 +3,7 @@
 use crate::mesh::*;
 use shoal_tests_cluster::Cluster;
 use shoal_tests_harness::{Host, eventually};
+use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -231,6 +232,72 @@ fn nothing_of_an_encrypted_network_is_seen_or_forged() {
                 "forged frames from {source} on network {network}"
             );
         }
+    }
+}
+
+#[test]
+fn what_comes_by_published_ports_goes_on_encrypted_where_the_ingress_network_is() {
+    let mut cluster = Cluster::form(1, 2);
+    let client = cluster.world.host();
+    let first = &cluster.hosts[0];
+    eventually("the ingress network goes", LIMIT, || {
+        (first.api("DELETE", "/networks/ingress", None).status == 204).then_some(())
+    });
+    let create = [
+        "network",
+        "create",
+        "-d",
+        "overlay",
+        "--ingress",
+        "--opt",
+        "encrypted",
+        "way-in",
+    ];
+    eventually("another one comes", LIMIT, || {
+        first.docker(&create).status.success().then_some(())
+    });
+    let options = ["--publish", "8080:80", "--replicas-max-per-node", "1"];
+    servers(&cluster, "web", 3, &options);
+    let all: BTreeSet<String> = cluster
+        .hosts
+        .iter()
+        .map(|host| exec(host, "web", "hostname").expect("a task on each host"))
+        .collect();
+    assert_eq!(all.len(), 3);
+    let by_all = |host: &Host| {
+        let answers: Vec<String> = (0..12)
+            .filter_map(|_| ask(&client, &host.address, 8080))
+            .collect();
+        let own = answers.iter().all(|a| a.starts_with(&client.address));
+        let by: BTreeSet<String> = answers
+            .iter()
+            .filter_map(|a| Some(a.split(' ').nth(1)?.to_owned()))
+            .collect();
+        (own && answers.len() == 12 && by == all).then_some(())
+    };
+    for (n, host) in cluster.hosts.iter().enumerate() {
+        eventually(
+            &format!("host {n} leads to every task, with the client's address"),
+            LIMIT,
+            || by_all(host),
+        );
+        eventually(&format!("the kernel of host {n} is as decided"), LIMIT, || {
+            doctor_is_content(host).then_some(())
+        });
+    }
+    let vni = identifier(first, "way-in");
+    let captures: Vec<Capture> = cluster
+        .hosts
+        .iter()
+        .map(|h| Capture::start(h, "secret-word"))
+        .collect();
+    for host in &cluster.hosts {
+        eventually("every task answers", LIMIT, || by_all(host));
+    }
+    for capture in captures {
+        let count = capture.stop();
+        assert_eq!(count(&format!("vxlan {vni}")), 0, "plain frames");
+        assert!(count("tunnel") > 20, "{} frames by the tunnel", count("tunnel"));
     }
 }
 

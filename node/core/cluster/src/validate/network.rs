@@ -16,9 +16,6 @@ pub fn network(spec: &NetworkSpec) -> Result<(), Invalid> {
     if spec.ingress && (spec.internal || spec.attachable) {
         return invalid("an ingress network can be neither internal nor attachable");
     }
-    if spec.ingress && spec.encrypted() {
-        return invalid("an encrypted ingress network is not available in this version");
-    }
     for (option, value) in &spec.driver_options {
         match option.as_str() {
             "encrypted" | "com.docker.network.driver.overlay.vxlanid_list" => {}

@@ -6,6 +6,7 @@
 
 use super::balance::{Balance, Target, Vip};
 use super::plan::{Known, Segment};
+use crate::netplan::Protocol;
 use ipnet::{Ipv4Net, Ipv6Net};
 use shoal_raft_objects::{NetworkId, NodeId, ServiceId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,9 @@ pub struct Ingress {
     /// Published ports whose connections this node itself accepts and passes on, with a word on where they came from. They
     /// are not in `balance`.
     pub relayed: BTreeMap<Vip, BTreeSet<Target>>,
+    /// Where ports of SCTP lead. A task's kernel looks for the way of its answers before it knows from which of its addresses it
+    /// answers, so the way has to be known by the port.
+    pub associations: BTreeSet<Target>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,7 @@ impl Ingress {
         self.neighbours.retain(|address, _| address.is_ipv4());
         self.balance.drop_six();
         self.relayed.retain(|vip, _| !vip.is_v6());
+        self.associations.retain(|target| target.address.is_ipv4());
     }
 }
 
@@ -60,7 +65,12 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
     let own = place(me)?;
     let mut peers: BTreeMap<Ipv4Addr, Peer> = BTreeMap::new();
     for node in known.peers.keys().filter(|node| **node != me) {
-        if let (Some(place), Some(_)) = (place(node), known.addr(node)) {
+        let reached = match segment.tunnel {
+            None => known.addr(node),
+            // Over an encrypted one, nobody who has no key.
+            Some(_) => known.sealed_addr(node),
+        };
+        if let (Some(place), Some(_)) = (place(node), reached) {
             let mark = MARK_BASE | (u32::from(place.address) & 0xffff);
             let peer = Peer {
                 mac: place.mac,
@@ -97,9 +107,10 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
     }
     let mut balance = Balance::default();
     let mut relayed: BTreeMap<Vip, BTreeSet<Target>> = BTreeMap::new();
+    let mut associations = BTreeSet::new();
     for (id, service) in &known.services {
         for port in &service.ports {
-            let Some(protocol) = crate::netplan::Protocol::parse(&port.protocol) else {
+            let Some(protocol) = Protocol::parse(&port.protocol) else {
                 continue;
             };
             let (number, published) = (protocol.number(), port.published_port);
@@ -119,6 +130,9 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
                         port: port.target_port,
                     })
                     .collect();
+                if protocol == Protocol::Sctp {
+                    associations.extend(&targets);
+                }
                 match named(&service.proxied) && !targets.is_empty() {
                     true => drop(relayed.insert(vip, targets)),
                     false => balance.add(vip, targets),
@@ -138,5 +152,6 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
         neighbours,
         balance,
         relayed,
+        associations,
     })
 }
