@@ -127,8 +127,14 @@ impl Networks for AllNetworks {
     async fn create(&self, request: NetworkCreateRequest) -> Result<NetworkCreateResponse> {
         let of_cluster = request.driver == OVERLAY || request.scope == SWARM || request.ingress;
         let name = request.name.trim().to_owned();
-        if !of_cluster {
+        // Another driver than the overlay's cannot be the cluster's; the engine says of an ingress network why.
+        if !of_cluster || (request.ingress && !matches!(request.driver.as_str(), "" | OVERLAY)) {
             return self.engine.create(request).await;
+        }
+        if request.driver != OVERLAY && !self.is_member().await {
+            return Err(Error::forbidden(
+                "cannot create a swarm scoped network when swarm is not active",
+            ));
         }
         if self
             .engine

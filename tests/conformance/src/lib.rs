@@ -16,6 +16,7 @@ pub use story::{Step, Story, tar};
 use shoal_tests_harness::{Answer, Guests, Host, Registry, World, busybox_tar, docker, request, run, run_ok};
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The image that the cases use: busybox, a user `app`, `/www`.
 pub const IMAGE: &str = "shoaltest:latest";
@@ -231,6 +232,12 @@ impl Engine {
     }
 }
 
+/// Of each engine its own: cases that share the reference engine look only at what is theirs.
 fn prefix() -> String {
-    format!("c{}", std::process::id())
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    format!(
+        "c{}n{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
 }

@@ -118,7 +118,14 @@ fn files_of_others() {
         1000,
         |input| {
             let wishes = Default::default();
-            resolvconf::content(&text(input), &wishes, resolvconf::Place::Resolver);
+            resolvconf::content(
+                resolvconf::Source {
+                    path: "/etc/resolv.conf",
+                    text: &text(input),
+                },
+                &wishes,
+                resolvconf::Place::Resolver,
+            );
             resolvconf::servers(&text(input), &wishes);
         },
     );

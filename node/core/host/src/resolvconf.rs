@@ -32,6 +32,13 @@ pub struct Server {
     pub of_host: bool,
 }
 
+/// The file of the host that a container's is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub path: &'a str,
+    pub text: &'a str,
+}
+
 #[derive(Default)]
 struct Words {
     servers: Vec<String>,
@@ -74,15 +81,17 @@ pub fn servers(host: &str, wishes: &Wishes) -> Vec<Server> {
         .collect()
 }
 
-pub fn content(host: &str, wishes: &Wishes, place: Place) -> String {
-    let of_host = read(host);
+/// The file's text. The comments behind the entries say what they were made from, as Docker's do.
+pub fn content(host: Source<'_>, wishes: &Wishes, place: Place) -> String {
+    let of_host = read(host.text);
     let mut servers = of_host.servers;
     if place != Place::Host {
         servers.retain(|server| reachable(server));
     }
     let or = |wish: &Vec<String>, host: Vec<String>| if wish.is_empty() { host } else { wish.clone() };
     let mut servers = or(&wishes.servers, servers);
-    if servers.is_empty() {
+    let fallback = servers.is_empty();
+    if fallback {
         servers = FALLBACK.map(str::to_owned).to_vec();
     }
     // `--dns-search .` means none.
@@ -91,12 +100,38 @@ pub fn content(host: &str, wishes: &Wishes, place: Place) -> String {
         .filter(|word| word != ".")
         .collect();
     let mut options = or(&wishes.options, of_host.options);
+    let dots = |options: &[String]| options.iter().any(|o| o.starts_with("ndots:"));
+    let mut dots_from = match dots(&options) {
+        true if wishes.options.is_empty() => "host",
+        true => "override",
+        false => "",
+    };
+    let mut notes = vec![match place {
+        Place::Host => format!("Based on host file: '{}'", host.path),
+        Place::Own => format!("Based on host file: '{}' (legacy)", host.path),
+        Place::Resolver => format!("Based on host file: '{}' (internal resolver)", host.path),
+    }];
     if place == Place::Resolver {
+        notes.push(format!("ExtServers: [{}]", outside(host.text, wishes).join(" ")));
         servers = vec![super::dns::ADDRESS.to_string()];
         // A name of one label is one of ours: nothing is put behind it first.
-        if !options.iter().any(|o| o.starts_with("ndots:")) {
+        if dots_from.is_empty() {
             options.push("ndots:0".into());
+            dots_from = "internal";
         }
+    } else if fallback {
+        notes.push("Used default nameservers.".into());
+    }
+    let given = [
+        ("nameservers", &wishes.servers),
+        ("search", &wishes.search),
+        ("options", &wishes.options),
+    ];
+    let given = given.into_iter().filter(|(_, wish)| !wish.is_empty());
+    let given: Vec<&str> = given.map(|(name, _)| name).collect();
+    notes.push(format!("Overrides: [{}]", given.join(" ")));
+    if !dots_from.is_empty() {
+        notes.push(format!("Option ndots from: {dots_from}"));
     }
 
     let mut text = String::from(
@@ -111,7 +146,22 @@ pub fn content(host: &str, wishes: &Wishes, place: Place) -> String {
             text.push_str(&format!("{key} {}\n", words.join(" ")));
         }
     }
+    text.push('\n');
+    for note in notes {
+        // A wish with a line feed in it stays in its comment.
+        text.push_str(&format!("# {}\n", note.replace(['\n', '\r'], " ")));
+    }
     text
+}
+
+/// The resolver's servers, in the words of Docker's comment.
+fn outside(host: &str, wishes: &Wishes) -> Vec<String> {
+    let servers = servers(host, wishes).into_iter();
+    let word = |server: Server| match server.of_host {
+        true => format!("host({})", server.address),
+        false => server.address.to_string(),
+    };
+    servers.map(word).collect()
 }
 
 /// Loopback and link-local servers belong to the host's own network namespace.
@@ -131,6 +181,17 @@ mod tests {
     const HOST: &str = "# made by hand\nnameserver 127.0.0.53\nnameserver 10.0.0.2 # one\nnameserver ::1\n\
                         search old.example\nsearch a.example b.example\noptions edns0 trust-ad\n";
 
+    const FILE: Source<'_> = Source {
+        path: "/etc/resolv.conf",
+        text: HOST,
+    };
+
+    /// The comments behind the entries.
+    fn notes(text: &str) -> Vec<&str> {
+        let (_, notes) = text.rsplit_once("\n\n").expect("entries and comments");
+        notes.lines().collect()
+    }
+
     fn lines(text: &str) -> Vec<&str> {
         text.lines()
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -139,7 +200,7 @@ mod tests {
 
     #[test]
     fn loopback_servers_stay_on_the_host() {
-        let text = content(HOST, &Wishes::default(), Place::Own);
+        let text = content(FILE, &Wishes::default(), Place::Own);
         assert_eq!(
             lines(&text),
             [
@@ -148,7 +209,7 @@ mod tests {
                 "options edns0 trust-ad"
             ]
         );
-        let text = content(HOST, &Wishes::default(), Place::Host);
+        let text = content(FILE, &Wishes::default(), Place::Host);
         assert_eq!(
             lines(&text)[..3],
             ["nameserver 127.0.0.53", "nameserver 10.0.0.2", "nameserver ::1"]
@@ -157,8 +218,57 @@ mod tests {
 
     #[test]
     fn a_host_without_reachable_servers_gets_the_fallback() {
-        let text = content("nameserver 127.0.0.53\n", &Wishes::default(), Place::Own);
+        let text = content(
+            Source {
+                text: "nameserver 127.0.0.53\n",
+                ..FILE
+            },
+            &Wishes::default(),
+            Place::Own,
+        );
         assert_eq!(lines(&text), ["nameserver 8.8.8.8", "nameserver 8.8.4.4"]);
+    }
+
+    #[test]
+    fn what_it_was_made_from_is_said() {
+        let plain = Wishes::default();
+        let based = "# Based on host file: '/etc/resolv.conf'";
+        assert_eq!(
+            notes(&content(FILE, &plain, Place::Host)),
+            [based, "# Overrides: []"]
+        );
+        let stub = Source {
+            text: "nameserver 127.0.0.53\noptions ndots:3\n",
+            ..FILE
+        };
+        assert_eq!(
+            notes(&content(stub, &plain, Place::Own)),
+            [
+                &*format!("{based} (legacy)"),
+                "# Used default nameservers.",
+                "# Overrides: []",
+                "# Option ndots from: host"
+            ]
+        );
+        let wishes = Wishes {
+            servers: vec!["9.9.9.9".into()],
+            search: vec!["s.t\nnameserver 6.6.6.6".into()],
+            options: Vec::new(),
+        };
+        assert_eq!(
+            notes(&content(FILE, &wishes, Place::Resolver)),
+            [
+                &*format!("{based} (internal resolver)"),
+                "# ExtServers: [9.9.9.9]",
+                "# Overrides: [nameservers search]",
+                "# Option ndots from: internal"
+            ]
+        );
+        let text = content(FILE, &plain, Place::Resolver);
+        assert_eq!(
+            notes(&text)[1],
+            "# ExtServers: [host(127.0.0.53) host(10.0.0.2) host(::1)]"
+        );
     }
 
     #[test]
@@ -169,14 +279,14 @@ mod tests {
             options: vec!["ndots:0".into()],
         };
         assert_eq!(
-            lines(&content(HOST, &wishes, Place::Own)),
+            lines(&content(FILE, &wishes, Place::Own)),
             ["nameserver 127.0.0.1", "options ndots:0"]
         );
     }
 
     #[test]
     fn the_resolver_stands_in_for_the_servers() {
-        let text = content(HOST, &Wishes::default(), Place::Resolver);
+        let text = content(FILE, &Wishes::default(), Place::Resolver);
         assert_eq!(
             lines(&text),
             [
@@ -190,7 +300,7 @@ mod tests {
             options: vec!["ndots:2".into()],
             ..Wishes::default()
         };
-        assert!(content(HOST, &wishes, Place::Resolver).contains("options ndots:2\n"));
+        assert!(content(FILE, &wishes, Place::Resolver).contains("options ndots:2\n"));
         let server = |text: &str, of_host| Server {
             address: text.parse().unwrap(),
             of_host,

@@ -62,7 +62,7 @@ impl ImagesService {
         if let Some(key) = filters.unknown_key(&FILTERS) {
             return Err(invalid(format!("invalid filter '{key}'")));
         }
-        let bad = |v: String| invalid(format!("invalid filter 'dangling={v}'"));
+        let bad = |v: String| invalid(format!("invalid filter 'dangling=[{v}]'"));
         let dangling = filters.get_bool("dangling").map_err(bad)?;
         let created = |key: &str| -> Result<Option<i128>> {
             let named = filters.get(key).next();
@@ -311,7 +311,7 @@ impl api::Images for ImagesService {
         if let Some(key) = filters.unknown_key(&["dangling", "label", "label!", "until"]) {
             return Err(invalid(format!("invalid filter '{key}'")));
         }
-        let bad = |v: String| invalid(format!("invalid filter 'dangling={v}'"));
+        let bad = |v: String| invalid(format!("invalid filter 'dangling=[{v}]'"));
         let only_untagged = filters.get_bool("dangling").map_err(bad)?.unwrap_or(true);
         let until = crate::containers::until(&filters)?.unwrap_or_else(clock::now).0 / 1_000_000_000;
         let mut items: Vec<ImageDeleteItem> = Vec::new();

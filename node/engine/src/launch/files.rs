@@ -4,7 +4,7 @@ use super::joins::Network;
 use crate::containers::{Kit, Record};
 use crate::error::{Result, io};
 use crate::files;
-use crate::networks::{Endpoint, is_shown, name_wishes};
+use crate::networks::{Endpoint, HOST_FILE, is_shown, name_wishes};
 use shoal_node_core_host::resolvconf::{self, Place};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -144,7 +144,8 @@ pub fn networks_changed(record: &Record, dir: &Path, before: &[Endpoint], after:
 
 fn resolv_conf(record: &Record, place: Place) -> String {
     let wishes = name_wishes(record);
-    let mut host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let mut path = HOST_FILE;
+    let mut host = std::fs::read_to_string(path).unwrap_or_default();
     let stub_only = host
         .lines()
         .filter_map(|l| l.trim().strip_prefix("nameserver"))
@@ -153,7 +154,8 @@ fn resolv_conf(record: &Record, place: Place) -> String {
         && stub_only
         && let Ok(real) = std::fs::read_to_string(RESOLVED)
     {
-        host = real;
+        (path, host) = (RESOLVED, real);
     }
-    resolvconf::content(&host, &wishes, place)
+    let source = resolvconf::Source { path, text: &host };
+    resolvconf::content(source, &wishes, place)
 }

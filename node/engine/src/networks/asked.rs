@@ -51,7 +51,9 @@ pub fn check(asked: &EndpointSettings, record: &Record) -> Result<()> {
         match text.parse::<IpAddr>() {
             Ok(address) if address.is_ipv6() == v6 => {
                 let subnets = record.subnets.iter().filter(|s| s.net.addr().is_ipv6() == v6);
-                if !by_user(v6) {
+                if record.is_predefined() {
+                    // Said above.
+                } else if !by_user(v6) {
                     wrong.push(
                         "user specified IP address is supported only when connecting to networks with user configured subnets"
                             .into(),

@@ -108,7 +108,7 @@ fn read(table: &NetworkTable, request: NetworkCreateRequest) -> Result<Record> {
             source.ok_or_else(|| not_found(format!("configuration network {from:?} does not exist")))?;
         if given || record.config_only {
             return Err(forbidden(
-                "user supplied configurations are not supported if the network depends on a configuration network",
+                "user specified configurations are not supported if the network depends on a configuration network",
             ));
         }
         record.options = source.options;

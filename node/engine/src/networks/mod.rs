@@ -21,6 +21,7 @@ pub use asked::{check as check_endpoint, shown_names as endpoint_names, wishes a
 pub use attached::{Attached, Cluster, ClusterNetworks, Found, Placed, Wish, is_shown};
 pub use endpoint::{Endpoint, port_map};
 pub use held::parse_mac;
+pub(crate) use names::HOST_FILE;
 pub use names::{split_link, wishes as name_wishes};
 pub use open::{open, settle, tend};
 pub use overlay::{GATEWAY_BRIDGE, Laid, OverlayNetworks};

@@ -16,7 +16,7 @@ pub type SharedZone = Arc<RwLock<Zone>>;
 
 /// How long what the host's resolv.conf said is good for.
 const HOST_FILE_GOOD: Duration = Duration::from_secs(2);
-const HOST_FILE: &str = "/etc/resolv.conf";
+pub(crate) const HOST_FILE: &str = "/etc/resolv.conf";
 
 pub(super) struct Seen {
     zones: RwLock<Zones>,

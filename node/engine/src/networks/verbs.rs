@@ -94,6 +94,9 @@ impl api::Networks for Networks {
         let dangling = filters
             .get_bool("dangling")
             .map_err(|v| invalid(format!("invalid value for 'dangling': {v:?}")))?;
+        if let Some(kind) = filters.get("type").find(|t| !matches!(*t, "custom" | "builtin")) {
+            return Err(invalid(format!("invalid filter: 'type'='{kind}'")));
+        }
         let (names, ids) = (Patterns::of(&filters, "name"), Patterns::of(&filters, "id"));
         let mut out: Vec<Network> = Vec::new();
         for record in self.table.all() {
@@ -128,7 +131,10 @@ impl api::Networks for Networks {
 
     async fn create(&self, request: NetworkCreateRequest) -> Result<NetworkCreateResponse> {
         let name = request.name.trim();
-        if name.is_empty() || name.contains('/') {
+        if name.is_empty() {
+            return Err(invalid("invalid name: name is empty"));
+        }
+        if name.contains('/') {
             return Err(invalid(format!("invalid network name: {name:?}")));
         }
         if matches!(name, "bridge" | "host" | "none" | "default" | "container") {
@@ -146,9 +152,7 @@ impl api::Networks for Networks {
                 )));
             }
             other => {
-                return Err(crate::error::not_found(format!(
-                    "could not find plugin {other} in v1 plugin registry: plugin not found"
-                )));
+                return Err(crate::error::not_found(format!("plugin {other:?} not found")));
             }
         }
         if request.ingress {
@@ -192,7 +196,16 @@ impl api::Networks for Networks {
     }
 
     async fn disconnect(&self, id: &str, request: NetworkDisconnectRequest) -> Result<()> {
-        let handle = self.registry.get(&request.container)?;
+        let handle = match self.registry.get(&request.container) {
+            // With force it may be that only an endpoint is left of it.
+            Err(_) if request.force => {
+                return Err(crate::error::not_found(format!(
+                    "endpoint {} not found",
+                    request.container
+                )));
+            }
+            handle => handle?,
+        };
         let network = id.to_owned();
         handle
             .ask(|reply| crate::containers::Input::Disconnect {

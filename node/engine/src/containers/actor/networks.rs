@@ -23,6 +23,9 @@ impl Actor {
                 "cannot connect container to host network - container must be created in host network mode",
             ));
         }
+        if found.config_only {
+            return Err(forbidden("cannot create endpoint on configuration-only network"));
+        }
         if mode == "none" || found.driver == "null" {
             return Err(forbidden(
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode",

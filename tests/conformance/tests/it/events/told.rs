@@ -165,7 +165,11 @@ fn health_and_memory_are_told() {
         "-c",
         hungry,
     ]);
-    let events = told(&e, &since, &json!({"container": [name], "event": ["oom", "die"]}));
+    // Who waits for the end may hear of it before it is told.
+    let events = eventually("both are told", Duration::from_secs(10), || {
+        let events = told(&e, &since, &json!({"container": [name], "event": ["oom", "die"]}));
+        (events.len() >= 2).then_some(events)
+    });
     assert_eq!(actions(&events), ["oom", "die"]);
     e.ok(&["rm", &name]);
 }

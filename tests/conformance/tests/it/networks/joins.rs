@@ -197,6 +197,18 @@ fn what_cannot_be_joined_says_why() {
             "No such container: no-such-container",
         ),
         (
+            vec!["network", "disconnect", "-f", &a, "no-such-container"],
+            "endpoint no-such-container not found",
+        ),
+        (
+            vec!["network", "ls", "--filter", "type=foo"],
+            "invalid filter: 'type'='foo'",
+        ),
+        (
+            vec!["run", "--rm", "--ip", "172.17.0.99", IMAGE, "true"],
+            "user specified IP address is supported on user defined networks only\n\nRun 'docker run --help'",
+        ),
+        (
             vec!["network", "connect", "no-such-network", &c],
             "network no-such-network not found",
         ),

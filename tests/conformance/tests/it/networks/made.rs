@@ -47,6 +47,15 @@ fn networks_that_cannot_be_made_say_why() {
             vec!["-d", "macvlan", "-o", "parent=nolink"],
             "invalid subinterface vlan name nolink, example formatting is eth0.10",
         ),
+        (vec!["-d", "no-such"], "plugin \"no-such\" not found"),
+        (
+            vec!["--ingress"],
+            "Ingress network can only be global scope network",
+        ),
+        (
+            vec!["--scope", "swarm"],
+            "cannot create a swarm scoped network when swarm is not active",
+        ),
     ] {
         let mut args = vec!["network", "create"];
         args.extend(options);
@@ -82,6 +91,29 @@ fn configuration_only_networks_lend_their_settings() {
         &user,
     ]);
     assert_eq!(shown, format!("{source} 10.213.12.0/24 b false"));
+    let c = lab.run("confon", &["--network", &user]);
+    for (args, why) in [
+        (
+            vec!["network", "connect", &source, &c],
+            "cannot create endpoint on configuration-only network",
+        ),
+        (
+            vec![
+                "network",
+                "create",
+                "--config-from",
+                &source,
+                "--subnet",
+                "10.213.7.0/24",
+                "x",
+            ],
+            "user specified configurations are not supported if the network depends on a configuration network",
+        ),
+    ] {
+        let (code, out, err) = e.code(&args);
+        assert!(code != 0 && err.contains(why), "{args:?}: {out} {err}");
+    }
+    e.ok(&["rm", "-f", &c]);
     let (code, _, err) = e.code(&["network", "rm", &source]);
     assert!(
         code != 0 && err.contains(&format!("configuration network \"{source}\" is in use")),

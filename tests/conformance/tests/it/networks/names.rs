@@ -102,6 +102,12 @@ fn dns_options_are_honoured_and_internal_networks_ask_nobody() {
     );
     let file = lab.exec(&c, "grep -v '^#' /etc/resolv.conf | grep .");
     assert_eq!(file, "nameserver 127.0.0.11\nsearch ex.org\noptions ndots:2");
+    let behind = lab.exec(&c, "tail -n 5 /etc/resolv.conf");
+    assert_eq!(
+        behind,
+        "\n# Based on host file: '/etc/resolv.conf' (internal resolver)\n# ExtServers: [192.0.2.1]\n\
+         # Overrides: [nameservers search options]\n# Option ndots from: override"
+    );
     let i = lab.run("dnsi", &["--network", &closed]);
     let out = lab.exec(&i, "nslookup nosuch.example.com 127.0.0.11 2>&1; true");
     assert!(out.contains("SERVFAIL"), "{out}");
