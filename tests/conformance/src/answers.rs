@@ -130,6 +130,7 @@ static RULES: LazyLock<Vec<(Regex, &'static str)>> = LazyLock::new(|| {
             r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)",
             "<time>",
         ),
+        (r"^Up (Less than a second|1 second|\d seconds)\b", "Up <a moment>"),
         (r"\b[0-9a-f]{64}\b", "<id>"),
         (r"\b[0-9a-f]{12}\b", "<short>"),
         (r"\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b", "<mac>"),
