@@ -16,10 +16,10 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use shoal_api_types::network::EndpointSettings;
 use shoal_node_core_host::dns;
-use shoal_node_core_host::overlay::{self, Attachment, Balance, Plan, Segment};
+use shoal_node_core_host::overlay::{self, Attachment, Balance, Plan, Segment, Target};
 use shoal_node_drivers_network::overlay::{Inside, Overlays, answer_over};
 use shoal_node_drivers_network::{Error as DriverError, Netns};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -60,6 +60,8 @@ struct Part {
     networks: Vec<String>,
     /// Its places on cluster networks: the bridge, the address.
     places: Vec<(String, IpAddr)>,
+    /// Ports of SCTP from which answers find back.
+    answered: Mutex<BTreeSet<Target>>,
 }
 
 impl State {
@@ -193,7 +195,7 @@ impl Part {
         for segment in self.networks.iter().filter_map(|id| plan.segments.get(id)) {
             balance.merge(&segment.balance);
         }
-        if let Some(ingress) = plan.ingress.as_ref().filter(|_| recheck && change) {
+        if let Some(ingress) = plan.ingress.as_ref().filter(|_| change) {
             let published = self
                 .places
                 .iter()
@@ -204,7 +206,14 @@ impl Part {
                     (IpAddr::V6(_), Some(own)) => IpAddr::V6(own.addr()),
                     (IpAddr::V6(_), None) => continue,
                 };
-                answer_over(&self.netns, *address, gateway)?;
+                let own = ingress.associations.iter().filter(|to| to.address == *address);
+                let own: BTreeSet<Target> = own.copied().collect();
+                let mut answered = self.answered.lock();
+                if recheck || !own.is_subset(&answered) {
+                    let ports = own.iter().map(|to| to.port).collect();
+                    answer_over(&self.netns, *address, gateway, &ports)?;
+                    answered.extend(own);
+                }
             }
         }
         self.inside.balance(&balance, recheck, change)
@@ -346,6 +355,7 @@ impl NetworkTable {
             netns: netns.clone(),
             networks: on.iter().map(|e| e.network_id.clone()).collect(),
             places: on.iter().flat_map(places).collect(),
+            answered: Mutex::default(),
         });
         let plan = {
             let mut now = self.inner.overlay.now.lock();
