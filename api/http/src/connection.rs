@@ -204,6 +204,10 @@ pub(crate) async fn serve_connection<IO>(
         Leaving::Tcp(socket) | Leaving::Unix(socket) => Some(socket.clone()),
         Leaving::Told(_) | Leaving::Unknown => None,
     };
+    let plain = match &who.leaving {
+        Leaving::Unix(socket) => Some(socket.clone()),
+        _ => None,
+    };
     let origin = Origin {
         taken: taken.clone(),
         lane: lane.clone(),
@@ -231,7 +235,7 @@ pub(crate) async fn serve_connection<IO>(
         .max_headers(limits.headers_max);
     let connection = http
         .serve_connection(
-            TokioIo::new(Connection::new(io, taken, lane, who.idle, attention)),
+            TokioIo::new(Connection::new(io, taken, lane, who.idle, attention).on(plain)),
             service,
         )
         .with_upgrades();

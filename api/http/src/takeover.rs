@@ -7,10 +7,11 @@
 
 use crate::attention::Attention;
 use crate::head::{Facts, Length, end_of_head, end_of_reply, with_upgrade, without_upgrade};
-use crate::lane::{Giver, Lane};
+use crate::lane::{Lane, Past};
 use crate::listen::room::Idle;
 use bytes::BytesMut;
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +86,9 @@ pub(crate) struct Connection<IO> {
     /// hyper has seen nothing of the present body.
     untouched: bool,
     /// The present body goes past hyper.
-    past: Option<Giver>,
+    past: Option<Past>,
+    /// A handle on the socket for who reads bodies, if there is nothing between.
+    socket: Option<Arc<OwnedFd>>,
     /// Our half is closed: how long the client's rest is still read.
     linger: Option<Pin<Box<Sleep>>>,
 }
@@ -110,8 +113,15 @@ impl<IO> Connection<IO> {
             lane,
             untouched: false,
             past: None,
+            socket: None,
             linger: None,
         }
+    }
+
+    /// Bytes may be read from this socket as from `io`.
+    pub fn on(mut self, socket: Option<Arc<OwnedFd>>) -> Self {
+        self.socket = socket;
+        self
     }
 
     /// The client has not come to the end of its request, as far as we know.
@@ -277,18 +287,6 @@ impl<IO> Connection<IO> {
         before && self.untouched && !self.ended && self.lane.is_wanted()
     }
 
-    /// If there is something for hyper, it sees the rest of the body.
-    fn comes_back(&mut self, rest: Option<Vec<u8>>) {
-        self.untouched = false;
-        if let Some(rest) = rest {
-            self.past = None;
-            self.fresh.extend_from_slice(&rest);
-        }
-        if self.ended {
-            self.place = Place::Raw;
-        }
-    }
-
     fn in_body(&self) -> bool {
         matches!(
             self.place,
@@ -306,14 +304,22 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
         let this = self.get_mut();
         loop {
             if this.goes_past() {
-                let (giver, rest) = Giver::begin(this.lane.clone(), &this.fresh.split());
-                this.past = Some(giver);
-                this.comes_back(rest);
+                this.untouched = false;
+                match Past::begin(this.lane.clone(), &this.fresh.split(), this.socket.as_ref()) {
+                    Ok(past) => this.past = Some(past),
+                    Err(shown) => this.fresh.extend_from_slice(&shown),
+                }
             }
-            if let Some(giver) = &mut this.past {
-                let rest = ready!(giver.poll(&mut this.io, cx))?;
-                this.ended = rest.is_none();
-                this.comes_back(rest.or(Some(Vec::new())));
+            if let Some(past) = &mut this.past {
+                let shown = ready!(past.poll(&mut this.io, cx))?;
+                this.past = None;
+                match shown {
+                    Some(shown) => this.fresh.extend_from_slice(&shown),
+                    None => {
+                        this.ended = true;
+                        this.place = Place::Raw;
+                    }
+                }
             }
             this.advance();
             if !this.cleared.is_empty() {

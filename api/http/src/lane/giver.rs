@@ -1,160 +1,20 @@
-//! The way of large bodies: past hyper, in large pieces of memory that is used again and again.
-//!
-//! ```text
-//! socket ─> Connection ─┬─> hyper ─> handler    heads, words, and all that is small
-//!                       └─> Lane ──> handler    a chunked body that a handler takes as it comes
-//! ```
-//!
-//! hyper stands before the first chunk meanwhile. It is shown the last one and what follows, or whatever of the framing is
-//! out of the ordinary, and judges that.
+//! Following a chunked body where its bytes lie, and passing them on.
 
-use axum::body::{Body, BodyDataStream};
+use super::Lane;
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
-use std::collections::VecDeque;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes of one piece of memory: what was read stays in a core's cache until it is used.
 const BLOCK_BYTES: usize = 128 << 10;
 /// A read that could bring less than this waits for the next block.
 const ROOM_BYTES_MIN: usize = 16 << 10;
-/// Bytes that may wait for the handler.
-const WAITING_BYTES_MAX: usize = 512 << 10;
 /// Blocks kept for the rest of the body.
-const SPARE_MAX: usize = 16;
+const SPARE_MAX: usize = 32;
 /// Chunks smaller than this are put together.
 const SMALL_BYTES: usize = 1 << 10;
 /// The longest size line that is understood here.
 const LINE_BYTES_MAX: usize = 18;
-
-/// Between a connection and who handles its requests.
-#[derive(Clone, Default)]
-pub(crate) struct Lane(Arc<Mutex<Inner>>);
-
-#[derive(Default)]
-struct Inner {
-    /// Which request of the connection.
-    request: u64,
-    /// Its body is taken this way.
-    wanted: bool,
-    waiting: VecDeque<Bytes>,
-    bytes: usize,
-    taker: Option<Waker>,
-    giver: Option<Waker>,
-}
-
-impl Inner {
-    fn next(&mut self) -> Option<Bytes> {
-        let piece = self.waiting.pop_front()?;
-        self.bytes -= piece.len();
-        if let Some(giver) = self.giver.take() {
-            giver.wake();
-        }
-        Some(piece)
-    }
-}
-
-impl Lane {
-    /// A request has come.
-    pub fn begin(&self) {
-        let mut inner = self.lock();
-        inner.request += 1;
-        inner.wanted = false;
-        inner.waiting.clear();
-        inner.bytes = 0;
-    }
-
-    pub fn is_wanted(&self) -> bool {
-        self.lock().wanted
-    }
-
-    /// The bytes of the present request's body, whichever way they come.
-    pub fn take(&self, body: Body) -> Pieces {
-        let mut inner = self.lock();
-        inner.wanted = true;
-        Pieces {
-            lane: self.clone(),
-            request: inner.request,
-            body: Some(body.into_data_stream()),
-        }
-    }
-
-    fn give(&self, piece: Bytes) {
-        let mut inner = self.lock();
-        inner.bytes += piece.len();
-        inner.waiting.push_back(piece);
-        if let Some(taker) = inner.taker.take() {
-            taker.wake();
-        }
-    }
-
-    /// Ready when more may be given. Never when nobody takes it any more: the connection is closed then.
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.lock();
-        if inner.wanted && inner.bytes < WAITING_BYTES_MAX {
-            return Poll::Ready(());
-        }
-        inner.giver = Some(cx.waker().clone());
-        Poll::Pending
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a handler reads.
-pub(crate) struct Pieces {
-    lane: Lane,
-    request: u64,
-    /// None at its end.
-    body: Option<BodyDataStream>,
-}
-
-impl Stream for Pieces {
-    type Item = Result<Bytes, axum::Error>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        let waiting = |waker: Option<&Waker>| {
-            let mut inner = this.lane.lock();
-            if inner.request != this.request {
-                return None;
-            }
-            inner.taker = waker.cloned();
-            inner.next()
-        };
-        if let Some(piece) = waiting(Some(cx.waker())) {
-            return Poll::Ready(Some(Ok(piece)));
-        }
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
-        };
-        match ready!(body.poll_next_unpin(cx)) {
-            Some(piece) => Poll::Ready(Some(piece)),
-            None => {
-                this.body = None;
-                // The last pieces may have come since.
-                Poll::Ready(waiting(None).map(Ok))
-            }
-        }
-    }
-}
-
-impl Drop for Pieces {
-    fn drop(&mut self) {
-        let mut inner = self.lane.lock();
-        if inner.request == self.request {
-            inner.wanted = false;
-            inner.waiting.clear();
-            inner.bytes = 0;
-        }
-    }
-}
 
 /// Where in a chunked body we are.
 #[derive(Debug, Clone, Copy)]
@@ -169,7 +29,7 @@ enum Place {
 
 /// A body on its way from the socket to a handler.
 pub(crate) struct Giver {
-    lane: Lane,
+    pub lane: Lane,
     place: Place,
     /// What of the present size line came before.
     line: Vec<u8>,
@@ -193,32 +53,26 @@ impl Giver {
             spare: Arc::default(),
         };
         giver.block[..read.len()].copy_from_slice(read);
-        let rest = giver.look_at(read.len());
-        if rest.is_some() || giver.is_full() {
-            giver.hand_over();
-        }
+        let rest = match read.len() {
+            0 => None,
+            count => giver.took(count).flatten(),
+        };
         (giver, rest)
     }
 
-    /// Passes on what comes, until there is something that hyper is to see: `None` if that is the end of the connection.
-    pub fn poll<IO: AsyncRead + Unpin>(
-        &mut self,
-        io: &mut IO,
-        cx: &mut Context<'_>,
-    ) -> Poll<std::io::Result<Option<Vec<u8>>>> {
-        loop {
-            ready!(self.lane.poll_room(cx));
-            let mut space = ReadBuf::new(&mut self.block[self.filled..]);
-            ready!(Pin::new(&mut *io).poll_read(cx, &mut space))?;
-            let count = space.filled().len();
-            let rest = self.look_at(count);
-            if count == 0 || rest.is_some() || self.is_full() {
-                self.hand_over();
-            }
-            if count == 0 || rest.is_some() {
-                return Poll::Ready(Ok(rest));
-            }
+    /// Where the next bytes go.
+    pub fn space(&mut self) -> &mut [u8] {
+        &mut self.block[self.filled..]
+    }
+
+    /// So many have come, none at the end of the connection. Says when it is over, with what hyper is to see then.
+    pub fn took(&mut self, count: usize) -> Option<Option<Vec<u8>>> {
+        let rest = self.look_at(count);
+        let over = count == 0 || rest.is_some();
+        if over || self.is_full() {
+            self.hand_over();
         }
+        over.then_some(rest)
     }
 
     fn is_full(&self) -> bool {
