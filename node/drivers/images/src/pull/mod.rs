@@ -78,8 +78,15 @@ impl Images {
             .map_or(name.tag().unwrap_or_default(), Digest::as_str)
             .to_owned();
         let mut lease = Lease::building(&self.store);
-        let (session, found) = self.source(name, &which, platform, auth, &mut lease).await?;
+        let source = self.source(name, &which, platform, auth, &mut lease).await?;
         sink.status(&which, format!("Pulling from {}", name.path())).await;
+        let (session, found) = match source {
+            Source::Found(session, found) => (session, found),
+            Source::Current(digest) => {
+                sink.status("", format!("Digest: {digest}")).await;
+                return Ok(false);
+            }
+        };
         let Resolved {
             image,
             digest,
@@ -102,11 +109,10 @@ impl Images {
                 tracing::warn!("statements {} about {} stay away: {error}", listed.digest, name);
             }
         }
-        let mut names = vec![name.with_digest(digest.clone())];
-        if let (None, Some(tag)) = (name.digest(), name.tag()) {
-            names.push(name.with_tag(tag)?);
-        }
-        let names = Names { names, index };
+        let names = Names {
+            names: names(name, &digest)?,
+            index,
+        };
         let given = names.clone();
         let present = self.blocking(move |store| {
             store.known.save();
@@ -160,7 +166,7 @@ impl Images {
         platform: Option<Platform>,
         auth: Option<AuthConfig>,
         lease: &mut Lease,
-    ) -> Result<(Session, Resolved)> {
+    ) -> Result<Source> {
         let (registries, ways) = self.ways();
         let mirrors: &[String] = match name.domain() {
             "docker.io" => &registries.mirrors,
@@ -169,10 +175,7 @@ impl Images {
         for mirror in mirrors {
             let attempt = async {
                 let session = Session::mirror(name, mirror, &registries, &ways).await?;
-                let found = self
-                    .resolve(&session, name, which, platform.clone(), lease)
-                    .await?;
-                Ok::<_, Error>((session, found))
+                self.found(session, name, which, platform.clone(), lease).await
             };
             match attempt.await {
                 Ok(found) => return Ok(found),
@@ -180,17 +183,58 @@ impl Images {
             }
         }
         if let Some(session) = Session::again(name, Access::Pull, auth.clone(), &registries, &ways).await? {
-            match self.resolve(&session, name, which, platform.clone(), lease).await {
-                Ok(found) => return Ok((session, found)),
+            match self.found(session, name, which, platform.clone(), lease).await {
+                Ok(found) => return Ok(found),
                 // It may be another by now, or speak in another way.
                 Err(error) => tracing::debug!(%error, "a registry is asked anew what it is"),
             }
             ways.forget(name.domain());
         }
         let session = Session::open(name, Access::Pull, auth, &registries, &ways).await?;
-        let found = self.resolve(&session, name, which, platform, lease).await?;
-        Ok((session, found))
+        self.found(session, name, which, platform, lease).await
     }
+
+    /// What one registry has.
+    async fn found(
+        &self,
+        session: Session,
+        name: &Reference,
+        which: &str,
+        platform: Option<Platform>,
+        lease: &mut Lease,
+    ) -> Result<Source> {
+        let known = self.store.state.lock().stands_for(name).is_some();
+        let said = match known {
+            true => session.digest_of(which).await,
+            false => None,
+        };
+        if let Some(digest) = &said
+            && self
+                .store
+                .is_current(&names(name, digest)?, digest, platform.as_ref())
+        {
+            return Ok(Source::Current(digest.clone()));
+        }
+        let found = self.resolve(&session, name, which, platform, said.as_ref(), lease);
+        let found = found.await?;
+        Ok(Source::Found(session, found))
+    }
+}
+
+/// What there is to do.
+enum Source {
+    Found(Session, Resolved),
+    /// Nothing: the name stands for this, as it does here, and all of it is here.
+    Current(Digest),
+}
+
+/// Those that an image gets that was pulled by a name.
+fn names(name: &Reference, digest: &Digest) -> Result<Vec<Reference>> {
+    let mut names = vec![name.with_digest(digest.clone())];
+    if let (None, Some(tag)) = (name.digest(), name.tag()) {
+        names.push(name.with_tag(tag)?);
+    }
+    Ok(names)
 }
 
 async fn said(name: &Reference, new: bool, sink: &Sink) {

@@ -26,17 +26,19 @@ pub(super) struct Resolved {
 }
 
 impl Images {
-    /// Follows the name to a manifest and its configuration; all that is kept is pinned.
+    /// Follows the name to a manifest and its configuration; all that is kept is pinned. `said` is what the registry said that
+    /// the name stands for.
     pub(super) async fn resolve(
         &self,
         session: &Session,
         name: &Reference,
         which: &str,
         platform: Option<Platform>,
+        said: Option<&Digest>,
         lease: &mut Lease,
     ) -> Result<Resolved> {
         let wanted = platform.clone().unwrap_or_else(Platform::host);
-        let (text, kind) = self.top(session, name, which, lease).await?;
+        let (text, kind) = self.top(session, name, which, said, lease).await?;
         let digest = Digest::of(&text);
         if let Some(promised) = name.digest()
             && *promised != digest
@@ -105,18 +107,18 @@ impl Images {
         })
     }
 
-    /// The text of what a name stands for and what it was served as. It need not come again if the registry says that it
-    /// is still what is here.
+    /// The text of what a name stands for and what it was served as. It need not come again if it is still what is here.
     async fn top(
         &self,
         session: &Session,
         name: &Reference,
         which: &str,
+        said: Option<&Digest>,
         lease: &mut Lease,
     ) -> Result<(Vec<u8>, String)> {
         let known = self.store.state.lock().stands_for(name);
         if let Some(known) = known
-            && session.digest_of(which).await.as_ref() == Some(&known.digest)
+            && said == Some(&known.digest)
             && let Some(text) = self.here(lease, &known, MANIFEST_MAX).await
         {
             return Ok((text, known.media_type));

@@ -24,7 +24,7 @@ pub(super) struct Certificates {
 /// By which one sees that something changed: the files with their lengths and times.
 pub(super) type Stamp = Vec<(PathBuf, u64, Option<SystemTime>)>;
 
-/// Of all that the folders have of a registry. Blocks.
+/// Of all that the folders have of a registry.
 pub(super) fn stamp(folders: &[PathBuf], domain: &str) -> Stamp {
     let mut files = Stamp::new();
     for folder in folders.iter().filter(|_| is_folder(domain)) {

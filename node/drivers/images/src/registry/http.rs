@@ -62,7 +62,7 @@ impl Http {
     }
 
     /// Reads the system's certificates unless they are not to be checked: blocks.
-    pub fn new(config: &RegistryConfig, domain: &str) -> Result<Http> {
+    fn new(config: &RegistryConfig, domain: &str) -> Result<Http> {
         let Certificates { roots, identity } = certs::read(&config.certificates, domain)?;
         let checked = !config.is_insecure(domain);
         let tls = |identity| {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::certs::{self, Stamp};
 use super::config::RegistryConfig;
 use super::http::Http;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How long after it was asked last.
 pub(super) const KEPT: Duration = Duration::from_secs(15);
@@ -43,32 +43,22 @@ pub(super) struct Found {
 impl Ways {
     /// A client for a registry: the last one's, unless the operator's certificates changed since.
     pub(super) async fn client(self: &Arc<Self>, config: &RegistryConfig, domain: &str) -> Result<Http> {
-        let (ways, config, own) = (self.clone(), config.clone(), domain.to_owned());
-        // Reading the system's certificates takes a while.
-        let opened = tokio::task::spawn_blocking(move || ways.open(&config, &own)).await;
-        let (http, new) = opened.map_err(|e| Error::Unreachable(e.to_string()))??;
-        if new {
-            tokio::spawn(expire(Arc::downgrade(self), domain.to_owned()));
-        }
-        Ok(http)
-    }
-
-    /// Blocks. Says whether the client is new.
-    fn open(&self, config: &RegistryConfig, domain: &str) -> Result<(Http, bool)> {
+        // A look at directories of which most are not there: no thread is worth waking for it.
         let stamp = certs::stamp(&config.certificates, domain);
         if let Some(way) = self.0.lock().get_mut(domain)
             && way.stamp == stamp
         {
             way.used = Instant::now();
-            return Ok((way.http.clone(), false));
+            return Ok(way.http.clone());
         }
-        let http = Http::new(config, domain)?;
+        let http = Http::open(config, domain).await?;
         let way = Way {
             http: http.clone(),
             stamp,
             found: None,
             used: Instant::now(),
         };
+        tokio::spawn(expire(Arc::downgrade(self), domain.to_owned()));
         let mut known = self.0.lock();
         known.insert(domain.to_owned(), way);
         if known.len() > WAYS_MAX {
@@ -76,7 +66,7 @@ impl Ways {
             let oldest = oldest.map(|(domain, _)| domain.clone());
             oldest.and_then(|oldest| known.remove(&oldest));
         }
-        Ok((http, true))
+        Ok(http)
     }
 
     pub(super) fn found(&self, domain: &str) -> Option<Found> {

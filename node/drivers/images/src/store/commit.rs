@@ -7,6 +7,7 @@ use crate::config::{self, ConfigFile};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
+use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::Store;
 use crate::store::atomic::{self, sync_directory};
@@ -114,6 +115,26 @@ impl Store {
                 .is_some_and(|tagged| tagged.id == *meant && tagged.index == *index && !tagged.copied),
         };
         state.images.contains_key(id) && index.as_ref().is_none_or(known) && names.iter().all(leads)
+    }
+
+    /// Whether these names, of which the first is with that digest, mean one image already whose manifest it is; one for that
+    /// platform, if it is asked for.
+    pub fn is_current(&self, names: &[Reference], digest: &Digest, platform: Option<&Platform>) -> bool {
+        let id = {
+            let state = self.state.lock();
+            let named = names.first().map(Reference::to_string).unwrap_or_default();
+            let id = state.references.digests.get(&named);
+            let image = id.and_then(|id| state.images.get(id));
+            let image = image.filter(|_| !state.indexes.contains_key(digest));
+            match image {
+                Some(image) if platform.is_none_or(|wanted| wanted.accepts(&image.config.platform())) => {
+                    image.record.id.clone()
+                }
+                _ => return false,
+            }
+        };
+        let (names, index) = (names.to_vec(), None);
+        self.is_named(&id, &Names { names, index })
     }
 
     fn name_in(
