@@ -56,6 +56,11 @@ fn rows(container: &Json, networks: &BTreeMap<&str, &Json>) -> Vec<Json> {
         .unwrap_or_default()
         .trim_start_matches('/');
     let row = |port: &str, at: &str, by: String, why: String| json!({"Container": name, "Port": port, "At": at, "By": by, "Why": why});
+    let on = container["NetworkSettings"]["Networks"].as_object();
+    let has_v6 = on.into_iter().flatten().any(|(_, place)| {
+        let address = place["GlobalIPv6Address"].as_str();
+        address.is_some_and(|address| !address.is_empty())
+    });
     let mut out = Vec::new();
     for port in container["Ports"].as_array().into_iter().flatten() {
         let (ip, public) = (port["IP"].as_str().unwrap_or_default(), &port["PublicPort"]);
@@ -82,9 +87,13 @@ fn rows(container: &Json, networks: &BTreeMap<&str, &Json>) -> Vec<Json> {
             }
             ip => (format!("whoever reaches {ip}"), format!("published on {ip}")),
         };
+        // The container has no IPv6: the daemon takes the connection and passes it on.
+        let why = match ip.contains(':') && !has_v6 {
+            true => format!("{why}, passed on to IPv4 by the daemon"),
+            false => why,
+        };
         out.push(row(&inside, &at, by, why));
     }
-    let on = container["NetworkSettings"]["Networks"].as_object();
     for (network_name, place) in on.into_iter().flatten() {
         let Some(network) = networks.get(network_name.as_str()) else {
             continue;

@@ -12,6 +12,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, sockopt}
 use shoal_node_core_host::netplan::Protocol;
 
 use crate::error::{BindError, Error, Result};
+use crate::passing::Passing;
 
 /// Used when the kernel's own range cannot be read.
 const DYNAMIC_DEFAULT: (u16, u16) = (32_768, 60_999);
@@ -47,7 +48,16 @@ pub struct PortGuard {
     held: Arc<Mutex<Held>>,
     protocol: Protocol,
     address: SocketAddr,
-    _socket: OwnedFd,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    Socket(OwnedFd),
+    /// What comes here is passed on.
+    Passing(Passing),
+    /// Between the two, or neither could be had.
+    Nothing,
 }
 
 impl Ports {
@@ -165,7 +175,7 @@ impl Ports {
                     held: self.held.clone(),
                     protocol,
                     address,
-                    _socket: socket,
+                    by: By::Socket(socket),
                 })
             }
             Err(e) => {
@@ -190,6 +200,31 @@ impl PortGuard {
     pub fn protocol(&self) -> Protocol {
         self.protocol
     }
+
+    /// From now on what the packet rules lead nowhere is passed on to this port of a container, or ended at once where
+    /// there is none. Only IPv6 needs it, and SCTP cannot have it. Within a runtime of tokio.
+    pub fn lead_to(&mut self, target: Option<SocketAddr>) -> Result<()> {
+        if self.address.is_ipv4() || self.protocol == Protocol::Sctp {
+            return Ok(());
+        }
+        self.by = match std::mem::replace(&mut self.by, By::Nothing) {
+            By::Socket(socket) if target.is_some() => {
+                let address = self.address;
+                let passing = Passing::start(socket, self.protocol);
+                By::Passing(passing.map_err(|e| Error::io(format!("pass on what comes to {address}"), e))?)
+            }
+            other => other,
+        };
+        if let By::Passing(passing) = &self.by {
+            passing.lead_to(target);
+        }
+        Ok(())
+    }
+}
+
+/// Whether this host speaks IPv6 at all.
+pub fn has_v6() -> bool {
+    std::net::TcpListener::bind((std::net::Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 impl Drop for PortGuard {
@@ -205,8 +240,8 @@ impl Drop for PortGuard {
     }
 }
 
-/// Binds as a server would, so that any other server is refused and the other way round. Nothing ever arrives here: our
-/// rules send it on to the container.
+/// Binds as a server would, so that any other server is refused and the other way round. Nothing of IPv4 ever arrives here:
+/// our rules send it on to the container.
 fn hold(address: SocketAddr, protocol: Protocol) -> rustix::io::Result<OwnedFd> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, rustix::net::ipproto::TCP),

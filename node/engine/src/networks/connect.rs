@@ -2,7 +2,7 @@
 
 use super::attached::Placed;
 use super::endpoint::{Endpoint, ways_out};
-use super::held::give_back;
+use super::held::{give_back, lead};
 use super::kernel::routes;
 use super::table::{NetworkTable, driver};
 use crate::containers::Record as Container;
@@ -77,6 +77,10 @@ impl NetworkTable {
         if let Some(came) = &came {
             self.plug_one(&netns, came, (false, false))?;
         }
+        // Its ports go where there is another way out.
+        if let Some(other) = after.first_mut() {
+            other.published.extend(gone.published.iter().cloned());
+        }
         // Nobody is led to it any more before it goes.
         let left = self.rearrange(container, &before, after)?;
         self.enter_overlays(&container.id, &netns, &left)?;
@@ -110,6 +114,11 @@ impl NetworkTable {
             };
             held.endpoints = after.clone();
             held.guards.append(&mut guards);
+            if after.iter().all(|e| e.published.is_empty()) {
+                // Without a way out they are not held; the next one takes them again.
+                held.guards.clear();
+            }
+            lead(&mut held.guards, &after);
         }
         let undo = |e: Error| {
             let mut state = self.inner.state.lock();

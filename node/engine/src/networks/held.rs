@@ -14,7 +14,7 @@ use crate::ids;
 use shoal_api_types::network::EndpointSettings;
 use shoal_node_core_host::ipam;
 use shoal_node_core_host::netplan::{self, Mode, Protocol};
-use shoal_node_drivers_network::{HostPort, Netns, PortGuard, Resolver};
+use shoal_node_drivers_network::{HostPort, Netns, PortGuard, Resolver, has_v6};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -215,10 +215,11 @@ impl NetworkTable {
             before
         };
         for one in published {
-            if let Some(at) = if one.v6 { v6 } else { v4 } {
+            if let Some(at) = if one.v6 { v6.or(v4) } else { v4 } {
                 endpoints[at].published.push(one);
             }
         }
+        lead(guards, endpoints);
         Ok(())
     }
 
@@ -240,12 +241,15 @@ impl NetworkTable {
             on.as_ref()
                 .is_some_and(|(_, options)| options.mode(v6) == Mode::Routed)
         };
+        // A container without IPv6 is reached by it all the same: what comes is passed on.
+        let may_pass_on = on_v4.is_some() && on_v6.is_none() && !routed(false) && has_v6();
         let binding = on_v4.as_ref().and_then(|(_, options)| options.host_binding);
         for (container_port, protocol, host_ip, first, last) in wanted_ports(c)? {
             let Some(kind) = Protocol::parse(&protocol) else {
                 continue;
             };
-            let ips = host_addresses(&host_ip, binding, on_v4.is_some(), on_v6.is_some());
+            let passed_on = kind != Protocol::Sctp && may_pass_on;
+            let ips = host_addresses(&host_ip, binding, on_v4.is_some(), on_v6.is_some() || passed_on);
             let (open, ips): (Vec<IpAddr>, Vec<IpAddr>) =
                 ips.into_iter().partition(|ip| routed(ip.is_ipv6()));
             let mut push = |ip: IpAddr, host_port: u16| {
@@ -349,6 +353,7 @@ impl NetworkTable {
                 }
             }
         }
+        lead(&mut held.guards, endpoints);
         self.inner.state.lock().held.insert(id.into(), held);
         if endpoints.iter().all(|e| e.attach == Attach::None) {
             return;
@@ -365,6 +370,25 @@ impl NetworkTable {
 
     pub(super) fn held_netns(&self, container: &str) -> Option<Arc<Netns>> {
         self.inner.state.lock().held.get(container)?.netns.clone()
+    }
+}
+
+/// Where what comes to an IPv6 port goes by a way on which no packet rule leads on: to a container without IPv6, or by ::1.
+pub(super) fn lead(guards: &mut [PortGuard], endpoints: &[Endpoint]) {
+    for guard in guards {
+        let is_it = |p: &&Published| {
+            p.host_port == guard.port()
+                && p.host_address() == Some(guard.address().ip())
+                && Protocol::parse(&p.protocol) == Some(guard.protocol())
+        };
+        let target = endpoints.iter().find_map(|endpoint| {
+            let port = endpoint.published.iter().find(is_it)?.container_port;
+            let place = endpoint.v6.or(endpoint.v4)?;
+            Some(SocketAddr::new(place.address, port))
+        });
+        if let Err(error) = guard.lead_to(target) {
+            tracing::warn!(port = guard.port(), %error, "a published port does not answer there");
+        }
     }
 }
 

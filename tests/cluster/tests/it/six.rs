@@ -126,6 +126,17 @@ fn networks_with_ipv6_lead_to_tasks_and_ports_answer_with_the_clients_address() 
         let found = host.api("GET", "/shoal/networks/doctor", None).json();
         assert_eq!(found["Differences"], serde_json::json!([]));
     }
+    // And on each node by itself.
+    for host in hosts {
+        for at in ["[::1]", "127.0.0.1"] {
+            eventually(&format!("the port answers at {at}"), LIMIT, || {
+                ask(host, at, 8080)
+            });
+        }
+        assert!(ask(host, "[::1]", 8081).is_none());
+        let found = host.api("GET", "/shoal/networks/doctor", None).json();
+        assert_eq!(found["Differences"], serde_json::json!([]));
+    }
     // What is not published is not reached, whoever routes there.
     let ingress = hosts[0].docker_ok(&["network", "inspect", "-f", "{{json .IPAM.Config}}", "ingress"]);
     let subnet = ingress

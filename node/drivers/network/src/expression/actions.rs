@@ -1,6 +1,6 @@
 //! What is done with a packet.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::*;
 
@@ -92,6 +92,16 @@ impl Expressions {
             .draw(count, PART_1 + 1)
             .lookup(map, PART_0, PART_0)
             .redirect(v6, true)
+    }
+
+    /// As [`Expressions::balance_port`], but what has a place in the map goes to this port of `::1`.
+    pub fn relay_port(self, map: &str, count: u32, port: u16) -> Self {
+        self.family(true)
+            .meta(META_L4PROTO, PART_0)
+            .payload(BASE_TRANSPORT, TRANSPORT_TARGET_PORT, 2, PART_1)
+            .draw(count, PART_1 + 1)
+            .lookup(map, PART_0, PART_0)
+            .redirect_to(IpAddr::V6(Ipv6Addr::LOCALHOST), port)
     }
 
     /// Marks the connection with what `map` says of the hardware address that the packet came from.

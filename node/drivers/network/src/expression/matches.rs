@@ -79,6 +79,12 @@ impl Expressions {
             .compare(NOT_EQUAL, &std::net::Ipv6Addr::LOCALHOST.octets())
     }
 
+    pub fn target_is_loopback6(self) -> Self {
+        self.family(true)
+            .payload(BASE_NETWORK, IP6_TARGET, 16, REGISTER)
+            .compare(EQUAL, &std::net::Ipv6Addr::LOCALHOST.octets())
+    }
+
     /// 127.0.0.0/8
     pub fn source_loopback(self) -> Self {
         self.family(false)

@@ -135,10 +135,12 @@ impl Overlays {
         }
         walk.rules(ingress);
         let rules = ingress.map(|ingress| {
-            let balance = walk.relays(ingress, &mut self.relays.lock());
+            let mut relays = self.relays.lock();
+            let balance = walk.relays(ingress, &mut relays);
+            let here = walk.relay_here(&mut relays);
             let counts = &mut self.tables.lock().counts;
             counts.take_up(&balance);
-            ruleset::ingress(ingress, &balance, counts)
+            ruleset::ingress(ingress, &balance, counts, here)
         });
         if ingress.is_none() {
             self.relays.lock().end();

@@ -6,49 +6,53 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use shoal_node_core_host::overlay::{Balance, Ingress, Target, Vip};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::Walk;
 use crate::error::{Error, Result};
 use crate::expression::octets;
+use crate::passing::{Door, accept, connection};
 
 /// A task has so long to take a connection before the next one is asked.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Connections that one port passes on at a time, each with two descriptors of the daemon; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 4096;
-/// After the system refused a connection that waited: it may be out of descriptors.
-const REST: Duration = Duration::from_millis(100);
 
-/// The running ones, by what they are asked for.
 #[derive(Debug, Default)]
-pub(super) struct Relays(BTreeMap<Vip, Relay>);
+pub(super) struct Relays {
+    /// The running ones, by what they are asked for.
+    of: BTreeMap<Vip, Relay>,
+    /// Takes what comes to any published port at `::1` and passes it on to the same port at 127.0.0.1.
+    here: Option<Relay>,
+}
 
 /// Ends with this; connections under way go on.
 #[derive(Debug)]
 struct Relay {
     at: SocketAddr,
     targets: Arc<Mutex<Vec<Target>>>,
+    door: Arc<Door<tokio::net::TcpListener>>,
     task: JoinHandle<()>,
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.door.shut();
         self.task.abort();
     }
 }
 
 impl Relays {
     pub fn end(&mut self) {
-        self.0.clear();
+        self.of.clear();
+        self.here = None;
     }
 }
 
@@ -66,19 +70,19 @@ impl Walk<'_> {
                     && own(vip) == Some(relay.at.ip())
                     && !relay.task.is_finished()
             };
-            relays.0.retain(|vip, relay| stays(vip, relay));
+            relays.of.retain(|vip, relay| stays(vip, relay));
         }
         for (vip, targets) in &ingress.relayed {
             let Some(address) = own(vip) else { continue };
-            if !relays.0.contains_key(vip) {
+            if !relays.of.contains_key(vip) {
                 self.found.push(format!("accept connections by {vip:?}"));
                 match self.change.then(|| Relay::start(address)) {
                     None => {}
-                    Some(Ok(relay)) => drop(relays.0.insert(*vip, relay)),
+                    Some(Ok(relay)) => drop(relays.of.insert(*vip, relay)),
                     Some(Err(error)) => self.fail(error),
                 }
             }
-            match relays.0.get(vip) {
+            match relays.of.get(vip) {
                 Some(relay) => {
                     relay.lead_to(targets);
                     let (address, port) = (relay.at.ip(), relay.at.port());
@@ -92,51 +96,61 @@ impl Walk<'_> {
     }
 }
 
+impl Walk<'_> {
+    /// The port of `::1` that takes what comes to published ports there; nothing where it cannot be had, as on a host without
+    /// that address.
+    pub(super) fn relay_here(&mut self, relays: &mut Relays) -> Option<u16> {
+        if self.change && relays.here.as_ref().is_none_or(|relay| relay.task.is_finished()) {
+            let started = Relay::serve(Ipv6Addr::LOCALHOST.into(), Arc::default(), |client, _| {
+                let asked = original_target(&client).map(|asked| asked.port());
+                connection(client, asked.map(|port| (Ipv4Addr::LOCALHOST, port).into()))
+            });
+            relays.here = started.ok();
+        }
+        relays.here.as_ref().map(|relay| relay.at.port())
+    }
+}
+
 impl Relay {
     fn start(address: IpAddr) -> Result<Relay> {
+        let targets = Arc::new(Mutex::new(Vec::new()));
+        let known = targets.clone();
+        let turn = AtomicUsize::new(0);
+        Relay::serve(address, targets, move |client, from| {
+            let mut all: Vec<Target> = known.lock().clone();
+            let first = turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
+            all.rotate_left(first);
+            pass_on(client, from, all)
+        })
+    }
+
+    fn serve<F>(
+        address: IpAddr,
+        targets: Arc<Mutex<Vec<Target>>>,
+        with: impl Fn(TcpStream, SocketAddr) -> F + Send + 'static,
+    ) -> Result<Relay>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let failed = |e| Error::io(format!("listen on {address} for connections to pass on"), e);
         // The calling thread belongs to the daemon's runtime.
         let runtime = tokio::runtime::Handle::try_current().map_err(|e| failed(io::Error::other(e)))?;
+        let _inside = runtime.enter();
         let listener = TcpListener::bind((address, 0)).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let at = listener.local_addr().map_err(failed)?;
-        let targets = Arc::new(Mutex::new(Vec::new()));
-        let known = targets.clone();
-        let task = runtime.spawn(async move {
-            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                accept(listener, known).await;
-            }
-        });
-        Ok(Relay { at, targets, task })
+        let door = Door::new(tokio::net::TcpListener::from_std(listener).map_err(failed)?);
+        let task = runtime.spawn(accept(door.clone(), with));
+        Ok(Relay {
+            at,
+            targets,
+            door,
+            task,
+        })
     }
 
     fn lead_to(&self, targets: &BTreeSet<Target>) {
         *self.targets.lock() = targets.iter().copied().collect();
-    }
-}
-
-async fn accept(listener: tokio::net::TcpListener, targets: Arc<Mutex<Vec<Target>>>) {
-    let mut turn: usize = 0;
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(place) = room.clone().acquire_owned().await else {
-            return;
-        };
-        let Ok((client, from)) = listener.accept().await else {
-            tokio::time::sleep(REST).await;
-            continue;
-        };
-        turn = turn.wrapping_add(1);
-        let mut all = targets.lock().clone();
-        if all.is_empty() {
-            continue;
-        }
-        let first = turn % all.len();
-        all.rotate_left(first);
-        tokio::spawn(async move {
-            pass_on(client, from, all).await;
-            drop(place);
-        });
     }
 }
 

@@ -100,8 +100,9 @@ impl Counts {
     }
 }
 
-/// Published ports, where they lead (`balance`), and how answers find back.
-pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> Ruleset {
+/// Published ports, where they lead (`balance`), and how answers find back. What comes to `::1` goes to port `here` of it: the
+/// kernel lets nothing of that address leave the host and come back.
+pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, here: Option<u16>) -> Ruleset {
     let bridge = &ingress.bridge;
     let mut sets = balance_sets(balance, counts, Keys::Ports, false);
     if ingress.address6.is_some() {
@@ -148,6 +149,12 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> 
             .collect()
     };
     let new = Expressions::new;
+    let relays = here.filter(|_| ingress.address6.is_some()).into_iter();
+    let relays = relays.flat_map(|port| counts.walk(true).map(move |count| (port, count)));
+    let relays = relays.map(|(port, count)| {
+        let rule = new().target_is_loopback6().protocol(TCP);
+        rule.relay_port(&table_name(count, true), count, port).finish()
+    });
     let chains = vec![
         // A client may have two connections from one port, to two nodes, that lead to one task: for the task they would be
         // one. Connections are told apart by the node that they came in by, and the second one gets another port.
@@ -188,7 +195,7 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts) -> 
             kind: "nat",
             hook: OUTPUT,
             priority: BEFORE_DNAT,
-            rules: redirect(),
+            rules: relays.chain(redirect()).collect(),
         },
         // Tasks reach nothing of the host and nothing beyond it over the ingress network, and nobody reaches a task over it
         // but by a published port.

@@ -6,6 +6,7 @@ mod kept;
 mod made;
 mod names;
 mod parts;
+mod passed_on;
 mod published;
 
 use serde_json::Value;

@@ -75,6 +75,7 @@ fn published_ports_of_both_families_and_of_ranges() {
         format!("http://{address}:18320/"),
         "http://127.0.0.1:18320/".into(),
         format!("http://[{gateway}]:18320/"),
+        "http://[::1]:18320/".into(),
     ] {
         shoal_tests_harness::eventually(&url, Duration::from_secs(5), || {
             let out = host
