@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::oneshot;
 
@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 const THREADS_MAX: usize = 4;
 /// How long a thread may be there still when nobody needs it.
 const PAUSE: Duration = Duration::from_millis(250);
+/// A client that sends goes on within this time: the thread lets others run meanwhile, but does not sleep. To be woken for
+/// each piece would cost both ends more than to carry it.
+const AWAKE: Duration = Duration::from_micros(50);
 
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
@@ -85,6 +88,7 @@ impl Past {
 
 /// Blocks until the body is over, nobody takes it any more, or nobody is to be told.
 fn read_on(mut giver: Giver, socket: &OwnedFd, closed: impl Fn() -> bool) -> Option<io::Result<Shown>> {
+    let mut idle = None;
     loop {
         match giver.lane.wait_room(PAUSE) {
             Room::Free => {}
@@ -93,9 +97,13 @@ fn read_on(mut giver: Giver, socket: &OwnedFd, closed: impl Fn() -> bool) -> Opt
         }
         match recv(socket, giver.space(), RecvFlags::DONTWAIT) {
             Ok((count, _)) => {
+                idle = None;
                 if let Some(shown) = giver.took(count) {
                     return Some(Ok(shown));
                 }
+            }
+            Err(Errno::AGAIN) if idle.get_or_insert_with(Instant::now).elapsed() < AWAKE => {
+                std::thread::yield_now();
             }
             Err(Errno::AGAIN) => {
                 let limit = Timespec::try_from(PAUSE).ok();
