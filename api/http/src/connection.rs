@@ -2,6 +2,7 @@
 
 use crate::attention::Attention;
 use crate::lane::Lane;
+use crate::listen::local::Quiet;
 use crate::listen::room::Idle;
 use crate::router::Router;
 use crate::takeover::{Connection, Taken};
@@ -197,7 +198,7 @@ pub(crate) async fn serve_connection<IO>(
     limits: Limits,
     shutdown: CancellationToken,
 ) where
-    IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    IO: AsyncRead + AsyncWrite + Quiet + Send + Unpin + 'static,
 {
     let (taken, lane) = (Taken::default(), Lane::default());
     let watched = match &who.leaving {

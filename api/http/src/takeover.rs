@@ -8,6 +8,7 @@
 use crate::attention::Attention;
 use crate::head::{Facts, Length, end_of_head, end_of_reply, with_upgrade, without_upgrade};
 use crate::lane::{Lane, Past};
+use crate::listen::local::Quiet;
 use crate::listen::room::Idle;
 use bytes::BytesMut;
 use std::future::Future;
@@ -295,7 +296,7 @@ impl<IO> Connection<IO> {
     }
 }
 
-impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
+impl<IO: AsyncRead + Quiet + Unpin> AsyncRead for Connection<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -306,7 +307,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Connection<IO> {
             if this.goes_past() {
                 this.untouched = false;
                 match Past::begin(this.lane.clone(), &this.fresh.split(), this.socket.as_ref()) {
-                    Ok(past) => this.past = Some(past),
+                    Ok(past) => {
+                        if let Past::Thread(_) = past {
+                            this.io.quiet();
+                        }
+                        this.past = Some(past);
+                    }
                     Err(shown) => this.fresh.extend_from_slice(&shown),
                 }
             }
@@ -412,7 +418,7 @@ impl<IO: AsyncRead + Unpin> Connection<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<IO> {
+impl<IO: AsyncRead + AsyncWrite + Quiet + Unpin> AsyncWrite for Connection<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_out(cx))?;

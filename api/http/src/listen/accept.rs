@@ -3,6 +3,7 @@
 use super::Listener;
 use super::room::{Idle, Room};
 use crate::connection::{Leaving, Limits, Who, serve_connection};
+use crate::listen::local::Local;
 use crate::router::Router;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -121,6 +122,7 @@ impl Socket {
         match self {
             Self::Unix(socket) => {
                 let watch = second(&socket, Leaving::Unix);
+                let socket = Local::new(socket);
                 serve_connection(socket, router, Who::client(watch, idle), limits, shutdown).await;
             }
             Self::Tcp(socket) => {

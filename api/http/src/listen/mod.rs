@@ -1,6 +1,7 @@
 //! Where the API is listened for: unix socket, TCP, TCP with TLS, sockets handed over by systemd.
 
 mod accept;
+pub(crate) mod local;
 pub(crate) mod room;
 mod systemd;
 mod tls;
