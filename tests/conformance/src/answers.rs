@@ -160,6 +160,7 @@ fn word(text: &str, prefix: &str) -> String {
 fn plain(value: &mut Value, key: &str, prefix: &str) {
     match value {
         Value::String(text) if key == "HostPort" && text.len() == 5 => *text = "<port>".into(),
+        Value::String(text) if key == "execDuration" && text.len() == 1 => *text = "<seconds>".into(),
         Value::String(text) => *text = word(text, prefix),
         // None and "not counted" are told apart; the rest differs each time.
         Value::Number(number) if NUMBERS.contains(&key) && number.as_i64().is_none_or(|n| n > 0) => {

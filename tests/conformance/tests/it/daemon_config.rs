@@ -268,7 +268,7 @@ fn settings_reach_containers() {
     let tar = shoal_tests_harness::busybox_tar().display().to_string();
     host.docker_ok(&["import", &tar, IMAGE]);
     let script = "ulimit -Sn; ulimit -Hn; grep NoNewPrivs /proc/self/status | tr -dc 01; echo; df -k /dev/shm | tail -1 | awk \
-                  '{print $2}'; ip -4 -o addr show eth0 | awk '{print $4}'; cat /sys/class/net/eth0/mtu; grep nameserver \
+                  '{print $2}'; ip -4 -o addr show eth0 | awk '{print $4}'; cat /sys/class/net/eth0/mtu; grep ^nameserver \
                   /etc/resolv.conf";
     let out = host.docker_ok(&["run", "--rm", IMAGE, "sh", "-c", script]);
     let lines: Vec<&str> = out.lines().collect();
