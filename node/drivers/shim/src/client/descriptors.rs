@@ -27,5 +27,5 @@ pub fn raise_descriptors() -> Result<(), Errno> {
 /// Gives the child the limit that this process began with.
 pub(super) fn as_before(child: i32) -> Result<(), Errno> {
     let Some(before) = BEFORE.get() else { return Ok(()) };
-    prlimit(Pid::from_raw(child), Resource::Nofile, before.clone()).map(drop)
+    prlimit(Pid::from_raw(child), Resource::Nofile, *before).map(drop)
 }
