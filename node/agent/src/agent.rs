@@ -12,9 +12,9 @@ use crate::reporter::Reporter;
 use crate::runner::Shop;
 use crate::session::Session;
 use crate::worker::Worker;
+use shoal_node_core_host::overlay::{News, Tracks};
 use shoal_node_drivers_certs::{Credentials, Files};
 use shoal_raft_objects::NodeId;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -201,7 +201,8 @@ impl Agent {
             }
         });
         futures_util::future::join_all(removals).await;
-        if let Err(error) = self.shop.executor.lay(&NodeId::default(), &BTreeMap::new()).await {
+        let nothing = News::Whole(NodeId::default(), Tracks::new());
+        if let Err(error) = self.shop.executor.lay(nothing).await {
             tracing::warn!(%error, "something of the cluster's networks is left on this host");
         }
     }

@@ -3,10 +3,10 @@
 use crate::peers::Peers;
 use async_trait::async_trait;
 use bytes::Bytes;
+use shoal_node_core_host::overlay::News;
 use shoal_raft_objects::service::PortConfig;
 use shoal_raft_objects::task::ContainerStatus;
-use shoal_raft_objects::{Config, NodeDescription, NodeId, Secret, Task, TaskId, Time, Track};
-use std::collections::BTreeMap;
+use shoal_raft_objects::{Config, NodeDescription, Secret, Task, TaskId, Time};
 use tokio::sync::mpsc;
 
 /// Why an act did not succeed.
@@ -79,11 +79,12 @@ pub trait Executor: Send + Sync + 'static {
     /// This host, as the scheduler shall see it. Trust information is filled in by the agent.
     async fn describe(&self) -> NodeDescription;
 
-    /// Makes this host's part of the cluster's networks what these pieces say, and returns once its kernel has it. Called
-    /// with the whole of it whenever something changed. A network that cannot be had here makes the tasks on it fail, not
-    /// this call; an error means that it is tried again.
-    async fn lay(&self, node: &NodeId, tracks: &BTreeMap<String, Track>) -> Result<(), TaskError> {
-        let _ = (node, tracks);
+    /// Takes in what the node hears of the cluster's networks, makes this host's part of them that, and returns once its
+    /// kernel has it. Every piece is told once, whether or not the call succeeds. With no change at all the whole host is
+    /// compared with what it should be. A network that cannot be had here makes the tasks on it fail, not this call; an error
+    /// means that there is another call soon.
+    async fn lay(&self, news: News) -> Result<(), TaskError> {
+        let _ = news;
         Ok(())
     }
 

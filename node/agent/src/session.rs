@@ -1,6 +1,6 @@
 //! The conversation with a manager, and finding another one when it ends.
 
-use crate::ground::Piece;
+use crate::ground::Changed;
 use crate::logs::Logs;
 use crate::managers::{ClusterView, ManagerPeer, Managers};
 use crate::peers::Peers;
@@ -14,7 +14,7 @@ use shoal_api_wire::dispatcher::{
 };
 use shoal_api_wire::removed;
 use shoal_node_drivers_certs::{Credentials, Root};
-use shoal_raft_objects::{NodeDescription, TaskId, codec};
+use shoal_raft_objects::{NodeDescription, TaskId, Track, codec};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, watch};
@@ -206,7 +206,7 @@ impl Session {
                 running: Default::default(),
             }),
             gathered: Vec::new(),
-            pieces: Vec::new(),
+            pieces: Changed::new(),
         };
         let mut beats = tokio::time::interval_at(Instant::now() + beat.mul_f64(rand::random()), beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -332,7 +332,7 @@ struct Conversation<'a> {
     logs: Arc<Logs>,
     /// Parts of a complete set, or of a change, that is still arriving.
     gathered: Vec<Change>,
-    pieces: Vec<Piece>,
+    pieces: Changed,
     /// What was found when a manager asked.
     findings: mpsc::Sender<Findings>,
 }
@@ -396,13 +396,13 @@ impl Conversation<'_> {
         for change in message.changes {
             match change.change {
                 Some(change::Change::Track(bytes)) => {
-                    let track = codec::decode(&bytes).map_err(|source| SessionError::Unreadable {
+                    let track: Track = codec::decode(&bytes).map_err(|source| SessionError::Unreadable {
                         addr: self.addr.to_owned(),
                         source,
                     })?;
-                    self.pieces.push(Piece::Track(Box::new(track)));
+                    self.pieces.insert(track.key(), Some(Arc::new(track)));
                 }
-                Some(change::Change::RemoveTrack(key)) => self.pieces.push(Piece::Gone(key)),
+                Some(change::Change::RemoveTrack(key)) => drop(self.pieces.insert(key, None)),
                 _ => changes.extend(self.read(change)?),
             }
         }
@@ -420,10 +420,7 @@ impl Conversation<'_> {
         self.gathered.append(&mut changes);
         if message.last {
             let pieces = std::mem::take(&mut self.pieces).into_iter();
-            let tracks = pieces.filter_map(|piece| match piece {
-                Piece::Track(track) => Some((track.key(), *track)),
-                Piece::Gone(_) => None,
-            });
+            let tracks = pieces.filter_map(|(key, track)| Some((key, track?)));
             ground.replace(tracks.collect(), message.index);
             let set = std::mem::take(&mut self.gathered);
             self.session.worker.complete(set).await;

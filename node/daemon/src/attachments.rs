@@ -9,7 +9,7 @@ use shoal_api_types::network::{EndpointIpamConfig, NetworkConnectRequest, Networ
 use shoal_node_agent::{Attachments as Managers, CallError};
 use shoal_node_engine::{Attached, Cluster, ClusterNetworks, Engine, Found, OverlayNetworks, Placed, Wish};
 use shoal_raft_objects::track::EndpointTrack;
-use shoal_raft_objects::{Attached as Asked, Attachment, NodeId, Track};
+use shoal_raft_objects::{Attached as Asked, Attachment};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -95,19 +95,11 @@ impl Attachments {
         self.inner.managers.send_replace(Some(managers));
     }
 
-    /// The host has this much.
-    pub fn laid(&self, node: &NodeId, tracks: &BTreeMap<String, Track>) {
-        let own = tracks.values().filter_map(|track| match track {
-            Track::Endpoint(e) if e.node == *node && e.service.is_empty() => Some(e),
-            _ => None,
-        });
+    /// The host has these places of plain containers.
+    pub fn laid(&self, own: Vec<EndpointTrack>) {
         let places: BTreeMap<Key, EndpointTrack> = own
-            .filter_map(|e| {
-                Some((
-                    (e.places.first()?.network.to_string(), e.container.clone()),
-                    e.clone(),
-                ))
-            })
+            .into_iter()
+            .filter_map(|e| Some(((e.places.first()?.network.to_string(), e.container.clone()), e)))
             .collect();
         self.inner.laid.send_replace(Some(Arc::new(places)));
         self.inner.changed.notify_one();

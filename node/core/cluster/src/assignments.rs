@@ -8,9 +8,11 @@ use crate::concern::Touched;
 use crate::task::{is_assigned, is_over, is_wanted};
 use crate::{allocator, tracks};
 use serde_json::Value;
-use shoal_raft_objects::{Config, ConfigId, Meta, NodeId, Secret, SecretId, Task, TaskId, TaskState, Track};
+use shoal_raft_objects::{
+    Config, ConfigId, Meta, NetworkId, NodeId, Secret, SecretId, Task, TaskId, TaskState, Track,
+};
 use shoal_raft_store::State;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that a node shall have, as of log index `index`. Cheap to make and to keep: objects are shared.
@@ -48,6 +50,15 @@ pub fn renew(view: &State, node: &NodeId, set: &mut Set, touched: &Touched, seen
         *set = whole;
         return changes;
     };
+    // Most of what changes are tasks of other nodes, and services.
+    let is_own =
+        |id: &TaskId| set.tasks.contains_key(id) || view.task(id).is_some_and(|task| task.node_id == *node);
+    if !touched.tasks.iter().any(is_own) {
+        set.tracks = known;
+        set.index = seen.max(set.index);
+        let gone = gone.into_iter().map(Change::RemoveTrack);
+        return new.into_iter().map(Change::Track).chain(gone).collect();
+    }
     let mut now = tasks_of_node(view, node);
     now.index = seen.max(set.index);
     let tasks = now.since(set);
@@ -102,6 +113,11 @@ fn held_back(task: &Arc<Task>) -> Arc<Task> {
 }
 
 impl Set {
+    /// The networks that the node is told of.
+    pub fn networks(&self) -> BTreeSet<NetworkId> {
+        tracks::networks_told(&self.tracks)
+    }
+
     /// The whole set as changes, for the beginning of a session.
     pub fn complete(&self) -> Vec<Change> {
         self.since(&Set::default())

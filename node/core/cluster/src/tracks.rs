@@ -52,13 +52,25 @@ pub fn renew(
     tracks: &mut Tracks,
     touched: &Touched,
 ) -> Option<(Vec<Arc<Track>>, Vec<String>)> {
-    let look = Look::of(view, node);
-    let told = tracks
-        .range("n/".to_owned().."n0".to_owned())
-        .map(|(key, _)| &key[2..]);
-    let here = look.networks.iter().filter(|id| view.network(id).is_some());
-    if touched.whole || !told.eq(here.map(NetworkId::as_str)) {
+    if touched.whole {
         return None;
+    }
+    let mut look = Look {
+        networks: networks_told(tracks),
+        port: port(view),
+    };
+    // Its own tasks alone can bring it to other networks.
+    let is_own = |id: &TaskId| {
+        let before = tracks.get(&endpoint_key(id)).map(Arc::as_ref);
+        matches!(before, Some(Track::Endpoint(before)) if before.node == *node)
+            || view.task(id).is_some_and(|task| task.node_id == *node)
+    };
+    if touched.tasks.iter().any(is_own) {
+        let told = std::mem::replace(&mut look.networks, networks(view, node));
+        let here = look.networks.iter().filter(|id| view.network(id).is_some());
+        if !told.iter().eq(here) {
+            return None;
+        }
     }
     let mut now: BTreeMap<String, Option<Track>> = BTreeMap::new();
     let mut nodes: BTreeSet<NodeId> = BTreeSet::new();
@@ -109,6 +121,12 @@ pub fn renew(
     Some((new, gone))
 }
 
+/// The networks among the pieces.
+pub(crate) fn networks_told(tracks: &Tracks) -> BTreeSet<NetworkId> {
+    let pieces = tracks.range("n/".to_owned().."n0".to_owned());
+    pieces.map(|(key, _)| NetworkId::from(&key[2..])).collect()
+}
+
 /// How one node sees the others.
 struct Look {
     networks: BTreeSet<NetworkId>,
@@ -117,11 +135,9 @@ struct Look {
 
 impl Look {
     fn of(view: &State, node: &NodeId) -> Look {
-        let port = view.cluster().map_or(0, |c| c.data_path_port);
-        let port = u16::try_from(port).ok().filter(|p| *p > 0);
         Look {
             networks: networks(view, node),
-            port: port.unwrap_or(DATA_PATH_PORT),
+            port: port(view),
         }
     }
 
@@ -150,6 +166,12 @@ impl Look {
     fn service(&self, service: &Service) -> Option<Track> {
         service_track(service, &self.networks)
     }
+}
+
+fn port(view: &State) -> u16 {
+    let port = view.cluster().map_or(0, |c| c.data_path_port);
+    let port = u16::try_from(port).ok().filter(|p| *p > 0);
+    port.unwrap_or(DATA_PATH_PORT)
 }
 
 fn endpoint_key(task: &TaskId) -> String {

@@ -4,10 +4,9 @@ use super::{TaskRunner, fatal};
 use shoal_api_backend::{Class, Containers, Networks};
 use shoal_api_types::network::NetworkCreateRequest;
 use shoal_node_agent::TaskError;
-use shoal_node_core_host::overlay;
+use shoal_node_core_host::overlay::News;
 use shoal_node_engine::{GATEWAY_BRIDGE, Laid, OverlayNetworks};
-use shoal_raft_objects::{Attachment, NodeId, Task, Track};
-use std::collections::BTreeMap;
+use shoal_raft_objects::{Attachment, Task};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -29,18 +28,11 @@ pub struct Places {
     pub gateway: Option<&'static str>,
 }
 
-pub async fn lay(
-    overlays: &OverlayNetworks,
-    node: &NodeId,
-    tracks: &BTreeMap<String, Track>,
-) -> Result<(), TaskError> {
-    let plan = overlay::plan(overlays.sid(), node, tracks);
-    let names = overlay::names(tracks);
+pub async fn lay(overlays: &OverlayNetworks, news: News) -> Result<(), TaskError> {
     let overlays = overlays.clone();
-    // A node that leaves is told so by having no name.
-    let leaves = node.is_empty();
+    let leaves = matches!(&news, News::Whole(node, _) if node.is_empty());
     let lay = move || {
-        overlays.lay(plan, names)?;
+        overlays.lay(news)?;
         if leaves { overlays.forget_key() } else { Ok(()) }
     };
     let done = tokio::task::spawn_blocking(lay).await;

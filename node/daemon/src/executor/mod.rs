@@ -22,11 +22,11 @@ use shoal_api_backend::{
 use shoal_api_types::Filters;
 use shoal_api_types::container::ContainerInspect;
 use shoal_node_agent::{Executor, Exit, LogLine, LogOptions, Material, Peers, Started, TaskError};
+use shoal_node_core_host::overlay::News;
 use shoal_node_engine::{ImagesService, OverlayNetworks};
 use shoal_raft_objects::service::PortConfig;
 use shoal_raft_objects::task::ContainerStatus;
-use shoal_raft_objects::{NodeDescription, NodeId, Task, TaskId, Track};
-use std::collections::BTreeMap;
+use shoal_raft_objects::{NodeDescription, Task, TaskId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -122,9 +122,9 @@ impl Executor for TaskRunner {
         }
     }
 
-    async fn lay(&self, node: &NodeId, tracks: &BTreeMap<String, Track>) -> Result<(), TaskError> {
-        ground::lay(&self.overlays, node, tracks).await?;
-        self.attachments.laid(node, tracks);
+    async fn lay(&self, news: News) -> Result<(), TaskError> {
+        ground::lay(&self.overlays, news).await?;
+        self.attachments.laid(self.overlays.own_containers());
         Ok(())
     }
 

@@ -1,23 +1,28 @@
 //! What the mesh costs with few services and with many: a connection by a service's address and by a published port, and
-//! laying one service more. Prints a table; needs root, and makes everything in a network namespace of its own.
+//! one service more: planned and laid as a change (`hear`, `lay`, `inside` a container), and laid as a whole, as now and then
+//! and after a fault. Prints a table; needs root, and makes everything in a network namespace of its own.
 //!
 //!   cargo run --release -p shoal-node-drivers-network --example mesh_cost [SERVICES…]
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::thread::UnshareFlags;
-use shoal_node_core_host::overlay::{Balance, Plan, Target, Vip, plan};
+use shoal_node_core_host::overlay::{Layout, Plan, Target, Tracks, Vip};
 use shoal_node_drivers_network::Netns;
 use shoal_node_drivers_network::overlay::{Inside, Overlays};
 use shoal_raft_objects::network::{OVERLAY, mac_of};
 use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
-use shoal_raft_objects::{Attachment, Network, NodeId, PortConfig, Subnet, Track};
+use shoal_raft_objects::{Attachment, Network, NodeId, PortConfig, Subnet, Track, VirtualIp};
 
-const CONNECTS: usize = 2_000;
+/// In a round of each kind.
+const CONNECTS: usize = 500;
+const ROUNDS: usize = 9;
+/// A service comes and goes so often.
+const TURNS: usize = 50;
 const NODES: usize = 4;
 /// On the loopback: whoever is asked in the end.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 200, 0, 1);
@@ -42,8 +47,41 @@ fn place(holder: &str, n: u32) -> Attachment {
     }
 }
 
-/// Services with a published port and one task each, on all nodes in turn.
-fn tracks(services: usize) -> BTreeMap<String, Track> {
+/// One service with a published port, an address and one task.
+fn service(n: usize) -> [(String, Arc<Track>); 2] {
+    let (service, task) = (format!("s{n}"), format!("t{n}"));
+    let pieces = [
+        Track::Service(ServiceTrack {
+            service: service.as_str().into(),
+            name: service.clone(),
+            networks: vec!["ing".into()],
+            virtual_ips: vec![VirtualIp {
+                network: "ing".into(),
+                address: Ipv4Addr::from(0x0a80_0000 + n as u32),
+                prefix_len: 8,
+            }],
+            ports: vec![PortConfig {
+                protocol: "tcp".into(),
+                target_port: 80,
+                published_port: 20_000 + n as u16,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        Track::Endpoint(EndpointTrack {
+            places: vec![place(&task, 100 + n as u32)],
+            task: task.as_str().into(),
+            service: service.as_str().into(),
+            node: format!("n{}", n % NODES).as_str().into(),
+            live: true,
+            ..Default::default()
+        }),
+    ];
+    pieces.map(|track| (track.key(), Arc::new(track)))
+}
+
+/// Services on all nodes in turn.
+fn tracks(services: usize) -> Tracks {
     let mut network = Network {
         id: "ing".into(),
         vni: Some(4096),
@@ -68,40 +106,20 @@ fn tracks(services: usize) -> BTreeMap<String, Track> {
             ..Default::default()
         }));
     }
-    for n in 0..services {
-        let (service, task) = (format!("s{n}"), format!("t{n}"));
-        all.push(Track::Service(ServiceTrack {
-            service: service.as_str().into(),
-            name: service.clone(),
-            networks: vec!["ing".into()],
-            ports: vec![PortConfig {
-                protocol: "tcp".into(),
-                target_port: 80,
-                published_port: 20_000 + n as u16,
-                ..Default::default()
-            }],
-            ..Default::default()
-        }));
-        all.push(Track::Endpoint(EndpointTrack {
-            places: vec![place(&task, 100 + n as u32)],
-            task: task.as_str().into(),
-            service: service.as_str().into(),
-            node: format!("n{}", n % NODES).as_str().into(),
-            live: true,
-            ..Default::default()
-        }));
-    }
-    all.into_iter().map(|track| (track.key(), track)).collect()
+    let frame = all.into_iter().map(|track| (track.key(), Arc::new(track)));
+    frame.chain((0..services).flat_map(service)).collect()
 }
 
-fn planned(tracks: &BTreeMap<String, Track>) -> Plan {
-    let mut plan = plan("meshcost", &NodeId::from("n0"), tracks);
+/// With a port that leads to the server.
+fn with_server(plan: &Plan) -> Plan {
+    let mut plan = plan.clone();
     if let Some(ingress) = &mut plan.ingress {
         let server = Target {
             address: SERVER.into(),
             port: SERVER_PORT,
         };
-        ingress.balance.add(Vip::Port(6, PUBLISHED), [server]);
+        let ingress = Arc::make_mut(ingress);
+        ingress.balance.set(Vip::Port(6, PUBLISHED), [server]);
     }
     plan
 }
@@ -173,62 +191,59 @@ fn main() {
         .expect("a container");
     let inside = Inside::of(&container).expect("its tables");
     println!(
-        "{:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
-        "services", "direct µs", "address µs", "port µs", "plan ms", "lay ms", "inside ms"
+        "{:>8} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "services", "direct µs", "address µs", "port µs", "hear ms", "lay ms", "inside ms", "whole ms"
     );
     for size in sizes {
-        let mut known = tracks(size);
-        overlays.converge(&planned(&known), true).1.expect("it is laid");
-        let mut balance = Balance::default();
-        for n in 0..size as u32 {
-            let to = |a: u32| IpAddr::from(Ipv4Addr::from(a));
-            let target = Target {
-                address: to(0x0a00_0064 + n),
-                port: 0,
-            };
-            balance.add(Vip::Address(to(0x0ac9_0001 + n + 1)), [target]);
-        }
-        balance.add(
+        let mut layout = Layout::of("meshcost", &NodeId::from("n0"), tracks(size));
+        let mut balance = layout.plan().segments["ing"].balance.clone();
+        balance.set(
             Vip::Address(SERVICE.into()),
             [Target {
                 address: SERVER.into(),
                 port: 0,
             }],
         );
+        let plan = with_server(layout.plan());
+        overlays.converge(&plan, true).1.expect("it is laid");
         inside.balance(&balance, true, true).expect("inside");
-
-        let direct = median((SERVER, SERVER_PORT).into());
-        let by_port = median((Ipv4Addr::new(192, 0, 2, 1), PUBLISHED).into());
-        let by_address = container
-            .run(|| median((SERVICE, SERVER_PORT).into()))
-            .expect("inside");
+        let (mut direct, mut by_address, mut by_port) = (Vec::new(), Vec::new(), Vec::new());
+        // In turn, so that whatever else the machine does meets all of them.
+        for _ in 0..ROUNDS {
+            direct.push(median((SERVER, SERVER_PORT).into()));
+            by_port.push(median((Ipv4Addr::new(192, 0, 2, 1), PUBLISHED).into()));
+            let address = container.run(|| median((SERVICE, SERVER_PORT).into()));
+            by_address.push(address.expect("inside"));
+        }
         // One service more, and it goes again.
-        let more = tracks(size + 1);
-        let (mut plans, mut lays, mut insides) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..7 {
-            known = more.clone();
-            let mut next = Plan::default();
-            plans.push(ms(|| next = planned(&known)));
-            lays.push(ms(|| overlays.converge(&next, false).1.expect("one more")));
-            let mut with = balance.clone();
-            let last = Ipv4Addr::new(10, 202, 0, 1);
-            with.add(
-                Vip::Address(last.into()),
-                [Target {
-                    address: SERVER.into(),
-                    port: 0,
-                }],
-            );
-            insides.push(ms(|| drop(inside.balance(&with, false, true).expect("one more"))));
-            known = tracks(size);
-            overlays.converge(&planned(&known), false).1.expect("one less");
-            inside.balance(&balance, false, true).expect("one less");
+        let (mut hears, mut lays, mut insides, mut wholes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        drop(plan);
+        for turn in 0..2 * TURNS {
+            let comes = turn % 2 == 0;
+            let pieces = service(size).map(|(key, track)| (key, comes.then_some(track)));
+            let mut changes = None;
+            hears.push(ms(|| changes = layout.change(pieces.into())));
+            let changes = changes.expect("a service is a change");
+            let plan = layout.plan();
+            lays.push(ms(|| overlays.change(plan, &changes).1.expect("one more")));
+            let segment = &plan.segments["ing"];
+            let vips = changes.addresses["ing"].iter();
+            let vips: Vec<_> = vips.map(|vip| (*vip, segment.balance.get(vip))).collect();
+            insides.push(ms(|| assert!(inside.change(&vips).expect("one more inside"))));
+        }
+        for _ in 0..3 {
+            let plan = with_server(layout.plan());
+            wholes.push(ms(|| overlays.converge(&plan, true).1.expect("the whole")));
         }
         println!(
-            "{size:>8} {direct:>10.1} {by_address:>10.1} {by_port:>10.1} {:>10.2} {:>10.2} {:>10.2}",
-            middle(plans),
+            "{size:>8} {:>10.1} {:>10.1} {:>10.1} {:>10.3} {:>10.3} {:>10.3} {:>10.1}",
+            middle(direct),
+            middle(by_address),
+            middle(by_port),
+            middle(hears),
             middle(lays),
-            middle(insides)
+            middle(insides),
+            middle(wholes)
         );
     }
     overlays.clear().expect("nothing stays");

@@ -14,7 +14,7 @@ use shoal_node_core_cluster::liveness;
 use shoal_node_drivers_certs::Identity;
 use shoal_raft_consensus::State;
 use shoal_raft_objects::{
-    Cluster, NetworkId, Node, NodeDescription, NodeId, Refusal, TaskId, TaskStatus, Track, Write, codec,
+    Cluster, NetworkId, Node, NodeDescription, NodeId, Refusal, TaskId, TaskStatus, Write, codec,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -200,15 +200,7 @@ impl Session {
 
     /// The networks that the node was told of.
     fn on(&self) -> BTreeSet<NetworkId> {
-        let networks = self
-            .sent
-            .tracks
-            .values()
-            .filter_map(|track| match track.as_ref() {
-                Track::Network(network) => Some(network.id.clone()),
-                _ => None,
-            });
-        networks.collect()
+        self.sent.networks()
     }
 
     /// Sends whatever differs from what was sent before, as far as it was touched up to log index `seen`. Answers the grace that

@@ -72,6 +72,7 @@ fn look_up(query: &Query<'_>, view: &View<'_>) -> Option<Vec<IpAddr>> {
         let Some(all) = zone.find(name) else { continue };
         known = true;
         let found: Vec<IpAddr> = all
+            .into_iter()
             .filter(|address| match query.kind {
                 KIND_A => address.is_ipv4(),
                 KIND_AAAA => address.is_ipv6(),
@@ -168,6 +169,24 @@ mod tests {
         assert_eq!(ask(&zone, "web", 15, 0), Some((0, vec![])));
         assert_eq!(ask(&zone, "web.wan", KIND_A, 0), None);
         assert_eq!(ask(&zone, "example.com", KIND_A, 0), None);
+    }
+
+    #[test]
+    fn the_clusters_names_stand_beside_containers_and_go_one_by_one() {
+        let mut zone = zone();
+        let given = [
+            ("web", vec![ip("10.0.0.3"), ip("10.0.0.9")]),
+            ("api", vec![ip("10.0.0.8")]),
+        ];
+        zone.give_all(given.map(|(name, all)| (name.to_owned(), all)).into());
+        assert_eq!(ask(&zone, "web", KIND_A, 0), Some((0, vec![2, 3, 9])));
+        assert_eq!(ask(&zone, "api.lan", KIND_A, 0), Some((0, vec![8])));
+        zone.give("api", vec![ip("10.0.0.7")]);
+        assert_eq!(ask(&zone, "api", KIND_A, 0), Some((0, vec![7])));
+        zone.give("api", Vec::new());
+        assert_eq!(ask(&zone, "api", KIND_A, 0), None);
+        zone.give_all(Default::default());
+        assert_eq!(ask(&zone, "web", KIND_A, 0), Some((0, vec![2, 3])));
     }
 
     #[test]

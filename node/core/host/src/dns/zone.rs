@@ -1,5 +1,5 @@
-//! The names on one network. Whoever puts names in is their owner and takes them out again: a container by its id, a
-//! service of the cluster by its own.
+//! The names on one network. A container puts its names in and takes them out again, by its id; the cluster gives names of
+//! its own, one by one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,6 +21,8 @@ pub struct Zone {
     /// In lower case, each address with the one who put it there.
     names: HashMap<String, Vec<(String, IpAddr)>>,
     reverse: HashMap<IpAddr, (String, String)>,
+    /// The cluster's, in lower case.
+    given: HashMap<String, Vec<IpAddr>>,
 }
 
 impl Zone {
@@ -73,13 +75,40 @@ impl Zone {
         }
     }
 
-    /// The addresses of a name in lower case; `None` when nobody here is called so.
-    pub fn find(&self, name: &str) -> Option<impl Iterator<Item = IpAddr> + '_> {
-        let held = self.names.get(name).or_else(|| {
+    /// Replaces everything that the cluster has here.
+    pub fn give_all(&mut self, names: HashMap<String, Vec<IpAddr>>) {
+        self.given = names;
+    }
+
+    /// Replaces where one of the cluster's names leads; without addresses there is no such name.
+    pub fn give(&mut self, name: &str, addresses: Vec<IpAddr>) {
+        match addresses.is_empty() {
+            true => drop(self.given.remove(name)),
+            false => drop(self.given.insert(name.to_owned(), addresses)),
+        }
+    }
+
+    /// The addresses of a name in lower case, each once; `None` when nobody here is called so.
+    pub fn find(&self, name: &str) -> Option<Vec<IpAddr>> {
+        self.find_whole(name).or_else(|| {
             let short = name.strip_suffix(self.network.as_str())?.strip_suffix('.')?;
-            self.names.get(short)
-        })?;
-        Some(held.iter().map(|(_, address)| *address))
+            self.find_whole(short)
+        })
+    }
+
+    fn find_whole(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let (held, given) = (self.names.get(name), self.given.get(name));
+        if held.is_none() && given.is_none() {
+            return None;
+        }
+        let held = held.into_iter().flatten().map(|(_, address)| *address);
+        let mut found: Vec<IpAddr> = Vec::new();
+        for address in held.chain(given.into_iter().flatten().copied()) {
+            if !found.contains(&address) {
+                found.push(address);
+            }
+        }
+        Some(found)
     }
 
     pub fn find_name(&self, address: IpAddr) -> Option<&str> {

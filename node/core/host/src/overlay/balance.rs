@@ -1,8 +1,5 @@
-//! How one address or port leads to several targets: tables that a few rules look into, however many services there are.
-//!
-//! There is one table for each number of targets that occurs, keyed by what is asked for and a number below it. A
-//! packet draws the number and finds its target; the cost is that of a look-up. A service that gains or loses a target
-//! moves from one table to the next, which costs as many entries as it has targets.
+//! How one address or port leads to several targets. The packet rules keep it as tables that a few rules look into, however
+//! many services there are (`drivers/network`): a packet draws a number and finds its target under it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -34,44 +31,46 @@ pub struct Target {
     pub port: u16,
 }
 
+/// What leads where. What leads nowhere at the moment has no targets: it is answered with a refusal at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Balance {
-    /// By number of targets: what leads where.
-    pub tables: BTreeMap<u32, BTreeMap<(Vip, u32), Target>>,
-    /// What leads nowhere at the moment: answered with a refusal at once.
-    pub idle: BTreeSet<Vip>,
-}
+pub struct Balance(Leads);
+
+pub(super) type Leads = BTreeMap<Vip, BTreeSet<Target>>;
 
 impl Balance {
-    pub fn add(&mut self, vip: Vip, targets: impl IntoIterator<Item = Target>) {
-        let targets: BTreeSet<Target> = targets.into_iter().collect();
-        if targets.is_empty() {
-            self.idle.insert(vip);
-            return;
-        }
-        let count = u32::try_from(targets.len()).unwrap_or(u32::MAX);
-        let table = self.tables.entry(count).or_default();
-        table.extend((0..count).zip(targets).map(|(n, target)| ((vip, n), target)));
+    /// Replaces where it led.
+    pub fn set(&mut self, vip: Vip, targets: impl IntoIterator<Item = Target>) {
+        self.0.insert(vip, targets.into_iter().collect());
+    }
+
+    pub fn remove(&mut self, vip: &Vip) {
+        self.0.remove(vip);
+    }
+
+    pub fn get(&self, vip: &Vip) -> Option<&BTreeSet<Target>> {
+        self.0.get(vip)
+    }
+
+    pub(super) fn leads(&mut self) -> &mut Leads {
+        &mut self.0
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Vip, &BTreeSet<Target>)> {
+        self.0.iter()
     }
 
     /// Everything of both.
     pub fn merge(&mut self, other: &Balance) {
-        for (count, table) in &other.tables {
-            let own = self.tables.entry(*count).or_default();
-            own.extend(table.iter().map(|(key, target)| (*key, *target)));
-        }
-        self.idle.extend(&other.idle);
+        let others = other.0.iter();
+        self.0
+            .extend(others.map(|(vip, targets)| (*vip, targets.clone())));
     }
 
     pub(super) fn drop_six(&mut self) {
-        for table in self.tables.values_mut() {
-            table.retain(|(vip, _), _| !vip.is_v6());
-        }
-        self.tables.retain(|_, table| !table.is_empty());
-        self.idle.retain(|vip| !vip.is_v6());
+        self.0.retain(|vip, _| !vip.is_v6());
     }
 
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty() && self.idle.is_empty()
+        self.0.is_empty()
     }
 }

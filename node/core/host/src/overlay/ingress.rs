@@ -5,10 +5,11 @@
 //! answer back there, because only that node knows the connection.
 
 use super::balance::{Balance, Target, Vip};
-use super::plan::{Known, Segment};
-use crate::netplan::Protocol;
+use super::known::Known;
+use super::plan::Segment;
 use ipnet::{Ipv4Net, Ipv6Net};
-use shoal_raft_objects::{NetworkId, NodeId, ServiceId};
+use shoal_raft_objects::track::PeerTrack;
+use shoal_raft_objects::{NetworkId, NodeId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -17,6 +18,8 @@ const MARK_BASE: u32 = 0x5a00_0000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ingress {
+    /// Its id.
+    pub network: String,
     pub bridge: String,
     /// This node's own place.
     pub address: Ipv4Net,
@@ -57,20 +60,14 @@ impl Ingress {
     }
 }
 
-pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Known<'_>) -> Option<Ingress> {
-    let place = |node: &NodeId| {
-        let peer = known.peers.get(node)?;
-        peer.places.iter().find(|p| p.network == *network)
-    };
-    let own = place(me)?;
+/// Nodes and the way to them, without anybody on the network.
+pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: Known<'_>) -> Option<Ingress> {
+    let places = |peer: &'_ PeerTrack| peer.places.iter().find(|p| p.network == *network).cloned();
+    let own = places(known.peer(me)?)?;
     let mut peers: BTreeMap<Ipv4Addr, Peer> = BTreeMap::new();
-    for node in known.peers.keys().filter(|node| **node != me) {
-        let reached = match segment.tunnel {
-            None => known.addr(node),
-            // Over an encrypted one, nobody who has no key.
-            Some(_) => known.sealed_addr(node),
-        };
-        if let (Some(place), Some(_)) = (place(node), reached) {
+    for node in known.peers().filter(|peer| peer.node != *me) {
+        // Over an encrypted one, nobody who has no key.
+        if let (Some(place), Some(_)) = (places(node), known.addr_on(segment, &node.node)) {
             let mark = MARK_BASE | (u32::from(place.address) & 0xffff);
             let peer = Peer {
                 mac: place.mac,
@@ -80,67 +77,12 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
             peers.insert(place.address, peer);
         }
     }
-    let mut routes = BTreeMap::new();
     let mut neighbours: BTreeMap<IpAddr, [u8; 6]> = BTreeMap::new();
     for (address, peer) in &peers {
         neighbours.extend(segment.both(*address).map(|address| (address, peer.mac)));
     }
-    let mut live: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
-    let mut here: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
-    for (endpoint, task) in known.on(network) {
-        match place(&endpoint.node) {
-            Some(gateway) if endpoint.node != *me && peers.contains_key(&gateway.address) => {
-                routes.extend(segment.both(task.address).zip(segment.both(gateway.address)));
-            }
-            Some(_) if endpoint.node == *me => {
-                neighbours.extend(segment.both(task.address).map(|address| (address, task.mac)));
-            }
-            // Its node cannot be reached over the ingress network yet.
-            _ => continue,
-        }
-        if endpoint.live {
-            live.entry(&endpoint.service).or_default().insert(task.address);
-            if endpoint.node == *me {
-                here.entry(&endpoint.service).or_default().insert(task.address);
-            }
-        }
-    }
-    let mut balance = Balance::default();
-    let mut relayed: BTreeMap<Vip, BTreeSet<Target>> = BTreeMap::new();
-    let mut associations = BTreeSet::new();
-    for (id, service) in &known.services {
-        for port in &service.ports {
-            let Some(protocol) = Protocol::parse(&port.protocol) else {
-                continue;
-            };
-            let (number, published) = (protocol.number(), port.published_port);
-            let families = [Vip::Port(number, published), Vip::Port6(number, published)];
-            for vip in families
-                .into_iter()
-                .filter(|vip| !vip.is_v6() || segment.six.is_some())
-            {
-                let named = |ports: &[(String, u16)]| ports.contains(&(port.protocol.clone(), published));
-                let own = here.get(id).filter(|_| named(&service.local_first));
-                let targets = own.or_else(|| live.get(id)).into_iter().flatten();
-                let targets: BTreeSet<Target> = targets
-                    .flat_map(|address| segment.both(*address))
-                    .filter(|address| address.is_ipv6() == vip.is_v6())
-                    .map(|address| Target {
-                        address,
-                        port: port.target_port,
-                    })
-                    .collect();
-                if protocol == Protocol::Sctp {
-                    associations.extend(&targets);
-                }
-                match named(&service.proxied) && !targets.is_empty() {
-                    true => drop(relayed.insert(vip, targets)),
-                    false => balance.add(vip, targets),
-                }
-            }
-        }
-    }
     Some(Ingress {
+        network: segment.id.clone(),
         bridge: segment.bridge.clone(),
         address: Ipv4Net::new(own.address, own.prefix_len).ok()?,
         address6: segment
@@ -148,10 +90,10 @@ pub(super) fn of(me: &NodeId, segment: &Segment, network: &NetworkId, known: &Kn
             .zip(segment.six(own.address))
             .and_then(|((subnet, _), address)| Ipv6Net::new(address, subnet.prefix_len()).ok()),
         peers,
-        routes,
+        routes: BTreeMap::new(),
         neighbours,
-        balance,
-        relayed,
-        associations,
+        balance: Balance::default(),
+        relayed: BTreeMap::new(),
+        associations: BTreeSet::new(),
     })
 }

@@ -12,16 +12,22 @@
 //! Pure. `node/drivers/network` brings the kernel there; `node/engine` asks both.
 
 mod balance;
+mod entries;
 mod ingress;
+mod known;
+mod layout;
 mod names;
 mod plan;
 mod tunnel;
 
 pub use balance::{Balance, Target, Vip};
 pub use ingress::{Ingress, Peer};
-pub use names::{Name, Names, names};
-pub use plan::{Plan, Problem, Segment, plan};
+pub use known::Tracks;
+pub use layout::{Changes, Layout, News};
+pub use names::{Name, Names};
+pub use plan::{Plan, Problem, Segment};
 pub use shoal_raft_objects::Attachment;
+pub use shoal_raft_objects::track::EndpointTrack;
 pub use tunnel::{Key, Tunnel, WIREGUARD_BYTES, tunnel_name, write_key};
 
 use crate::netplan::LINK_NAME_BYTES_MAX;
@@ -44,5 +50,7 @@ pub fn link_names(sid: &str, vni: u32) -> (String, String) {
     (bridge, vxlan)
 }
 
+#[cfg(test)]
+mod renewed;
 #[cfg(test)]
 mod tests;

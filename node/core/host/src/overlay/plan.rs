@@ -1,15 +1,16 @@
-//! The whole plan.
+//! The plan, and its frame: networks and nodes, without anybody on them.
 
-use super::balance::{Balance, Target, Vip};
+use super::balance::Balance;
 use super::ingress::{self, Ingress};
+use super::known::Known;
 use super::tunnel::{self, Tunnel, WIREGUARD_BYTES, read_key, tunnel_name};
 use super::{MTU, link_names};
 use ipnet::{Ipv4Net, Ipv6Net};
 use shoal_raft_objects::network::{mac_of, six};
-use shoal_raft_objects::track::{EndpointTrack, PeerTrack, ServiceTrack};
-use shoal_raft_objects::{Attachment, Network, NetworkId, NodeId, ServiceId, Track};
-use std::collections::{BTreeMap, BTreeSet};
+use shoal_raft_objects::{Attachment, Network, NodeId};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// One network on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Segment {
     }
 
     /// The addresses of a place there, in every family that the network has.
-    fn addresses(&self, place: &Attachment) -> impl Iterator<Item = IpAddr> {
+    pub(super) fn addresses(&self, place: &Attachment) -> impl Iterator<Item = IpAddr> {
         let six = self
             .six
             .map(|(subnet, _)| IpAddr::V6(place.six(subnet.network())));
@@ -62,11 +63,12 @@ impl Segment {
     }
 }
 
-/// What this host should have. Networks that it cannot have stand under `problems`, by id, with the reason.
+/// What this host should have. Networks that it cannot have stand under `problems`, by id, with the reason. Cheap to clone:
+/// the large parts are shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    pub segments: BTreeMap<String, Segment>,
-    pub ingress: Option<Ingress>,
+    pub segments: BTreeMap<String, Arc<Segment>>,
+    pub ingress: Option<Arc<Ingress>>,
     /// While there is an encrypted network.
     pub tunnel: Option<Tunnel>,
     pub problems: BTreeMap<String, Problem>,
@@ -77,12 +79,13 @@ impl Plan {
     pub fn without_six(&self) -> Plan {
         let mut plan = self.clone();
         for segment in plan.segments.values_mut() {
+            let segment = Arc::make_mut(segment);
             segment.six = None;
             segment.neighbours.retain(|address, _| address.is_ipv4());
             segment.balance.drop_six();
         }
         if let Some(ingress) = &mut plan.ingress {
-            ingress.drop_six();
+            Arc::make_mut(ingress).drop_six();
         }
         plan
     }
@@ -94,98 +97,35 @@ pub struct Problem {
     pub why: String,
 }
 
-/// The pieces, taken apart.
-#[derive(Default)]
-pub(super) struct Known<'t> {
-    pub networks: BTreeMap<&'t NetworkId, &'t Network>,
-    /// By network: tasks with their place there.
-    endpoints: BTreeMap<&'t NetworkId, Vec<(&'t EndpointTrack, &'t Attachment)>>,
-    pub services: BTreeMap<&'t ServiceId, &'t ServiceTrack>,
-    /// By network: services with their address there.
-    addresses: BTreeMap<&'t NetworkId, Vec<(&'t ServiceId, Ipv4Addr)>>,
-    pub peers: BTreeMap<&'t NodeId, &'t PeerTrack>,
-}
-
-impl<'t> Known<'t> {
-    pub fn of(tracks: &'t BTreeMap<String, Track>) -> Self {
-        let mut known = Known::default();
-        for track in tracks.values() {
-            match track {
-                Track::Network(network) => {
-                    known.networks.insert(&network.id, network);
-                }
-                Track::Endpoint(endpoint) => {
-                    for place in &endpoint.places {
-                        let on = known.endpoints.entry(&place.network).or_default();
-                        on.push((endpoint, place));
-                    }
-                }
-                Track::Service(service) => {
-                    known.services.insert(&service.service, service);
-                    for vip in &service.virtual_ips {
-                        let on = known.addresses.entry(&vip.network).or_default();
-                        on.push((&service.service, vip.address));
-                    }
-                }
-                Track::Peer(peer) => {
-                    known.peers.insert(&peer.node, peer);
-                }
-            }
-        }
-        known
-    }
-
-    /// Tasks on a network, with their place there.
-    pub fn on(&self, network: &NetworkId) -> impl Iterator<Item = (&'t EndpointTrack, &'t Attachment)> + '_ {
-        self.endpoints.get(network).into_iter().flatten().copied()
-    }
-
-    /// The same, on all of them.
-    pub fn places(&self) -> impl Iterator<Item = (&'t EndpointTrack, &'t Attachment)> + '_ {
-        self.endpoints.values().flatten().copied()
-    }
-
-    pub fn addr(&self, node: &NodeId) -> Option<Ipv4Addr> {
-        self.peers.get(node)?.addr.parse().ok()
-    }
-
-    /// The same, if the node can be reached encrypted.
-    pub fn sealed_addr(&self, node: &NodeId) -> Option<Ipv4Addr> {
-        read_key(&self.peers.get(node)?.key)?;
-        self.addr(node)
-    }
-}
-
-/// What node `me` should have; `sid` is the daemon's short id.
-pub fn plan(sid: &str, me: &NodeId, tracks: &BTreeMap<String, Track>) -> Plan {
-    let known = Known::of(tracks);
+/// What node `me` should have before anybody is on the networks; `sid` is the daemon's short id.
+pub(super) fn frame(sid: &str, me: &NodeId, known: Known<'_>) -> Plan {
     let mut plan = Plan::default();
-    for (id, network) in &known.networks {
-        match segment(sid, me, network, &known) {
+    for network in known.networks() {
+        let id = network.id.to_string();
+        match segment(sid, me, network, known) {
             Ok(segment) => {
                 if network.spec.ingress {
-                    plan.ingress = ingress::of(me, &segment, id, &known);
+                    plan.ingress = ingress::of(me, &segment, &network.id, known).map(Arc::new);
                 }
-                plan.segments.insert(id.to_string(), segment);
+                plan.segments.insert(id, Arc::new(segment));
             }
             Err(why) => {
                 let name = network.spec.annotations.name.clone();
-                plan.problems.insert(id.to_string(), Problem { name, why });
+                plan.problems.insert(id, Problem { name, why });
             }
         }
     }
-    plan.tunnel = tunnel::of(sid, me, plan.segments.values(), &known);
+    plan.tunnel = tunnel::of(sid, me, plan.segments.values().map(Arc::as_ref), known);
     plan
 }
 
-fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Result<Segment, String> {
+fn segment(sid: &str, me: &NodeId, network: &Network, known: Known<'_>) -> Result<Segment, String> {
     let name = network.spec.annotations.name.clone();
     let vni = network
         .vni
         .ok_or_else(|| format!("network {name} has no VXLAN identifier yet"))?;
     let own = known
-        .peers
-        .get(me)
+        .peer(me)
         .ok_or_else(|| format!("network {name}: the managers have not said which address this node has"))?;
     let local: Ipv4Addr = own.addr.parse().map_err(|_| {
         format!(
@@ -239,47 +179,17 @@ fn segment(sid: &str, me: &NodeId, network: &Network, known: &Known<'_>) -> Resu
         balance: Balance::default(),
         name,
     };
-    segment.balance = balance(&network.id, &segment, known);
-    let tasks = known.on(&network.id).map(|(task, place)| (&task.node, place));
-    let nodes = known.peers.iter().flat_map(|(node, peer)| {
-        let own = peer.places.iter().filter(|p| p.network == network.id);
-        own.map(|place| (*node, place))
-    });
-    for (node, place) in tasks.chain(nodes).filter(|(node, _)| *node != me) {
-        let addr = match sealed {
-            false => known.addr(node),
-            true => known.sealed_addr(node),
+    for peer in known.peers().filter(|peer| peer.node != *me) {
+        let Some(addr) = known.addr_on(&segment, &peer.node) else {
+            continue;
         };
-        let Some(addr) = addr else { continue };
-        segment.forwarding.insert(place.mac, addr);
-        let both: Vec<IpAddr> = segment.addresses(place).collect();
-        segment
-            .neighbours
-            .extend(both.into_iter().map(|address| (address, place.mac)));
-    }
-    Ok(segment)
-}
-
-fn balance(network: &NetworkId, segment: &Segment, known: &Known<'_>) -> Balance {
-    let mut targets: BTreeMap<&ServiceId, BTreeSet<Ipv4Addr>> = BTreeMap::new();
-    for (endpoint, place) in known.on(network).filter(|(endpoint, _)| endpoint.live) {
-        targets
-            .entry(&endpoint.service)
-            .or_default()
-            .insert(place.address);
-    }
-    let mut balance = Balance::default();
-    for (service, vip) in known.addresses.get(network).into_iter().flatten() {
-        for address in segment.both(*vip) {
-            let targets = targets.get(service).into_iter().flatten();
-            let targets = targets.flat_map(|target| segment.both(*target));
-            balance.add(
-                Vip::Address(address),
-                targets
-                    .filter(|target| target.is_ipv6() == address.is_ipv6())
-                    .map(|address| Target { address, port: 0 }),
-            );
+        for place in peer.places.iter().filter(|p| p.network == network.id) {
+            segment.forwarding.insert(place.mac, addr);
+            let both: Vec<IpAddr> = segment.addresses(place).collect();
+            segment
+                .neighbours
+                .extend(both.into_iter().map(|address| (address, place.mac)));
         }
     }
-    balance
+    Ok(segment)
 }

@@ -5,6 +5,28 @@ use shoal_raft_objects::{Attachment, Network, NodeId, PortConfig, Subnet, Track,
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
+fn shared(tracks: &BTreeMap<String, Track>) -> Tracks {
+    let pieces = tracks.iter();
+    pieces
+        .map(|(key, track)| (key.clone(), track.clone().into()))
+        .collect()
+}
+
+fn plan(sid: &str, me: &NodeId, tracks: &BTreeMap<String, Track>) -> Plan {
+    Layout::of(sid, me, shared(tracks)).plan().clone()
+}
+
+fn names(tracks: &BTreeMap<String, Track>) -> Names {
+    Layout::of("abcdef01", &NodeId::from("n1"), shared(tracks))
+        .names()
+        .clone()
+}
+
+fn led(balance: &Balance, vip: Vip) -> Vec<IpAddr> {
+    let targets = balance.get(&vip).into_iter().flatten();
+    targets.map(|target| target.address).collect()
+}
+
 fn network(id: &str, vni: u32, subnet: &str, ingress: bool) -> Track {
     let mut network = Network {
         id: id.into(),
@@ -122,14 +144,14 @@ fn every_place_on_another_node_is_known_and_none_of_ones_own() {
 #[test]
 fn a_virtual_address_leads_to_live_tasks_alone() {
     let plan = plan("abcdef01", &NodeId::from("n1"), &tracks());
-    let table = &plan.segments["mesh"].balance.tables[&2];
     let vip = Vip::Address(ip("10.0.1.2"));
-    let targets: Vec<_> = (0..2).map(|n| table[&(vip, n)].address).collect();
+    let targets = led(&plan.segments["mesh"].balance, vip);
     assert_eq!(targets, [ip("10.0.1.11"), ip("10.0.1.12")]);
     let mut none = tracks();
     none.retain(|key, _| !key.starts_with("e/"));
-    let plan = super::plan("abcdef01", &NodeId::from("n1"), &none);
-    assert!(plan.segments["mesh"].balance.idle.contains(&vip));
+    let plan = self::plan("abcdef01", &NodeId::from("n1"), &none);
+    let balance = &plan.segments["mesh"].balance;
+    assert!(balance.get(&vip).is_some_and(|targets| targets.is_empty()));
 }
 
 #[test]
@@ -140,10 +162,7 @@ fn a_port_that_is_local_first_leads_to_the_own_tasks_while_there_are_any() {
     }
     let targets = |tracks: &BTreeMap<String, Track>, node: &str| -> Vec<IpAddr> {
         let plan = plan("abcdef01", &NodeId::from(node), tracks);
-        let tables = plan.ingress.unwrap().balance.tables;
-        let of_port = |(vip, _): &(Vip, u32)| *vip == Vip::Port(6, 8080);
-        let all = tables.values().flatten().filter(|(key, _)| of_port(key));
-        all.map(|(_, target)| target.address).collect()
+        led(&plan.ingress.unwrap().balance, Vip::Port(6, 8080))
     };
     assert_eq!(targets(&tracks, "n1"), [ip("10.0.0.11")]);
     assert_eq!(targets(&tracks, "n2"), [ip("10.0.0.12")]);
@@ -162,7 +181,7 @@ fn a_port_that_is_local_first_leads_to_the_own_tasks_while_there_are_any() {
     );
     // The names inside lead to all of them.
     let mesh = &plan("abcdef01", &NodeId::from("n2"), &self::tracks()).segments["mesh"];
-    assert_eq!(mesh.balance.tables[&2].len(), 2);
+    assert_eq!(led(&mesh.balance, Vip::Address(ip("10.0.1.2"))).len(), 2);
 }
 
 #[test]
@@ -175,9 +194,11 @@ fn a_published_port_goes_through_the_tasks_node_and_comes_back_the_same_way() {
         !ingress.routes.contains_key(&ip("10.0.0.11")),
         "its own task is on its own bridge"
     );
-    let table = &ingress.balance.tables[&2];
-    let target = table[&(Vip::Port(6, 8080), 1)];
-    assert_eq!((target.address, target.port), (ip("10.0.0.12"), 80));
+    let target = ingress
+        .balance
+        .get(&Vip::Port(6, 8080))
+        .and_then(|all| all.last());
+    assert_eq!(target.map(|t| (t.address, t.port)), Some((ip("10.0.0.12"), 80)));
     assert_eq!(ingress.peers[&four("10.0.0.3")].mac, mac_of("n2", "ing"));
 }
 
@@ -218,7 +239,7 @@ fn an_encrypted_network_is_never_laid_plain() {
             peer.key = write_key(&[key; 32]);
         }
     }
-    let whole = super::plan("abcdef01", &NodeId::from("n1"), &tracks);
+    let whole = self::plan("abcdef01", &NodeId::from("n1"), &tracks);
     let mesh = &whole.segments["mesh"];
     assert_eq!(mesh.tunnel.as_deref(), Some("owabcdef"));
     assert_eq!(mesh.mtu, 1390);
@@ -231,7 +252,7 @@ fn an_encrypted_network_is_never_laid_plain() {
     if let Some(Track::Peer(peer)) = tracks.get_mut("p/n2") {
         peer.key = "no key".into();
     }
-    let without = super::plan("abcdef01", &NodeId::from("n1"), &tracks);
+    let without = self::plan("abcdef01", &NodeId::from("n1"), &tracks);
     assert!(without.segments["mesh"].forwarding.is_empty());
     assert!(without.tunnel.unwrap().peers.is_empty());
 }
@@ -252,21 +273,27 @@ fn a_network_with_ipv6_has_everything_in_both_families() {
     let mesh = &plan.segments["mesh"];
     assert_eq!(mesh.neighbours[&ip("fd00:1::a00:10c")], mac_of("t2", "mesh"));
     let vip = Vip::Address(ip("fd00:1::a00:102"));
-    let targets: Vec<_> = (0..2)
-        .map(|n| mesh.balance.tables[&2][&(vip, n)].address)
-        .collect();
-    assert_eq!(targets, [ip("fd00:1::a00:10b"), ip("fd00:1::a00:10c")]);
+    assert_eq!(
+        led(&mesh.balance, vip),
+        [ip("fd00:1::a00:10b"), ip("fd00:1::a00:10c")]
+    );
     let ingress = plan.ingress.as_ref().unwrap();
     assert_eq!(ingress.address6.unwrap().to_string(), "fd00:2::a00:2/64");
     assert_eq!(ingress.routes[&ip("fd00:2::a00:c")], ip("fd00:2::a00:3"));
-    let target = ingress.balance.tables[&2][&(Vip::Port6(6, 8080), 1)];
-    assert_eq!((target.address, target.port), (ip("fd00:2::a00:c"), 80));
+    let target = ingress
+        .balance
+        .get(&Vip::Port6(6, 8080))
+        .and_then(|all| all.last());
+    assert_eq!(
+        target.map(|t| (t.address, t.port)),
+        Some((ip("fd00:2::a00:c"), 80))
+    );
     let four = plan.without_six();
     let mesh = &four.segments["mesh"];
-    assert!(mesh.six.is_none() && mesh.neighbours.len() == 2 && mesh.balance.tables[&2].len() == 2);
+    assert!(mesh.six.is_none() && mesh.neighbours.len() == 2 && mesh.balance.iter().count() == 1);
     assert!(
         four.ingress
-            .is_some_and(|i| i.address6.is_none() && i.balance.tables[&2].len() == 2)
+            .is_some_and(|i| i.address6.is_none() && i.balance.iter().count() == 1)
     );
     let names = names(&tracks);
     let web: Vec<_> = names["mesh"]["web"]

@@ -4,7 +4,8 @@
 //! It needs no routes, and no address but a dummy. A VXLAN interface that is bound to it sends by it whatever the routes say; the
 //! other node's own address chooses the key there, and is the only one that this key may come from.
 
-use super::plan::{Known, Segment};
+use super::known::Known;
+use super::plan::Segment;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use shoal_raft_objects::NodeId;
@@ -54,17 +55,17 @@ pub(super) fn of<'s>(
     sid: &str,
     me: &NodeId,
     segments: impl Iterator<Item = &'s Segment>,
-    known: &Known<'_>,
+    known: Known<'_>,
 ) -> Option<Tunnel> {
     let sealed: Vec<&Segment> = segments.filter(|s| s.tunnel.is_some()).collect();
     let first = sealed.first()?;
-    let others = known.peers.iter().filter(|(node, _)| **node != me);
+    let others = known.peers().filter(|peer| peer.node != *me);
     Some(Tunnel {
         link: tunnel_name(sid),
         mtu: super::UNDERLAY_MTU - WIREGUARD_BYTES,
         port: port(first.port),
         peers: others
-            .filter_map(|(node, peer)| Some((read_key(&peer.key)?, known.addr(node)?)))
+            .filter_map(|peer| Some((read_key(&peer.key)?, known.addr(&peer.node)?)))
             .collect(),
         vxlan_port: first.port,
         vnis: sealed.iter().map(|segment| segment.vni).collect(),

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use parking_lot::Mutex;
 use shoal_node_core_host::netplan::Protocol;
-use shoal_node_core_host::overlay::Balance;
+use shoal_node_core_host::overlay::{Balance, Target, Vip};
 
+use super::leads::address_parts;
 use super::ruleset::{CONTAINER_TABLE, services};
 use super::table::Tables;
 use crate::error::{Error, Result};
@@ -33,14 +34,7 @@ const TO_TABLE: u8 = 1;
 /// One container's part, held as long as the container runs.
 #[derive(Debug)]
 pub struct Inside {
-    laid: Mutex<Laid>,
-}
-
-#[derive(Debug)]
-struct Laid {
-    tables: Tables,
-    /// What was asked for last, if it was done.
-    balance: Option<Balance>,
+    tables: Mutex<Tables>,
 }
 
 impl Inside {
@@ -51,27 +45,31 @@ impl Inside {
             Tables::open(CONTAINER_TABLE.to_owned())
         })?;
         Ok(Inside {
-            laid: Mutex::new(Laid {
-                tables,
-                balance: None,
-            }),
+            tables: Mutex::new(tables),
         })
     }
 
     /// Makes services' addresses lead where the plan says. Answers what differed.
     pub fn balance(&self, balance: &Balance, recheck: bool, change: bool) -> Result<Vec<String>> {
-        let mut laid = self.laid.lock();
-        // Most changes on a host concern other networks than this container's.
-        if !recheck && laid.balance.as_ref() == Some(balance) {
-            return Ok(Vec::new());
-        }
-        let tables = &mut laid.tables;
+        let mut tables = self.tables.lock();
         tables.counts.take_up(balance);
         let rules = services(balance, &tables.counts);
         let wanted = (!balance.is_empty()).then_some(&rules);
-        let found = tables.bring(wanted, recheck, change);
-        laid.balance = (change && found.is_ok()).then(|| balance.clone());
-        found
+        tables.bring(wanted, recheck, change)
+    }
+
+    /// Makes these addresses alone lead where they are to, or nowhere. False when all have to be looked at for that.
+    pub fn change(&self, changes: &[(Vip, Option<&BTreeSet<Target>>)]) -> Result<bool> {
+        let mut tables = self.tables.lock();
+        let parts = changes
+            .iter()
+            .map(|(vip, targets)| address_parts(*vip, *targets, &tables.counts));
+        let Some(parts) = parts.collect::<Option<Vec<_>>>() else {
+            return Ok(false);
+        };
+        Ok(tables
+            .change(&parts.into_iter().flatten().collect::<Vec<_>>())?
+            .is_some())
     }
 }
 

@@ -1,10 +1,13 @@
 //! Cluster networks in the kernel: bridges with VXLAN interfaces, what they forward and answer, the way of published
 //! ports and back, and the tables by which one address leads to many targets.
 //!
-//! Each call reads what is there, compares it with the plan of `core/host::overlay` and changes the difference. What is
-//! not of this daemon's naming is never touched.
+//! The whole is read, compared with the plan of `core/host::overlay` and changed where it differs; between two such looks what
+//! is known to have changed is changed alone ([`Overlays::change`]), at a cost that has nothing to do with how much else there
+//! is. What is not of this daemon's naming is never touched.
 
+mod change;
 mod inside;
+mod leads;
 mod links;
 mod neighbours;
 mod places;
@@ -38,6 +41,8 @@ pub struct Overlays {
     seal: Mutex<Tables>,
     path: Mutex<Path>,
     relays: Mutex<Relays>,
+    /// The interfaces, as they were found or made last; nothing when not all is as planned.
+    known: Mutex<Option<Known>>,
 }
 
 const IPV6: &str = "/proc/sys/net/ipv6/conf";
@@ -54,13 +59,18 @@ impl Overlays {
             seal: Mutex::new(Tables::open(ruleset::seal_table(sid))?),
             path: Mutex::new(Path::open(sid)?),
             relays: Mutex::default(),
+            known: Mutex::default(),
         })
     }
 
     /// Brings the kernel to the plan. Answers what was not as planned before. A network that cannot be had does not keep
     /// the others from being laid; the first error is told in the end. `recheck` reads the packet rules, too.
     pub fn converge(&self, plan: &Plan, recheck: bool) -> (Differences, Result<()>) {
-        self.walk(plan, recheck, true)
+        let mut laid = self.known.lock();
+        *laid = None;
+        let (found, done, known) = self.walk(plan, recheck, true);
+        *laid = known.filter(|_| done.is_ok());
+        (found, done)
     }
 
     /// The public key of this host's encrypted path; nothing where the kernel has no such path.
@@ -80,15 +90,14 @@ impl Overlays {
 
     /// What differs from the plan, without changing anything.
     pub fn compare(&self, plan: &Plan) -> Result<Differences> {
-        let (found, done) = self.walk(plan, true, false);
+        let (found, done, _) = self.walk(plan, true, false);
         done.map(|()| found)
     }
 
-    fn walk(&self, plan: &Plan, recheck: bool, change: bool) -> (Differences, Result<()>) {
+    fn walk(&self, plan: &Plan, recheck: bool, change: bool) -> (Differences, Result<()>, Option<Known>) {
         let four;
-        let plan = match std::path::Path::new(IPV6).exists() {
+        let plan = match has_six() {
             true => plan,
-            // A kernel that was started without it.
             false => {
                 four = plan.without_six();
                 &four
@@ -105,15 +114,15 @@ impl Overlays {
         // These rules are there before what they are about, and go after it.
         let seal = plan.tunnel.as_ref().map(ruleset::seal);
         if seal.is_some() && !walk.table(&self.seal, seal.as_ref(), recheck) {
-            return walk.finish();
+            return walk.end(None);
         }
         let prefixes = link_prefixes(&self.sid);
         let known = walk.links(&prefixes, plan);
         let Some(known) = known else {
-            return walk.finish();
+            return walk.end(None);
         };
         let Some(entries) = walk.entries() else {
-            return walk.finish();
+            return walk.end(None);
         };
         for segment in plan.segments.values() {
             let (Some(vxlan), Some(_)) = (known.get(&segment.vxlan), known.get(&segment.bridge)) else {
@@ -126,7 +135,7 @@ impl Overlays {
             }
             walk.neighbours(&segment.vxlan, *vxlan, &segment.neighbours, &entries);
         }
-        let ingress = plan.ingress.as_ref();
+        let ingress = plan.ingress.as_deref();
         if let Some((ingress, index)) = ingress.and_then(|i| Some((i, *known.get(&i.bridge)?))) {
             walk.switches(ingress);
             walk.addresses(ingress, index);
@@ -149,7 +158,7 @@ impl Overlays {
         if seal.is_none() {
             walk.table(&self.seal, None, recheck);
         }
-        walk.finish()
+        walk.end(Some(known))
     }
 
     /// Takes away everything that this daemon made of cluster networks.
@@ -200,9 +209,14 @@ impl Walk<'_> {
         true
     }
 
-    fn finish(self) -> (Differences, Result<()>) {
-        (self.found, self.failed.map_or(Ok(()), Err))
+    fn end(self, known: Option<Known>) -> (Differences, Result<()>, Option<Known>) {
+        (self.found, self.failed.map_or(Ok(()), Err), known)
     }
+}
+
+/// A kernel that was started without IPv6 has no such folder.
+fn has_six() -> bool {
+    std::path::Path::new(IPV6).exists()
 }
 
 /// Interfaces by name, with their numbers.

@@ -58,36 +58,55 @@ impl Walk<'_> {
         let there: Vec<(Mac, Ipv4Addr, Option<u32>)> = there.iter().filter_map(parse).collect();
         for (mac, addr, link) in &there {
             if segment.forwarding.get(mac) != Some(addr) || *link != by {
-                let mut request = Request::new();
-                request.begin(libc::RTM_DELNEIGH, 0, &head(AF_BRIDGE, index, PERMANENT, SELF));
-                request.put(LLADDR, mac).put(DST, &addr.octets());
-                if let Some(link) = link {
-                    request.put_u32(LINK, *link);
-                }
-                self.differs(
-                    format!("remove {} by {addr} from {}", text(mac), segment.vxlan),
-                    &mut request,
-                );
+                self.stop_sending(&segment.vxlan, index, mac, Some((*addr, *link)));
             }
         }
         for (mac, addr) in &segment.forwarding {
             if !there.contains(&(*mac, *addr, by)) {
-                let mut request = Request::new();
-                request.begin(
-                    libc::RTM_NEWNEIGH,
-                    CREATE,
-                    &head(AF_BRIDGE, index, PERMANENT | NO_ARP, SELF),
-                );
-                request.put(LLADDR, mac).put(DST, &addr.octets());
-                if let Some(link) = by {
-                    request.put_u32(LINK, link);
-                }
-                self.differs(
-                    format!("send {} by {addr} on {}", text(mac), segment.vxlan),
-                    &mut request,
-                );
+                self.send_by(&segment.vxlan, index, mac, (*addr, by));
             }
         }
+    }
+
+    /// Frames for this hardware address go to that node.
+    pub(super) fn send_by(
+        &mut self,
+        vxlan: &str,
+        index: u32,
+        mac: &Mac,
+        (addr, by): (Ipv4Addr, Option<u32>),
+    ) {
+        let mut request = Request::new();
+        request.begin(
+            libc::RTM_NEWNEIGH,
+            CREATE,
+            &head(AF_BRIDGE, index, PERMANENT | NO_ARP, SELF),
+        );
+        request.put(LLADDR, mac).put(DST, &addr.octets());
+        if let Some(link) = by {
+            request.put_u32(LINK, link);
+        }
+        self.differs(format!("send {} by {addr} on {vxlan}", text(mac)), &mut request);
+    }
+
+    /// Nor to that one, if one is named, any more.
+    pub(super) fn stop_sending(
+        &mut self,
+        vxlan: &str,
+        index: u32,
+        mac: &Mac,
+        by: Option<(Ipv4Addr, Option<u32>)>,
+    ) {
+        let mut request = Request::new();
+        request.begin(libc::RTM_DELNEIGH, 0, &head(AF_BRIDGE, index, PERMANENT, SELF));
+        request.put(LLADDR, mac);
+        if let Some((addr, link)) = by {
+            request.put(DST, &addr.octets());
+            if let Some(link) = link {
+                request.put_u32(LINK, link);
+            }
+        }
+        self.differs(format!("remove {} from {vxlan}", text(mac)), &mut request);
     }
 
     /// Which hardware address an IP address has on an interface. Entries that the kernel learned are left to it, but for
@@ -110,7 +129,7 @@ impl Walk<'_> {
                 true => entries.six.as_ref(),
             };
             let there = listed.and_then(|all| all.get(&index)).map(Vec::as_slice);
-            self.neighbours_of((name, index), &planned, v6, there.unwrap_or_default());
+            self.neighbours_of((name, index), &planned, there.unwrap_or_default());
         }
     }
 
@@ -118,10 +137,8 @@ impl Walk<'_> {
         &mut self,
         (name, index): (&str, u32),
         planned: &BTreeMap<IpAddr, Mac>,
-        v6: bool,
         there: &[Message],
     ) {
-        let family = super::family(v6);
         let parse = |m: &Message| -> Option<(IpAddr, Mac, bool)> {
             let attributes = m.attributes(HEAD_BYTES);
             let state = u16::from_ne_bytes(m.body.get(8..10)?.try_into().ok()?);
@@ -138,23 +155,34 @@ impl Walk<'_> {
             .collect();
         for (address, (_, permanent)) in &there {
             if *permanent && !planned.contains_key(address) {
-                let mut request = Request::new();
-                request.begin(libc::RTM_DELNEIGH, 0, &head(family, index, 0, 0));
-                request.put(DST, &octets(*address));
-                self.differs(format!("remove {address} from {name}"), &mut request);
+                self.stop_answering(name, index, *address);
             }
         }
         for (address, mac) in planned {
             if there.get(address) != Some(&(*mac, true)) {
-                let mut request = Request::new();
-                request.begin(libc::RTM_NEWNEIGH, CREATE, &head(family, index, PERMANENT, 0));
-                request.put(DST, &octets(*address)).put(LLADDR, mac);
-                self.differs(
-                    format!("answer {address} with {} on {name}", text(mac)),
-                    &mut request,
-                );
+                self.answer(name, index, *address, mac);
             }
         }
+    }
+
+    /// This IP address has that hardware address on the interface.
+    pub(super) fn answer(&mut self, name: &str, index: u32, address: IpAddr, mac: &Mac) {
+        let family = super::family(address.is_ipv6());
+        let mut request = Request::new();
+        request.begin(libc::RTM_NEWNEIGH, CREATE, &head(family, index, PERMANENT, 0));
+        request.put(DST, &octets(address)).put(LLADDR, mac);
+        self.differs(
+            format!("answer {address} with {} on {name}", text(mac)),
+            &mut request,
+        );
+    }
+
+    pub(super) fn stop_answering(&mut self, name: &str, index: u32, address: IpAddr) {
+        let family = super::family(address.is_ipv6());
+        let mut request = Request::new();
+        request.begin(libc::RTM_DELNEIGH, 0, &head(family, index, 0, 0));
+        request.put(DST, &octets(address));
+        self.differs(format!("remove {address} from {name}"), &mut request);
     }
 
     fn listed(&mut self, family: u8) -> crate::Result<Listed> {

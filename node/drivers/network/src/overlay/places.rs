@@ -27,12 +27,15 @@ impl Walk<'_> {
         for (family, switch, value) in v4 {
             self.switch(&ingress.bridge, family, switch, value);
         }
-        let with_v6 = ingress.address6.is_some();
-        if with_v6 {
+        if ingress.address6.is_some() {
             self.speak_six(&ingress.bridge);
         }
-        // Only once somebody may come by it: who forwards is a router to others.
-        if with_v6 && self.change && !ingress.balance.is_empty() {
+        self.forward_six(ingress);
+    }
+
+    /// Only once somebody may come by it: who forwards is a router to others.
+    pub(super) fn forward_six(&mut self, ingress: &Ingress) {
+        if ingress.address6.is_some() && self.change && !ingress.balance.is_empty() {
             match forwarding::enable_v6() {
                 Ok(false) => {}
                 Ok(true) => self.found.push("switch forwarding of IPv6 on".into()),

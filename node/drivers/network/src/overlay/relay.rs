@@ -86,10 +86,10 @@ impl Walk<'_> {
                 Some(relay) => {
                     relay.lead_to(targets);
                     let (address, port) = (relay.at.ip(), relay.at.port());
-                    balance.add(*vip, [Target { address, port }]);
+                    balance.set(*vip, [Target { address, port }]);
                 }
                 // Refused, rather than passed on without a word.
-                None => balance.add(*vip, []),
+                None => balance.set(*vip, []),
             }
         }
         balance

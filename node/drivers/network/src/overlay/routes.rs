@@ -57,20 +57,33 @@ impl Walk<'_> {
         };
         let there: BTreeSet<Route> = there.iter().filter_map(|m| parse_route(m, index)).collect();
         for route in there.difference(planned) {
-            let mut request = Request::new();
-            write_route(&mut request, libc::RTM_DELROUTE, 0, route, index);
-            self.differs(
-                format!("remove route to {} over {} (table {})", route.1, route.2, route.0),
-                &mut request,
-            );
+            self.no_route(route, index);
         }
         for route in planned.difference(&there) {
-            let mut request = Request::new();
-            write_route(&mut request, libc::RTM_NEWROUTE, CREATE, route, index);
-            self.differs(
-                format!("route {} over {} (table {})", route.1, route.2, route.0),
-                &mut request,
-            );
+            self.route(route, index);
+        }
+    }
+
+    fn route(&mut self, route: &Route, index: u32) {
+        let mut request = Request::new();
+        write_route(&mut request, libc::RTM_NEWROUTE, CREATE, route, index);
+        let what = format!("route {} over {} (table {})", route.1, route.2, route.0);
+        self.differs(what, &mut request);
+    }
+
+    fn no_route(&mut self, route: &Route, index: u32) {
+        let mut request = Request::new();
+        write_route(&mut request, libc::RTM_DELROUTE, 0, route, index);
+        let what = format!("remove route to {} over {} (table {})", route.1, route.2, route.0);
+        self.differs(what, &mut request);
+    }
+
+    /// A task of another node is reached by that node's place, or not at all any more.
+    pub(super) fn route_task(&mut self, task: IpAddr, gateway: Option<IpAddr>, index: u32) {
+        let route = |gateway| (u32::from(libc::RT_TABLE_MAIN), IpNet::from(task), gateway);
+        match gateway {
+            Some(gateway) => self.route(&route(gateway), index),
+            None => self.no_route(&route(everywhere(task.is_ipv6()).addr()), index),
         }
     }
 
@@ -193,8 +206,11 @@ fn write_route(request: &mut Request, kind: u16, flags: u16, route: &Route, inde
     if target.prefix_len() > 0 {
         request.put(libc::RTA_DST, &octets(target.addr()));
     }
+    // One that goes may be known by its target alone.
+    if !gateway.is_unspecified() {
+        request.put(libc::RTA_GATEWAY, &octets(*gateway));
+    }
     request
-        .put(libc::RTA_GATEWAY, &octets(*gateway))
         .put_u32(libc::RTA_OIF, index)
         .put_u32(libc::RTA_TABLE, *table);
 }

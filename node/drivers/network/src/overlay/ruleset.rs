@@ -1,12 +1,13 @@
 //! The packet rules of cluster networks: one table on the host for published ports, one in each container for services'
 //! addresses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use shoal_node_core_host::netplan::Protocol;
-use shoal_node_core_host::overlay::{Balance, Ingress, Target, Tunnel, Vip};
+use shoal_node_core_host::overlay::{Balance, Ingress, Tunnel};
 
-use crate::expression::{Direction, Expressions, Verdict, octets};
+use super::leads::{Counts, Keys, balance_sets, idle_name, table_name};
+use crate::expression::{Direction, Expressions, Verdict};
 
 const PREROUTING: u32 = 0;
 const INPUT: u32 = 1;
@@ -23,11 +24,7 @@ const SOURCE_NAT: i32 = 100;
 const FIRST: i32 = -310;
 
 const TYPE_INTEGER: u32 = 4;
-const TYPE_ADDRESS: u32 = 7;
-const TYPE_ADDRESS6: u32 = 8;
 const TYPE_ETHER: u32 = 9;
-const TYPE_PROTOCOL: u32 = 12;
-const TYPE_PORT: u32 = 13;
 const TYPE_MARK: u32 = 19;
 
 const TCP: u8 = 6;
@@ -61,43 +58,6 @@ pub(super) struct Chain {
 pub(super) struct Ruleset {
     pub sets: BTreeMap<String, Set>,
     pub chains: Vec<Chain>,
-}
-
-/// The numbers of targets that a table has maps for, by family. One that does not occur any more stays for a while, with an
-/// empty map: services that grow and shrink change elements, and the table is not written anew each time.
-#[derive(Debug, Default)]
-pub(super) struct Counts(BTreeSet<(bool, u32)>);
-
-impl Counts {
-    const SPARE: usize = 8;
-
-    pub fn take_up(&mut self, balance: &Balance) {
-        let keys = balance
-            .tables
-            .iter()
-            .flat_map(|(count, table)| table.keys().map(|(vip, _)| (vip.is_v6(), *count)));
-        let occur: BTreeSet<(bool, u32)> = keys.collect();
-        if self.0.len() > 2 * occur.len() + Self::SPARE {
-            self.0.clear();
-        }
-        self.0.extend(occur);
-    }
-
-    fn of(&self, v6: bool) -> impl DoubleEndedIterator<Item = u32> + '_ {
-        self.0
-            .iter()
-            .filter(move |(six, _)| *six == v6)
-            .map(|(_, count)| *count)
-    }
-
-    /// In which order a packet looks into the maps: up, and down again.
-    ///
-    /// A transaction changes all maps at once, but a packet may be between two of them then. What lost a target has moved
-    /// from a map ahead of the packet to one that it has passed: without the way down it would find its port nowhere, and
-    /// the host would refuse the connection. Only what no map leads anywhere looks twice.
-    fn walk(&self, v6: bool) -> impl Iterator<Item = u32> + '_ {
-        self.of(v6).chain(self.of(v6).rev().skip(1))
-    }
 }
 
 /// Published ports, where they lead (`balance`), and how answers find back. What comes to `::1` goes to port `here` of it: the
@@ -349,113 +309,4 @@ pub(super) fn services(balance: &Balance, counts: &Counts) -> Ruleset {
         },
     ];
     Ruleset { sets, chains }
-}
-
-#[derive(Clone, Copy)]
-enum Keys {
-    Addresses,
-    Ports,
-}
-
-fn table_name(count: u32, v6: bool) -> String {
-    format!("{}-{count}", if v6 { "to6" } else { "to" })
-}
-
-fn idle_name(v6: bool) -> &'static str {
-    if v6 { "idle6" } else { "idle" }
-}
-
-/// One family's tables.
-fn balance_sets(balance: &Balance, counts: &Counts, keys: Keys, v6: bool) -> BTreeMap<String, Set> {
-    let (kind, bytes) = if v6 {
-        (TYPE_ADDRESS6, 16)
-    } else {
-        (TYPE_ADDRESS, 4)
-    };
-    let (key_type, key_bytes, data) = match keys {
-        Keys::Addresses => (kind, bytes, (kind, bytes)),
-        Keys::Ports => (
-            TYPE_PROTOCOL << 6 | TYPE_PORT,
-            8,
-            (kind << 6 | TYPE_PORT, bytes + 4),
-        ),
-    };
-    let mut sets = BTreeMap::new();
-    for count in counts.of(v6) {
-        let table = balance.tables.get(&count).into_iter().flatten();
-        let of_family = table.filter(|((vip, _), _)| vip.is_v6() == v6);
-        let element = |((vip, n), to): (&(Vip, u32), &Target)| {
-            let mut bytes = key(vip);
-            bytes.extend_from_slice(&n.to_ne_bytes());
-            (bytes, target(to, keys))
-        };
-        sets.insert(
-            table_name(count, v6),
-            Set {
-                key_type: key_type << 6 | TYPE_MARK,
-                key_bytes: key_bytes + 4,
-                data: Some(data),
-                elements: of_family.map(element).collect(),
-            },
-        );
-    }
-    let idle = balance.idle.iter().filter(|vip| vip.is_v6() == v6);
-    sets.insert(
-        idle_name(v6).into(),
-        Set {
-            key_type,
-            key_bytes,
-            data: None,
-            elements: idle.map(|vip| (key(vip), Vec::new())).collect(),
-        },
-    );
-    sets
-}
-
-/// Each part fills four bytes, an IPv6 address sixteen.
-fn key(vip: &Vip) -> Vec<u8> {
-    match vip {
-        Vip::Address(address) => octets(*address),
-        Vip::Port(protocol, port) | Vip::Port6(protocol, port) => {
-            let [high, low] = port.to_be_bytes();
-            vec![*protocol, 0, 0, 0, high, low, 0, 0]
-        }
-    }
-}
-
-fn target(target: &Target, keys: Keys) -> Vec<u8> {
-    let mut bytes = octets(target.address);
-    if let Keys::Ports = keys {
-        let [high, low] = target.port.to_be_bytes();
-        bytes.extend_from_slice(&[high, low, 0, 0]);
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What a packet of port 80 finds when the maps change from `before` to `after` behind the `n`th look.
-    fn finds(counts: &Counts, before: u32, after: u32, n: usize) -> bool {
-        let mut looks = counts.walk(false).enumerate();
-        looks.any(|(at, count)| count == if at < n { before } else { after })
-    }
-
-    #[test]
-    fn a_packet_finds_its_port_whenever_the_maps_change() {
-        let counts = Counts([1, 2, 6, 10].map(|count| (false, count)).into());
-        assert_eq!(counts.walk(false).collect::<Vec<_>>(), [1, 2, 6, 10, 6, 2, 1]);
-        assert_eq!(counts.walk(true).count(), 0);
-        for before in [1, 2, 6, 10] {
-            for after in [1, 2, 6, 10] {
-                for n in 0..8 {
-                    assert!(
-                        finds(&counts, before, after, n),
-                        "{before} to {after} behind look {n}"
-                    );
-                }
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@
 mod links;
 mod netns;
 mod nft;
+mod overlay;
 mod ports;
 mod traffic;
 

@@ -1,23 +1,22 @@
 //! One nftables table, kept as a ruleset says: written whole when its shape changes, by the difference of its elements
-//! otherwise.
+//! otherwise, and by what changed alone where that is known.
+
+mod write;
 
 use std::collections::BTreeMap;
 
-use super::ruleset::{Counts, Ruleset};
+use super::leads::{Counts, Part};
+use super::ruleset::{Chain, Ruleset};
 use crate::error::Result;
 use crate::expression::DATA_VALUE;
 use crate::netlink::{Attributes, Family, Request, Socket};
+use write::Batch;
 
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const FAMILY_INET: u8 = 1;
 const HEAD_BYTES: usize = 4;
-const CREATE: u16 = libc::NLM_F_CREATE as u16;
-const APPEND: u16 = libc::NLM_F_APPEND as u16;
-const FLAG_MAP: u32 = 8;
-/// An attribute's length has 16 bits, and an element has less than 64 bytes.
-const ELEMENTS_PER_MESSAGE: usize = 800;
 
 #[derive(Clone, Copy)]
 #[repr(u16)]
@@ -27,6 +26,7 @@ enum Kind {
     NewChain = 3,
     NewRule = 6,
     GetRule = 7,
+    DelRule = 8,
     NewSet = 9,
     NewElement = 12,
     GetElement = 13,
@@ -40,6 +40,8 @@ impl Kind {
 }
 
 type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
+/// By chain.
+type Rules = BTreeMap<&'static str, Vec<Vec<u8>>>;
 
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -48,7 +50,7 @@ pub(super) struct Tables {
     /// What was written last, by set; nothing when the table was not written or has no place.
     written: Option<BTreeMap<String, Elements>>,
     /// The rules that were written, to know when they change.
-    rules: Vec<Vec<u8>>,
+    rules: Rules,
     looked: bool,
     pub counts: Counts,
 }
@@ -63,7 +65,7 @@ impl Tables {
             socket,
             name,
             written: None,
-            rules: Vec::new(),
+            rules: Rules::new(),
             looked: false,
             counts: Counts::default(),
         })
@@ -76,11 +78,6 @@ impl Tables {
     /// Makes the table what the ruleset says, or removes it. Answers what differed. `recheck` compares with the kernel
     /// instead of with what was written last.
     pub fn bring(&mut self, wanted: Option<&Ruleset>, recheck: bool, change: bool) -> Result<Vec<String>> {
-        let rules: Vec<Vec<u8>> = wanted
-            .iter()
-            .flat_map(|r| &r.chains)
-            .flat_map(|c| c.rules.clone())
-            .collect();
         if recheck || !self.looked {
             let there = self.read(wanted)?;
             self.looked = true;
@@ -98,66 +95,50 @@ impl Tables {
             }
             return Ok(vec![format!("remove nftables table {}", self.name)]);
         };
-        let whole = match &self.written {
-            None => true,
-            Some(written) => rules != self.rules || !written.keys().eq(wanted.sets.keys()),
-        };
-        let mut request = Request::new();
-        batch(&mut request, BATCH_BEGIN);
+        let name = self.name.clone();
+        let mut batch = Batch::new(&name);
         let mut found = Vec::new();
-        if whole {
-            found.push(format!("write nftables table {}", self.name));
-            self.write_whole(&mut request, wanted);
-        } else {
-            let none = Elements::new();
-            for (name, set) in &wanted.sets {
-                let there = self.written.as_ref().and_then(|w| w.get(name)).unwrap_or(&none);
-                let gone: Elements = difference(there, &set.elements);
-                let new: Elements = difference(&set.elements, there);
-                if gone.is_empty() && new.is_empty() {
-                    continue;
+        match self.written.as_ref().zip(self.changed(&wanted.chains)) {
+            Some((written, changed)) if written.keys().all(|set| wanted.sets.contains_key(set)) => {
+                for (set_name, set) in &wanted.sets {
+                    let Some(there) = written.get(set_name) else {
+                        found.push(format!("add {set_name} to nftables table {name}"));
+                        batch.set(set_name, set);
+                        continue;
+                    };
+                    let gone: Elements = difference(there, &set.elements);
+                    let new: Elements = difference(&set.elements, there);
+                    if gone.is_empty() && new.is_empty() {
+                        continue;
+                    }
+                    found.push(self.words(set_name, &new, &gone));
+                    batch.remove(set_name, &gone);
+                    batch.add(set_name, &new);
                 }
-                found.push(format!(
-                    "{name} of nftables table {}: {} entries more, {} less",
-                    self.name,
-                    new.len(),
-                    gone.len()
-                ));
-                elements(
-                    &mut request,
-                    &self.name,
-                    name,
-                    Kind::DelElement,
-                    0,
-                    &gone,
-                    set.data.is_some(),
-                );
-                elements(
-                    &mut request,
-                    &self.name,
-                    name,
-                    Kind::NewElement,
-                    CREATE,
-                    &new,
-                    set.data.is_some(),
-                );
+                // In their order, which says in which a packet meets them.
+                for chain in changed {
+                    found.push(format!("write {} of nftables table {name}", chain.name));
+                    batch.no_rules(chain.name);
+                    chain.rules.iter().for_each(|rule| batch.rule(chain.name, rule));
+                }
+            }
+            _ => {
+                found.push(format!("write nftables table {name}"));
+                batch.table();
+                for (set_name, set) in &wanted.sets {
+                    batch.set(set_name, set);
+                }
+                for chain in &wanted.chains {
+                    batch.chain(chain);
+                }
             }
         }
         if found.is_empty() || !change {
             return Ok(found);
         }
-        batch(&mut request, BATCH_END);
-        let name = self.name.clone();
-        if let Err(error) = self
-            .socket
-            .transact(&mut request, |_| format!("write nftables table {name}"))
-        {
-            // Whatever is there now: it is looked at before anything else is written.
-            self.looked = false;
-            self.written = None;
-            return Err(error);
-        }
-        self.rules = rules;
+        self.send(batch)?;
+        let chains = wanted.chains.iter();
+        self.rules = chains.map(|chain| (chain.name, chain.rules.clone())).collect();
         let sets = wanted.sets.iter();
         self.written = Some(
             sets.map(|(name, set)| (name.clone(), set.elements.clone()))
@@ -166,77 +147,86 @@ impl Tables {
         Ok(found)
     }
 
-    fn remove(&mut self) -> Result<()> {
-        let mut request = Request::new();
-        batch(&mut request, BATCH_BEGIN);
-        begin(&mut request, Kind::DelTable, 0);
-        request.put_text(1, &self.name);
-        batch(&mut request, BATCH_END);
+    /// Changes these entries alone, at a cost that has nothing to do with how many others there are. Answers what differed
+    /// from what was written last; nothing when the table is not there or has no place for them: it has to be brought then.
+    pub fn change(&mut self, parts: &[Part]) -> Result<Option<Vec<String>>> {
+        let Some(written) = self.written.as_ref().filter(|_| self.looked) else {
+            return Ok(None);
+        };
         let name = self.name.clone();
-        match self
-            .socket
-            .transact(&mut request, |_| format!("remove nftables table {name}"))
-        {
+        let mut batch = Batch::new(&name);
+        let mut found = Vec::new();
+        let mut done: Vec<(&Part, Elements)> = Vec::new();
+        for part in parts {
+            let Some(set) = written.get(&part.set) else {
+                return Ok(None);
+            };
+            let there: Elements = set
+                .range(part.prefix.clone()..)
+                .take_while(|(key, _)| key.starts_with(&part.prefix))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect();
+            let gone = difference(&there, &part.elements);
+            let new = difference(&part.elements, &there);
+            if gone.is_empty() && new.is_empty() {
+                continue;
+            }
+            found.push(self.words(&part.set, &new, &gone));
+            batch.remove(&part.set, &gone);
+            batch.add(&part.set, &new);
+            done.push((part, gone));
+        }
+        if found.is_empty() {
+            return Ok(Some(found));
+        }
+        self.send(batch)?;
+        let written = self.written.get_or_insert_default();
+        for (part, gone) in done {
+            let set = written.entry(part.set.clone()).or_default();
+            for key in gone.keys() {
+                set.remove(key);
+            }
+            let new = part.elements.iter();
+            set.extend(new.map(|(key, value)| (key.clone(), value.clone())));
+        }
+        Ok(Some(found))
+    }
+
+    /// Chains with other rules than were written; nothing when there are other chains.
+    fn changed<'c>(&self, chains: &'c [Chain]) -> Option<Vec<&'c Chain>> {
+        let known = chains.iter().all(|chain| self.rules.contains_key(chain.name));
+        let changed = chains
+            .iter()
+            .filter(|chain| self.rules.get(chain.name) != Some(&chain.rules));
+        (known && self.rules.len() == chains.len()).then(|| changed.collect())
+    }
+
+    fn words(&self, set: &str, new: &Elements, gone: &Elements) -> String {
+        let (new, gone) = (new.len(), gone.len());
+        format!(
+            "{set} of nftables table {}: {new} entries more, {gone} less",
+            self.name
+        )
+    }
+
+    fn send(&mut self, batch: Batch<'_>) -> Result<()> {
+        batch.send(&mut self.socket, "write").inspect_err(|_| {
+            // Whatever is there now: it is looked at before anything else is written.
+            self.looked = false;
+            self.written = None;
+        })
+    }
+
+    fn remove(&mut self) -> Result<()> {
+        let name = self.name.clone();
+        let mut batch = Batch::new(&name);
+        batch.no_table();
+        match batch.send(&mut self.socket, "remove") {
             Err(e) if !e.is_not_found() => Err(e),
             _ => {
                 self.written = None;
                 self.rules.clear();
                 Ok(())
-            }
-        }
-    }
-
-    fn write_whole(&self, request: &mut Request, wanted: &Ruleset) {
-        let table = &self.name;
-        // Whatever is there goes: adding what is there is no error, and then it can be removed.
-        for kind in [Kind::NewTable, Kind::DelTable, Kind::NewTable] {
-            begin(
-                request,
-                kind,
-                if matches!(kind, Kind::NewTable) { CREATE } else { 0 },
-            );
-            request.put_text(1, table);
-        }
-        for (id, (name, set)) in (1u32..).zip(&wanted.sets) {
-            begin(request, Kind::NewSet, CREATE);
-            request
-                .put_text(1, table)
-                .put_text(2, name)
-                .put_u32_be(3, if set.data.is_some() { FLAG_MAP } else { 0 })
-                .put_u32_be(4, set.key_type)
-                .put_u32_be(5, set.key_bytes);
-            if let Some((kind, bytes)) = set.data {
-                request.put_u32_be(6, kind).put_u32_be(7, bytes);
-            }
-            request.put_u32_be(10, id);
-            elements(
-                request,
-                table,
-                name,
-                Kind::NewElement,
-                CREATE,
-                &set.elements,
-                set.data.is_some(),
-            );
-        }
-        for chain in &wanted.chains {
-            begin(request, Kind::NewChain, CREATE);
-            request
-                .put_text(1, table)
-                .put_text(3, chain.name)
-                .nest(4, |hook| {
-                    hook.put_u32_be(1, chain.hook)
-                        .put_u32_be(2, chain.priority as u32);
-                })
-                .put_text(7, chain.kind);
-            for rule in &chain.rules {
-                begin(request, Kind::NewRule, CREATE | APPEND);
-                request
-                    .put_text(1, table)
-                    .put_text(2, chain.name)
-                    .nest(4, |list| {
-                        list.raw(rule);
-                    });
             }
         }
     }
@@ -260,7 +250,7 @@ impl Tables {
             return Ok((rules > 0).then(BTreeMap::new));
         };
         // An empty answer is also what a table gives that is not there.
-        if rules == 0 || rules != self.rules.len() {
+        if rules == 0 || rules != self.rules.values().map(Vec::len).sum::<usize>() {
             return Ok(None);
         }
         let mut sets = BTreeMap::new();
@@ -309,35 +299,6 @@ fn difference(a: &Elements, b: &Elements) -> Elements {
         .filter(|(key, value)| b.get(*key) != Some(*value))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
-}
-
-fn elements(
-    request: &mut Request,
-    table: &str,
-    set: &str,
-    kind: Kind,
-    flags: u16,
-    all: &Elements,
-    map: bool,
-) {
-    let all: Vec<_> = all.iter().collect();
-    for part in all.chunks(ELEMENTS_PER_MESSAGE) {
-        begin(request, kind, flags);
-        request.put_text(1, table).put_text(2, set).nest(3, |list| {
-            for (key, data) in part {
-                list.nest(1, |element| {
-                    element.nest(1, |value| {
-                        value.put(DATA_VALUE, key);
-                    });
-                    if map {
-                        element.nest(2, |value| {
-                            value.put(DATA_VALUE, data);
-                        });
-                    }
-                });
-            }
-        });
-    }
 }
 
 fn begin(request: &mut Request, kind: Kind, flags: u16) {

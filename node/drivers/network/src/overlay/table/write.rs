@@ -1,0 +1,137 @@
+//! The messages by which a table is written, all or none of them.
+
+use super::super::ruleset::{Chain, Set};
+use super::{BATCH_BEGIN, BATCH_END, Elements, Kind, batch, begin};
+use crate::error::Result;
+use crate::expression::DATA_VALUE;
+use crate::netlink::{Request, Socket};
+
+const CREATE: u16 = libc::NLM_F_CREATE as u16;
+const APPEND: u16 = libc::NLM_F_APPEND as u16;
+const FLAG_MAP: u32 = 8;
+/// An attribute's length has 16 bits, and an element has less than 64 bytes.
+const ELEMENTS_PER_MESSAGE: usize = 800;
+
+pub(super) struct Batch<'t> {
+    table: &'t str,
+    request: Request,
+    /// Sets so far: each has its own number in a batch.
+    sets: u32,
+}
+
+impl<'t> Batch<'t> {
+    pub fn new(table: &'t str) -> Self {
+        let mut request = Request::new();
+        batch(&mut request, BATCH_BEGIN);
+        Batch {
+            table,
+            request,
+            sets: 0,
+        }
+    }
+
+    /// Does it all, or nothing of it; `what` it does stands in errors.
+    pub fn send(mut self, socket: &mut Socket, what: &str) -> Result<()> {
+        batch(&mut self.request, BATCH_END);
+        socket.transact(&mut self.request, |_| {
+            format!("{what} nftables table {}", self.table)
+        })
+    }
+
+    /// An empty table, whatever there was.
+    pub fn table(&mut self) {
+        // Adding what is there is no error, and then it can be removed.
+        for kind in [Kind::NewTable, Kind::DelTable, Kind::NewTable] {
+            let flags = if matches!(kind, Kind::NewTable) { CREATE } else { 0 };
+            begin(&mut self.request, kind, flags);
+            self.request.put_text(1, self.table);
+        }
+    }
+
+    pub fn no_table(&mut self) {
+        begin(&mut self.request, Kind::DelTable, 0);
+        self.request.put_text(1, self.table);
+    }
+
+    /// With its elements.
+    pub fn set(&mut self, name: &str, set: &Set) {
+        self.sets += 1;
+        begin(&mut self.request, Kind::NewSet, CREATE);
+        self.request
+            .put_text(1, self.table)
+            .put_text(2, name)
+            .put_u32_be(3, if set.data.is_some() { FLAG_MAP } else { 0 })
+            .put_u32_be(4, set.key_type)
+            .put_u32_be(5, set.key_bytes);
+        if let Some((kind, bytes)) = set.data {
+            self.request.put_u32_be(6, kind).put_u32_be(7, bytes);
+        }
+        self.request.put_u32_be(10, self.sets);
+        self.add(name, &set.elements);
+    }
+
+    pub fn add(&mut self, set: &str, elements: &Elements) {
+        self.elements(set, Kind::NewElement, CREATE, elements);
+    }
+
+    pub fn remove(&mut self, set: &str, elements: &Elements) {
+        self.elements(set, Kind::DelElement, 0, elements);
+    }
+
+    /// With its rules.
+    pub fn chain(&mut self, chain: &Chain) {
+        begin(&mut self.request, Kind::NewChain, CREATE);
+        self.request
+            .put_text(1, self.table)
+            .put_text(3, chain.name)
+            .nest(4, |hook| {
+                hook.put_u32_be(1, chain.hook)
+                    .put_u32_be(2, chain.priority as u32);
+            })
+            .put_text(7, chain.kind);
+        for rule in &chain.rules {
+            self.rule(chain.name, rule);
+        }
+    }
+
+    pub fn no_rules(&mut self, chain: &str) {
+        begin(&mut self.request, Kind::DelRule, 0);
+        self.request.put_text(1, self.table).put_text(2, chain);
+    }
+
+    /// Behind the chain's others.
+    pub fn rule(&mut self, chain: &str, rule: &[u8]) {
+        begin(&mut self.request, Kind::NewRule, CREATE | APPEND);
+        self.request
+            .put_text(1, self.table)
+            .put_text(2, chain)
+            .nest(4, |list| {
+                list.raw(rule);
+            });
+    }
+
+    fn elements(&mut self, set: &str, kind: Kind, flags: u16, all: &Elements) {
+        let all: Vec<_> = all.iter().collect();
+        for part in all.chunks(ELEMENTS_PER_MESSAGE) {
+            begin(&mut self.request, kind, flags);
+            self.request
+                .put_text(1, self.table)
+                .put_text(2, set)
+                .nest(3, |list| {
+                    for (key, data) in part {
+                        list.nest(1, |element| {
+                            element.nest(1, |value| {
+                                value.put(DATA_VALUE, key);
+                            });
+                            // A set's have none.
+                            if !data.is_empty() {
+                                element.nest(2, |value| {
+                                    value.put(DATA_VALUE, data);
+                                });
+                            }
+                        });
+                    }
+                });
+        }
+    }
+}
