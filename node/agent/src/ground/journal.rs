@@ -168,7 +168,7 @@ mod tests {
         wanted.extend([endpoint("t5", "c")]);
         assert_eq!(Journal::open(dir.path()).tracks(), &wanted);
         // All was written, and the changes are still there: they alter nothing.
-        fs::write(&file, &[]).unwrap();
+        fs::write(&file, []).unwrap();
         torn.add(change("t6", "d")).unwrap();
         let changes = fs::read(&file).unwrap();
         torn.write_all().unwrap();
