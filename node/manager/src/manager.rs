@@ -6,7 +6,7 @@ use crate::error;
 use crate::host::{Events, Http};
 use crate::leader;
 use crate::leader::CATCH_UP;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, WriteError};
 use crate::logbroker::Broker;
 use shoal_api_backend::{Class, Duplex, Error, Result};
 use shoal_api_wire::membership::ProbeRequest;
@@ -14,7 +14,7 @@ use shoal_api_wire::membership::membership_client::MembershipClient;
 use shoal_node_core_cluster::roles;
 use shoal_raft_consensus::{Member, Peer};
 use shoal_raft_objects::node::ManagerStatus;
-use shoal_raft_objects::{Node, NodeId, NodeState, RaftId, Role, Write};
+use shoal_raft_objects::{Node, NodeId, NodeState, RaftId, Refusal, Role, Write};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -97,27 +97,34 @@ impl Manager {
     /// Lets the manager `node`, which answers at `addr`, into Raft. On the leader.
     pub async fn admit(&self, node: &NodeId, addr: &str) -> Result<Admitted> {
         self.probe(node, addr).await?;
-        let state = self.ledger.current().await?;
-        let known = state
-            .node(node)
-            .filter(|known| known.role == Role::Manager)
-            .ok_or_else(|| {
-                let why = format!("node {node} is not a manager of this swarm");
-                error::rpc(Class::Forbidden, "PermissionDenied", why)
-            })?;
-        // Always a new Raft id: a manager that asks again may have lost what its old one had promised.
-        let old = known.manager.as_ref().map(|m| m.raft_id);
-        let mut admitted = Node::clone(known);
-        let touched = admitted.meta.touched;
-        admitted.manager = Some(ManagerStatus {
-            raft_id: RaftId(0),
-            addr: addr.to_owned(),
-        });
-        let write = Write::Update {
-            object: admitted.into(),
-            touched,
+        let old = loop {
+            let state = self.ledger.current().await?;
+            let known = state
+                .node(node)
+                .filter(|known| known.role == Role::Manager)
+                .ok_or_else(|| {
+                    let why = format!("node {node} is not a manager of this swarm");
+                    error::rpc(Class::Forbidden, "PermissionDenied", why)
+                })?;
+            // Always a new Raft id: a manager that asks again may have lost what its old one had promised.
+            let old = known.manager.as_ref().map(|m| m.raft_id);
+            let mut admitted = Node::clone(known);
+            let touched = admitted.meta.touched;
+            admitted.manager = Some(ManagerStatus {
+                raft_id: RaftId(0),
+                addr: addr.to_owned(),
+            });
+            let write = Write::Update {
+                object: admitted.into(),
+                touched,
+            };
+            match self.ledger.write(vec![write]).await {
+                Ok(_) => break old,
+                // Its agent has told of the node meanwhile.
+                Err(WriteError::Refused(Refusal::Stale { .. })) => {}
+                Err(other) => return Err(other.into()),
+            }
         };
-        self.ledger.write(vec![write]).await?;
         let consensus = self.ledger.consensus();
         let id = self
             .ledger
