@@ -12,6 +12,7 @@ mod pull;
 mod race;
 mod registry;
 mod snapshots;
+mod uptodate;
 mod ways;
 
 use std::io;
