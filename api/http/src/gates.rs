@@ -13,7 +13,10 @@ use shoal_api_types::swarm::{InitRequest, ServiceSpec};
 use shoal_api_types::system::{DiskUsage, Info};
 
 /// A request to create a container.
-pub(crate) fn create(request: &mut CreateRequest, version: ApiVersion) -> Result<(), Error> {
+pub(crate) fn create(
+    request: &mut CreateRequest,
+    version: ApiVersion,
+) -> Result<Option<&'static str>, Error> {
     let host = &mut request.host_config;
     if !version.at_least(25) {
         // Those clients remove the container themselves.
@@ -80,15 +83,16 @@ pub(crate) fn create(request: &mut CreateRequest, version: ApiVersion) -> Result
     mac_address(request, version)
 }
 
-/// The address moved from the container to the endpoint in 1.44; the old field still counts for one network.
-fn mac_address(request: &mut CreateRequest, version: ApiVersion) -> Result<(), Error> {
+/// The address moved from the container to the endpoint in 1.44; the old field still counts for one network. Answers what
+/// the client is told of that.
+fn mac_address(request: &mut CreateRequest, version: ApiVersion) -> Result<Option<&'static str>, Error> {
     let wide = std::mem::take(&mut request.config.mac_address);
     if wide.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     if version.at_least(52) {
         // Ignored since then.
-        return Ok(());
+        return Ok(None);
     }
     let mode = match request.host_config.network_mode.as_str() {
         "" | "default" => "bridge".to_owned(),
@@ -122,7 +126,8 @@ fn mac_address(request: &mut CreateRequest, version: ApiVersion) -> Result<(), E
             "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
         ));
     }
-    Ok(())
+    let told = "The container-wide MacAddress field is now deprecated. It should be specified in EndpointsConfig instead.";
+    Ok(version.at_least(44).then_some(told))
 }
 
 fn mounts(list: &mut Option<Vec<Mount>>) -> impl Iterator<Item = &mut Mount> {
@@ -227,6 +232,7 @@ pub(crate) fn image(mut image: ImageInspect, version: ApiVersion) -> Value {
         image.descriptor = None;
         image.manifests = Default::default();
     }
+    let built = Some(std::mem::take(&mut image.container_config));
     let mut value = to_value(&image);
     let Value::Object(members) = &mut value else {
         return value;
@@ -236,7 +242,10 @@ pub(crate) fn image(mut image: ImageInspect, version: ApiVersion) -> Value {
         members.insert("Config".into(), old);
     }
     if !version.at_least(45) {
-        members.insert("ContainerConfig".into(), old_config(None));
+        members.insert("ContainerConfig".into(), old_config(built));
+        if !image.container.is_empty() {
+            members.insert("Container".into(), image.container.into());
+        }
     }
     if version.at_least(52) {
         for key in ["Parent", "DockerVersion", "Comment", "Author"] {

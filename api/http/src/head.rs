@@ -64,6 +64,35 @@ fn takes_over(first_line: &[u8]) -> bool {
     matches!(parts[..], ["containers", _, "attach"] | ["exec", _, "start"])
 }
 
+/// The head with its target escaped, if it holds bytes that a URI may not hold: Go's server takes `?filters={"label":["a"]}`
+/// as it stands, and people write it so; hyper refuses it. Escaped bytes mean the same.
+pub(crate) fn with_escaped_target(head: &[u8]) -> Option<Vec<u8>> {
+    let start = head.iter().position(|b| !b.is_ascii_whitespace())?;
+    let line = start + head[start..].iter().position(|b| *b == b'\n')?;
+    let target = start + head[start..line].iter().position(|b| *b == b' ')? + 1;
+    let end = target + head[target..line].iter().position(|b| *b == b' ')?;
+    if !head[target..end].iter().any(|b| is_foreign(*b)) {
+        return None;
+    }
+    let mut text = head[..target].to_vec();
+    for byte in &head[target..end] {
+        match is_foreign(*byte) {
+            true => text.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            false => text.push(*byte),
+        }
+    }
+    text.extend_from_slice(&head[end..]);
+    Some(text)
+}
+
+/// Not in a URI (RFC 3986, section 2), but in a target that Go takes: everything but control characters.
+fn is_foreign(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0x80..
+    )
+}
+
 /// One past the end of a reply's head; an interim `100 Continue` before it goes along.
 pub(crate) fn end_of_reply(bytes: &[u8]) -> Option<usize> {
     let end = end_of_head(bytes)?;

@@ -1,11 +1,12 @@
 //! Query parameters with Go's ideas of booleans and numbers.
 
+use crate::gojson;
 use crate::reply::Failure;
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
 use shoal_api_backend::Error;
+use shoal_api_types::Timestamp;
 use shoal_api_types::image::OciPlatform;
-use shoal_api_types::{Timestamp, decode};
 use std::convert::Infallible;
 
 /// The query, in order.
@@ -110,33 +111,45 @@ impl Params {
             i128::from(seconds) * 1_000_000_000 + nanos,
         )))
     }
-    /// `platform=`: the JSON of an OCI platform, or `os[/arch[/variant]]`.
+    /// `platform=` of what is pulled, imported or created: `os[/arch[/variant]]`, or JSON.
     pub fn platform(&self) -> Result<Option<OciPlatform>, Failure> {
         self.text("platform")
-            .map(|text| parse_platform(&text))
+            .map(|text| match text.trim_start().starts_with('{') {
+                true => decode_platform(&text),
+                false => parse_platform(&text),
+            })
+            .transpose()
+    }
+    /// `platform=` of what is here already: the JSON of an OCI platform.
+    pub fn platform_here(&self) -> Result<Option<OciPlatform>, Failure> {
+        self.text("platform")
+            .map(|text| decode_platform(&text))
             .transpose()
     }
     /// `platforms=`: JSON, any number of them.
     pub fn platforms(&self) -> Result<Vec<OciPlatform>, Failure> {
         self.all("platforms")
             .filter(|text| !text.is_empty())
-            .map(parse_platform)
+            .map(decode_platform)
             .collect()
     }
-    /// `platform=` repeated, as load and save have it.
+    /// `platform=` repeated, as load and save have it: JSON.
     pub fn platforms_or_one(&self) -> Result<Vec<OciPlatform>, Failure> {
         self.all("platform")
             .filter(|text| !text.is_empty())
-            .map(parse_platform)
+            .map(decode_platform)
             .collect()
     }
 }
 
+fn decode_platform(text: &str) -> Result<OciPlatform, Failure> {
+    gojson::decode(text.as_bytes()).map_err(|reason| {
+        let reason = reason.trim_start_matches("invalid JSON: ");
+        Error::invalid(format!("failed to parse platform: {reason}")).into()
+    })
+}
+
 fn parse_platform(text: &str) -> Result<OciPlatform, Failure> {
-    if text.trim_start().starts_with('{') {
-        return decode(text.as_bytes())
-            .map_err(|reason| Error::invalid(format!("failed to parse platform: {reason}")).into());
-    }
     let mut parts = text.split('/');
     let platform = OciPlatform {
         os: parts.next().unwrap_or_default().to_ascii_lowercase(),
@@ -182,11 +195,12 @@ mod tests {
     fn platforms_come_in_two_forms() {
         assert_eq!(parse_platform("linux/arm64/v8").unwrap().variant, "v8");
         assert_eq!(
-            parse_platform(r#"{"os":"linux","architecture":"amd64"}"#)
+            decode_platform(r#"{"os":"linux","architecture":"amd64"}"#)
                 .unwrap()
                 .architecture,
             "amd64"
         );
         assert!(parse_platform("a/b/c/d").is_err() && parse_platform("/x").is_err());
+        assert!(decode_platform("linux/arm64").is_err());
     }
 }

@@ -15,6 +15,14 @@ pub(crate) struct Failure(pub Error);
 
 pub(crate) type Answer = Result<Response, Failure>;
 
+impl Failure {
+    /// The same failure, saying first what was attempted.
+    pub fn in_front(mut self, attempt: &str) -> Self {
+        self.0.message.insert_str(0, attempt);
+        self
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self(error)

@@ -6,7 +6,9 @@
 //! two requests at once: what is pipelined behind a takeover reaches the process, not a parser.
 
 use crate::attention::Attention;
-use crate::head::{Facts, Length, end_of_head, end_of_reply, with_upgrade, without_upgrade};
+use crate::head::{
+    Facts, Length, end_of_head, end_of_reply, with_escaped_target, with_upgrade, without_upgrade,
+};
 use crate::lane::{Lane, Past};
 use crate::listen::local::Quiet;
 use crate::listen::room::Idle;
@@ -203,7 +205,10 @@ impl<IO> Connection<IO> {
     }
 
     fn clear_head(&mut self, end: usize) {
-        let head = self.fresh.split_to(end);
+        let mut head = self.fresh.split_to(end);
+        if let Some(escaped) = with_escaped_target(&head) {
+            head = BytesMut::from(&escaped[..]);
+        }
         self.idle.works();
         self.attention.comes();
         self.lane.begin();

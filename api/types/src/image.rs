@@ -45,6 +45,12 @@ pub struct ImageInspect {
     #[serde(skip_serializing_if = "empty")]
     pub created: Option<Timestamp>,
     pub docker_version: String,
+    /// For clients older than API 1.45, who are shown it by hand.
+    #[serde(skip)]
+    pub container: String,
+    /// The same; null where the image has none.
+    #[serde(skip)]
+    pub container_config: serde_json::Value,
     pub author: String,
     pub config: Option<ImageConfig>,
     pub architecture: String,

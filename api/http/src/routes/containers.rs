@@ -76,14 +76,14 @@ async fn create(
     if request == CreateRequest::default() {
         return Err(Error::invalid("config cannot be empty in order to create a container").into());
     }
-    gates::create(&mut request, version)?;
+    let deprecated = gates::create(&mut request, version)?;
     let platform = if version.at_least(41) {
         params.platform()?
     } else {
         None
     };
     let name = params.get("name").to_owned();
-    let created = api
+    let mut created = api
         .containers
         .create(CreateContainer {
             name,
@@ -92,6 +92,7 @@ async fn create(
             of_task: false,
         })
         .await?;
+    created.warnings.extend(deprecated.map(str::to_owned));
     Ok(reply::json_with(StatusCode::CREATED, &created))
 }
 

@@ -52,7 +52,10 @@ async fn list(State(api): Api, Version(version): Version, params: Params) -> Ans
 
 async fn search(State(api): Api, params: Params, headers: HeaderMap) -> Answer {
     let filters = filters::read(&params, filters::SEARCH)?;
-    let limit = usize::try_from(params.int("limit")?.unwrap_or(25)).unwrap_or(25);
+    let limit = params
+        .int("limit")
+        .map_err(|failure| failure.in_front("invalid limit specified: "))?;
+    let limit = usize::try_from(limit.unwrap_or(25)).unwrap_or(25);
     let auth = body::registry_auth(&headers)?;
     Ok(reply::json(
         &api.images
@@ -165,7 +168,7 @@ async fn get_one(
         Some((name, "json")) => {
             let manifests = version.at_least(48) && params.flag("manifests");
             let platform = if version.at_least(49) {
-                params.platform()?
+                params.platform_here()?
             } else {
                 None
             };
@@ -192,7 +195,7 @@ async fn get_one(
         }
         Some((name, "history")) => {
             let platform = if version.at_least(48) {
-                params.platform()?
+                params.platform_here()?
             } else {
                 None
             };
@@ -219,7 +222,7 @@ async fn post_one(
         }
         Some((name, "push")) => {
             let platform = if version.at_least(46) {
-                params.platform()?
+                params.platform_here()?
             } else {
                 None
             };

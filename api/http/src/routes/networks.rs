@@ -11,7 +11,13 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use http::{HeaderMap, StatusCode};
+use shoal_api_backend::Error;
 use shoal_api_types::network::{NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest};
+
+/// What Go takes for a bool.
+const GO_BOOLS: &[&str] = &[
+    "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False",
+];
 
 pub(super) fn routes() -> Routes {
     Routes::new()
@@ -42,6 +48,11 @@ async fn examine(State(api): Api, params: Params) -> Answer {
 }
 
 async fn inspect(State(api): Api, Path(id): Path<String>, params: Params) -> Answer {
+    let verbose = params.get("verbose");
+    if !verbose.is_empty() && !GO_BOOLS.contains(&verbose) {
+        let reason = format!("strconv.ParseBool: parsing {verbose:?}: invalid syntax");
+        return Err(Error::invalid(format!("invalid value for verbose: {verbose}: {reason}")).into());
+    }
     Ok(reply::json(
         &api.networks
             .inspect(&id, params.flag("verbose"), params.get("scope"))
@@ -50,7 +61,7 @@ async fn inspect(State(api): Api, Path(id): Path<String>, params: Params) -> Ans
 }
 
 async fn create(State(api): Api, Version(version): Version, headers: HeaderMap, body: Body) -> Answer {
-    let mut request: NetworkCreateRequest = body::json(&headers, body).await?;
+    let mut request: NetworkCreateRequest = body::json_or_default(&headers, body).await?;
     gates::network(&mut request, version);
     Ok(reply::json_with(
         StatusCode::CREATED,
@@ -64,15 +75,24 @@ async fn remove(State(api): Api, Path(id): Path<String>) -> Answer {
 }
 
 async fn connect(State(api): Api, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    let request: NetworkConnectRequest = body::json(&headers, body).await?;
+    let request: NetworkConnectRequest = body::json_or_default(&headers, body).await?;
+    named(&request.container)?;
     api.networks.connect(&id, request).await?;
     Ok(reply::ok())
 }
 
 async fn disconnect(State(api): Api, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    let request: NetworkDisconnectRequest = body::json(&headers, body).await?;
+    let request: NetworkDisconnectRequest = body::json_or_default(&headers, body).await?;
+    named(&request.container)?;
     api.networks.disconnect(&id, request).await?;
     Ok(reply::ok())
+}
+
+fn named(container: &str) -> Result<(), Error> {
+    match container.is_empty() {
+        true => Err(Error::invalid("invalid name or ID supplied: \"\"")),
+        false => Ok(()),
+    }
 }
 
 async fn prune(State(api): Api, params: Params) -> Answer {

@@ -50,6 +50,36 @@ async fn requests_are_never_mixed_and_what_follows_a_takeover_is_raw() {
     assert_eq!(&buffer[..count], b"stdin\r\n\r\nmore");
 }
 
+#[tokio::test]
+async fn targets_that_go_takes_are_escaped_for_hyper() {
+    let target = |raw: &'static [u8]| async move {
+        let (mut client, server) = tokio::io::duplex(1 << 12);
+        let lane = Lane::default();
+        let mut connection = Connection::new(
+            server,
+            Taken::default(),
+            lane,
+            Arc::default(),
+            Attention::default(),
+        );
+        let request = [b"GET ", raw, b" HTTP/1.1\r\nX: {\"}\r\n\r\n"].concat();
+        client.write_all(&request).await.unwrap();
+        let mut buffer = vec![0; 4096];
+        let count = connection.read(&mut buffer).await.unwrap();
+        String::from_utf8_lossy(&buffer[..count]).into_owned()
+    };
+    let rest = " HTTP/1.1\r\nX: {\"}\r\n\r\n";
+    let escaped = target(br#"/images/json?filters={"label":["a=b"]}"#).await;
+    assert_eq!(
+        escaped,
+        format!("GET /images/json?filters=%7B%22label%22:[%22a=b%22]%7D{rest}")
+    );
+    let escaped = target("/containers/ä|b/json?x=#%41".as_bytes()).await;
+    assert_eq!(escaped, format!("GET /containers/%C3%A4%7Cb/json?x=%23%41{rest}"));
+    let plain = target(b"/x?a=b&c=%7B").await;
+    assert_eq!(plain, format!("GET /x?a=b&c=%7B{rest}"));
+}
+
 /// Wherever a body is cut on its way, its request is given whole and nothing of the next one with it.
 #[tokio::test]
 async fn bodies_pass_however_they_are_cut() {

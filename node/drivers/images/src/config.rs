@@ -27,6 +27,12 @@ pub struct ConfigFile {
     pub comment: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_version: String,
+    /// The container that Docker's older `commit` and builder took the image of, and how it was configured: shown, and not
+    /// handed on to images made of this one.
+    #[serde(skip_serializing)]
+    pub container: String,
+    #[serde(skip_serializing)]
+    pub container_config: Value,
     pub config: ImageConfig,
     pub rootfs: RootFs,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,6 +91,14 @@ impl ConfigFile {
             os: self.os.clone(),
             architecture: self.architecture.clone(),
             variant: self.variant.clone(),
+        }
+    }
+
+    /// What the image's author says of it; else what its last step says.
+    pub fn comment(&self) -> &str {
+        match self.comment.is_empty() {
+            true => self.history.last().map_or("", |step| &step.comment),
+            false => &self.comment,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::error::{Result, invalid};
 use shoal_api_types::auth::AuthConfig;
 use shoal_api_types::image::{Descriptor, DistributionInspect, OciPlatform, SearchResult};
 use shoal_api_types::{Filters, Slice};
-use shoal_node_drivers_images::Reference;
+use shoal_node_drivers_images::{Digest, Reference};
 
 /// What one search gives at most, and by default.
 const HITS_MAX: usize = 100;
@@ -17,6 +17,9 @@ impl ImagesService {
         name: &str,
         auth: Option<AuthConfig>,
     ) -> Result<DistributionInspect> {
+        if Digest::parse(name).is_ok() {
+            return Err(invalid("no manifest found for full image ID"));
+        }
         let name = Reference::parse(name).map_err(error)?;
         let found = self.store.distribution(&name, auth).await.map_err(error)?;
         let platforms: Vec<OciPlatform> = found.platforms.iter().map(oci_platform).collect();

@@ -1,9 +1,9 @@
 //! Pulling, loading, saving, importing: work that says how it goes while it goes. Dropping the stream ends the work.
 
 use super::{ImagesService, changes, error, platform};
-use crate::error::{Result, invalid};
+use crate::error::{Error, Result, invalid};
 use futures_util::{Stream, StreamExt};
-use shoal_api_backend::{BoxStream, Bytes, ImportImage, PullImage};
+use shoal_api_backend::{BoxStream, Bytes, Class, ImportImage, PullImage};
 use shoal_api_types::auth::AuthConfig;
 use shoal_api_types::image::OciPlatform;
 use shoal_api_types::message::{JsonMessage, ProgressDetail};
@@ -95,6 +95,9 @@ impl ImagesService {
 
     pub(super) async fn pull_stream(&self, request: PullImage) -> Result<BoxStream<Result<JsonMessage>>> {
         let name = Reference::parse(&request.name).map_err(error)?;
+        if name.familiar_name() == "scratch" {
+            return Err(Error::new(Class::Forbidden, "'scratch' is a reserved name"));
+        }
         let name = match request.tag.as_str() {
             "" => name,
             digest if digest.contains(':') => name.with_digest(driver::Digest::parse(digest).map_err(error)?),

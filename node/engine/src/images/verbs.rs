@@ -144,9 +144,11 @@ fn describe(image: &Image) -> ImageInspect {
         parent: image.parent.clone().unwrap_or_default(),
         repo_tags: image.repo_tags.clone(),
         repo_digests: image.repo_digests.clone(),
-        comment: file.comment.clone(),
+        comment: file.comment().to_owned(),
         created: time(&image.created),
         docker_version: file.docker_version.clone(),
+        container: file.container.clone(),
+        container_config: file.container_config.clone(),
         author: file.author.clone(),
         config: Some(file.config.clone()),
         architecture: image.architecture.clone(),
@@ -274,14 +276,12 @@ impl api::Images for ImagesService {
     }
 
     async fn tag(&self, name: &str, repo: &str, tag: &str) -> Result<()> {
-        let full = if tag.is_empty() {
-            repo.to_string()
-        } else {
-            format!("{repo}:{tag}")
-        };
-        let target = Reference::parse(&full).map_err(error)?;
+        let mut target = Reference::parse(repo).map_err(error)?;
         if target.digest().is_some() {
             return Err(invalid("refusing to create a tag with a digest reference"));
+        }
+        if !tag.is_empty() {
+            target = target.with_tag(tag).map_err(error)?;
         }
         let image = self.find(name)?;
         self.store.tag(name, &target).await.map_err(error)?;

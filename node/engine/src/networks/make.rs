@@ -15,12 +15,17 @@ use shoal_node_core_host::ipam::{self, Pool};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+const OVERLAPS: &str = "invalid pool request: Pool overlaps with other one on this address space";
+
 pub(super) fn make(table: &NetworkTable, request: NetworkCreateRequest) -> Result<Record> {
     let mut record = read(table, request)?;
     if record.driver == "bridge" && !record.config_only {
         let options = BridgeOptions::parse(&record.options, record.internal).map_err(invalid)?;
         let own = || format!("br-{}", ids::short(&record.id));
         record.link = options.name.unwrap_or_else(own);
+        if record.ipam_driver == "null" && record.enable_ipv4 {
+            return Err(invalid("ipv4 pool is empty"));
+        }
         one_of_each(&record)?;
     }
     if sub::is_sub(&record) {
@@ -130,25 +135,20 @@ fn read(table: &NetworkTable, request: NetworkCreateRequest) -> Result<Record> {
 fn subnets(config: &[IpamConfig]) -> Result<Vec<Subnet>> {
     let mut wrong = Vec::new();
     let mut out = Vec::new();
-    for one in config {
-        if one.subnet.is_empty() {
-            if !one.gateway.is_empty() || !one.ip_range.is_empty() {
-                wrong.push("a gateway or a range needs a subnet".to_owned());
-            }
-            continue;
-        }
-        let Ok(net) = one.subnet.parse::<IpNet>() else {
-            wrong.push(format!(
-                "invalid subnet {}: invalid CIDR block notation",
-                one.subnet
-            ));
-            // Docker goes on, and finds that nothing else fits either.
+    let empty = |one: &&IpamConfig| {
+        let all = [&one.subnet, &one.gateway, &one.ip_range];
+        all.iter().all(|text| text.is_empty()) && one.auxiliary_addresses.is_empty()
+    };
+    for one in config.iter().filter(|one| !empty(one)) {
+        let text = &one.subnet;
+        let Ok(net) = text.parse::<IpNet>() else {
+            wrong.push(format!("invalid subnet {text}: invalid CIDR block notation"));
             continue;
         };
         if net.trunc() != net {
             wrong.push(format!("invalid subnet {net}: it should be {}", net.trunc()));
-            continue;
         }
+        let mut faults = Vec::new();
         let mut subnet = Subnet {
             net,
             range: None,
@@ -156,49 +156,87 @@ fn subnets(config: &[IpamConfig]) -> Result<Vec<Subnet>> {
             aux: BTreeMap::new(),
             given: true,
         };
-        match one.ip_range.as_str() {
-            "" => {}
-            text => match text.parse::<IpNet>() {
-                Ok(range) => subnet.range = Some(range.trunc()),
-                Err(_) => wrong.push(format!("invalid ip-range {text}: invalid CIDR block notation")),
-            },
+        if !one.ip_range.is_empty() {
+            subnet.range = range_of(net, &one.ip_range, &mut faults);
         }
-        match one.gateway.as_str() {
-            "" => {}
-            text => match text.parse::<IpAddr>() {
-                Ok(gateway) => subnet.gateway = Some(gateway),
-                Err(_) => wrong.push(format!("invalid gateway {text}: invalid address")),
-            },
+        if !one.gateway.is_empty() {
+            let gateway = address_of(net, &one.gateway);
+            subnet.gateway = gateway
+                .map_err(|fault| faults.push(format!("invalid gateway {}: {fault}", one.gateway)))
+                .ok();
         }
         for (name, text) in one.auxiliary_addresses.iter() {
-            match text.parse::<IpAddr>() {
+            match address_of(net, text) {
                 Ok(address) => drop(subnet.aux.insert(name.clone(), address)),
-                Err(_) => wrong.push(format!("invalid auxiliary address {text}: invalid address")),
+                Err(fault) => faults.push(format!("invalid auxiliary address {name}: {fault}")),
             }
         }
-        let mut pool = Pool::new(subnet.net, subnet.range, subnet.gateway);
-        for address in subnet.aux.values() {
-            pool = pool.and_then(|mut pool| pool.keep(*address).map(|()| pool));
+        // What is left to be wrong is the subnet itself.
+        if faults.is_empty()
+            && let Err(e) = Pool::new(subnet.net, subnet.range, subnet.gateway)
+        {
+            faults.push(e.to_string());
         }
-        if let Err(e) = pool {
-            wrong.push(e.to_string());
-        }
+        wrong.extend(faults);
         out.push(subnet);
     }
-    said_plainly(&wrong)?;
+    said("invalid network config", &wrong)?;
     Ok(out)
 }
 
-fn said_plainly(wrong: &[String]) -> Result<()> {
-    if wrong.is_empty() {
-        return Ok(());
+/// A range within its subnet; otherwise all that is wrong with it.
+fn range_of(net: IpNet, text: &str, faults: &mut Vec<String>) -> Option<IpNet> {
+    let before = faults.len();
+    let mut fault = |what: String| faults.push(format!("invalid ip-range {text}: {what}"));
+    let Ok(range) = text.parse::<IpNet>() else {
+        fault("invalid CIDR block notation".into());
+        return None;
+    };
+    if ipam::is_v6(range) != ipam::is_v6(net) {
+        fault(format!("parent subnet is an {} block", family(net)));
+        return None;
     }
-    said("invalid network config", &[wrong.join("\n")])
+    if range.prefix_len() < net.prefix_len() {
+        fault(format!("CIDR block is bigger than its parent subnet {net}"));
+    }
+    if range.trunc() != range {
+        fault(format!("it should be {}", range.trunc()));
+    }
+    if !ipam::overlaps(net, range) {
+        fault(format!("parent subnet {net} doesn't contain ip-range"));
+    }
+    (faults.len() == before).then_some(range)
+}
+
+fn address_of(net: IpNet, text: &str) -> std::result::Result<IpAddr, String> {
+    let address: IpAddr = text.parse().map_err(|_| "invalid address".to_owned())?;
+    if address.is_ipv6() != ipam::is_v6(net) {
+        return Err(format!("parent subnet is an {} block", family(net)));
+    }
+    match net.contains(&address) {
+        true => Ok(address),
+        false => Err(format!("parent subnet {net} doesn't contain this address")),
+    }
+}
+
+fn family(net: IpNet) -> &'static str {
+    match ipam::is_v6(net) {
+        true => "IPv6",
+        false => "IPv4",
+    }
 }
 
 fn one_of_each(record: &Record) -> Result<()> {
     for v6 in [false, true] {
-        if record.subnets.iter().filter(|s| ipam::is_v6(s.net) == v6).count() > 1 {
+        let of_family = || record.subnets.iter().filter(|s| ipam::is_v6(s.net) == v6);
+        let pairs = of_family().flat_map(|one| of_family().map(move |other| (one, other)));
+        if pairs
+            .filter(|(one, other)| !std::ptr::eq(*one, *other))
+            .any(|(one, other)| ipam::overlaps(one.net, other.net))
+        {
+            return Err(forbidden(OVERLAPS));
+        }
+        if of_family().count() > 1 {
             return Err(forbidden("bridge driver doesn't support multiple subnets"));
         }
     }
@@ -238,9 +276,7 @@ fn place(table: &NetworkTable, record: &mut Record) -> Result<()> {
         .collect();
     for subnet in record.used_subnets() {
         if theirs.iter().any(|other| ipam::overlaps(*other, subnet.net)) {
-            return Err(forbidden(
-                "invalid pool request: Pool overlaps with other one on this address space",
-            ));
+            return Err(forbidden(OVERLAPS));
         }
     }
     for v6 in [false, true] {
@@ -296,7 +332,7 @@ mod tests {
         );
         assert_eq!(
             said(&[one("10.99.3.0/24", "10.99.4.1", "")]).unwrap_err(),
-            "invalid network config:\nno matching subnet for gateway 10.99.4.1"
+            "invalid network config:\ninvalid gateway 10.99.4.1: parent subnet 10.99.3.0/24 doesn't contain this address"
         );
         assert_eq!(
             said(&[
@@ -304,9 +340,20 @@ mod tests {
                 one("10.99.3.0/24", "", "10.99.4.0/25")
             ])
             .unwrap_err(),
-            "invalid network config:\ninvalid subnet 10.99.1.0/33: invalid CIDR block notation\n\
-             no matching subnet for range 10.99.4.0/25"
+            "invalid network config:\n* invalid subnet 10.99.1.0/33: invalid CIDR block notation\n\
+             * invalid ip-range 10.99.4.0/25: parent subnet 10.99.3.0/24 doesn't contain ip-range"
         );
-        assert!(said(&[one("10.99.3.7/24", "", "")]).is_err());
+        assert_eq!(
+            said(&[one("10.99.3.7/24", "fd00::1", "10.99.0.0/8")]).unwrap_err(),
+            "invalid network config:\n* invalid subnet 10.99.3.7/24: it should be 10.99.3.0/24\n\
+             * invalid ip-range 10.99.0.0/8: CIDR block is bigger than its parent subnet 10.99.3.7/24\n\
+             * invalid ip-range 10.99.0.0/8: it should be 10.0.0.0/8\n\
+             * invalid gateway fd00::1: parent subnet is an IPv4 block"
+        );
+        assert_eq!(
+            said(&[one("", "10.0.0.1", "")]).unwrap_err(),
+            "invalid network config:\ninvalid subnet : invalid CIDR block notation"
+        );
+        assert!(said(&[one("0.0.0.0/0", "", "")]).is_err());
     }
 }

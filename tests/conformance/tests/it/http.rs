@@ -5,6 +5,21 @@ use shoal_tests_conformance::{Engine, IMAGE};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
+/// People write filters as they think of them, and Go's server takes them so.
+#[test]
+fn a_target_may_hold_json_as_it_stands() {
+    let e = Engine::start();
+    let ask = |target: &str| e.api("GET", target, None);
+    let images = ask(r#"/v1.44/images/json?filters={"reference":["no-such-image*"]}"#);
+    assert_eq!((images.status, images.text().trim()), (200, "[]"));
+    let refused = ask(r#"/v1.44/networks?filters={"driver":["<bridge>"],"nosuch":["`|^"]}"#);
+    assert_eq!(refused.status, 400, "{}", refused.text());
+    assert_eq!(refused.message(), "invalid filter 'nosuch'");
+    let unknown = ask("/v1.44/containers/\u{e4}\u{20ac}/json");
+    assert_eq!(unknown.status, 404);
+    assert_eq!(unknown.message(), "No such container: \u{e4}\u{20ac}");
+}
+
 #[test]
 fn ping_headers_and_versions() {
     let e = Engine::start();

@@ -1,7 +1,7 @@
 //! Networks that a container joins and leaves while it is there.
 
 use super::Actor;
-use crate::error::{Error, Result, conflict, forbidden, io};
+use crate::error::{Error, Result, conflict, forbidden, invalid, io};
 use crate::launch::{blocking, networks_changed};
 use crate::networks::check_endpoint;
 use shoal_api_types::network::EndpointSettings;
@@ -14,12 +14,12 @@ impl Actor {
         let found = self.kit.networks.find_any(network).await?;
         let mode = self.record.host.network_mode.as_str();
         if mode == "host" || mode.starts_with("container:") {
-            return Err(forbidden(
+            return Err(invalid(
                 "container sharing network namespace with another container or host cannot be connected to any other network",
             ));
         }
         if found.driver == "host" {
-            return Err(forbidden(
+            return Err(invalid(
                 "cannot connect container to host network - container must be created in host network mode",
             ));
         }
@@ -27,7 +27,7 @@ impl Actor {
             return Err(forbidden("cannot create endpoint on configuration-only network"));
         }
         if mode == "none" || found.driver == "null" {
-            return Err(forbidden(
+            return Err(invalid(
                 "container cannot be connected to multiple networks with one of the networks in private (none) mode",
             ));
         }
