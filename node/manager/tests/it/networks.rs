@@ -20,6 +20,9 @@ async fn networks_have_their_own_subnets_and_services_their_addresses() {
     let listed = node.swarm.networks(Filters::new()).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert!(listed[0].ingress && listed[0].name == "ingress" && listed[0].scope == "swarm");
+    // Every task that publishes a port has an address there, and every such service.
+    let roomy = listed[0].ipam.config.iter().next().unwrap().subnet.clone();
+    assert!(roomy.ends_with("/16"), "{roomy}");
 
     let front = node
         .swarm

@@ -10,6 +10,8 @@ pub const INGRESS: &str = "ingress";
 /// Docker's first; lower ones are left to others.
 const VNI_FIRST: u32 = 4096;
 const VNI_MAX: u32 = (1 << 24) - 1;
+/// The largest ingress network: 16 bits of its addresses are in marks of connections.
+const INGRESS_PREFIX_LEN: u8 = 16;
 
 /// A subnet as a user asks for it; empty members are the cluster's choice.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -83,7 +85,11 @@ pub fn network(
                     !taken(&IpNet::V4(*net), &own)
                         && !avoid.iter().any(|o| overlaps(&IpNet::V4(*net), &IpNet::V4(*o)))
                 };
-                pick(&pools, size, free).ok_or(Error::Exhausted)?.into()
+                let picked = match spec.ingress {
+                    true => pick_ingress(&pools, size, free),
+                    false => pick(&pools, size, free),
+                };
+                picked.ok_or(Error::Exhausted)?.into()
             }
             (text, _) => {
                 let net = parse_subnet(text)?;
@@ -119,16 +125,34 @@ fn local(state: &State, vni: u32) -> Ipv6Net {
 
 /// The first part of the pools that is free.
 fn pick(pools: &[String], size: u32, free: impl Fn(&Ipv4Net) -> bool) -> Option<Ipv4Net> {
-    let size = u8::try_from(size)
-        .ok()
-        .filter(|s| (1..=30).contains(s))
-        .unwrap_or(24);
-    pools
-        .iter()
-        .filter_map(|pool| pool.parse::<Ipv4Net>().ok())
-        .filter_map(|pool| pool.trunc().subnets(size.max(pool.prefix_len())).ok())
+    let size = prefix_len(size);
+    parsed(pools)
+        .filter_map(|pool| pool.subnets(size.max(pool.prefix_len())).ok())
         .flatten()
         .find(|net| free(net))
+}
+
+/// The last free part of the pools, large enough for every task of the cluster that publishes a port: a sixteenth of a
+/// pool, or the 65,533 addresses that marks of connections tell apart. In the default pool that is 10.255.0.0/16, where
+/// Docker had this network while it was that large.
+fn pick_ingress(pools: &[String], size: u32, free: impl Fn(&Ipv4Net) -> bool) -> Option<Ipv4Net> {
+    let size = prefix_len(size);
+    let parts = |pool: Ipv4Net| {
+        let len = (pool.prefix_len() + 4).min(size).max(INGRESS_PREFIX_LEN);
+        let parts = pool.subnets(len.max(pool.prefix_len())).ok()?;
+        parts.filter(|net| free(net)).last()
+    };
+    parsed(pools).find_map(parts)
+}
+
+fn parsed(pools: &[String]) -> impl Iterator<Item = Ipv4Net> {
+    let pools = pools.iter().filter_map(|pool| pool.parse::<Ipv4Net>().ok());
+    pools.map(|pool| pool.trunc())
+}
+
+fn prefix_len(size: u32) -> u8 {
+    let size = u8::try_from(size).ok();
+    size.filter(|s| (1..=30).contains(s)).unwrap_or(24)
 }
 
 fn subnet(net: IpNet, wish: &Wish) -> Result<Subnet, Error> {
@@ -223,4 +247,32 @@ fn vni(state: &State, spec: &NetworkSpec) -> Result<u32, Error> {
         return Ok(next);
     }
     (VNI_FIRST..=VNI_MAX).find(|vni| !taken(*vni)).ok_or(Error::NoVni)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(pools: &[&str], size: u32, used: &[&str]) -> Option<String> {
+        let pools: Vec<String> = pools.iter().map(|p| (*p).to_owned()).collect();
+        let used: Vec<IpNet> = used.iter().map(|net| net.parse().unwrap()).collect();
+        let free = |net: &Ipv4Net| !used.iter().any(|other| overlaps(&IpNet::V4(*net), other));
+        pick_ingress(&pools, size, free).map(|net| net.to_string())
+    }
+
+    #[test]
+    fn the_ingress_network_is_the_last_free_part_and_a_large_one() {
+        let default = ["10.0.0.0/8"];
+        assert_eq!(picked(&default, 24, &[]).unwrap(), "10.255.0.0/16");
+        assert_eq!(picked(&default, 24, &["10.255.7.0/24"]).unwrap(), "10.254.0.0/16");
+        // Never more than a sixteenth of a small pool, nor less than other networks get.
+        assert_eq!(picked(&["10.20.0.0/16"], 24, &[]).unwrap(), "10.20.240.0/20");
+        assert_eq!(picked(&["10.20.0.0/22"], 24, &[]).unwrap(), "10.20.3.0/24");
+        assert_eq!(picked(&["10.20.0.0/24"], 24, &[]).unwrap(), "10.20.0.0/24");
+        // Nor more than marks tell apart.
+        assert_eq!(picked(&default, 12, &[]).unwrap(), "10.255.0.0/16");
+        let full = ["10.20.0.0/24", "10.30.0.0/16"];
+        assert_eq!(picked(&full, 24, &["10.20.0.0/24"]).unwrap(), "10.30.240.0/20");
+        assert_eq!(picked(&["10.20.0.0/24"], 24, &["10.20.0.0/24"]), None);
+    }
 }
