@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 use shoal_tests_cluster::IMAGE;
 use shoal_tests_harness::{Host, eventually, request};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub const REPLICAS: usize = 3;
@@ -17,7 +17,9 @@ pub struct Plan {
     pub services: usize,
     pub networks: usize,
     pub replicas: BTreeMap<usize, usize>,
-    pub forced: u64,
+    forced: u64,
+    /// Services with a change that was refused or not answered: it may have been made nevertheless.
+    unsure: BTreeSet<usize>,
 }
 
 pub fn service_name(n: usize) -> String {
@@ -34,6 +36,16 @@ pub fn port(n: usize) -> Option<usize> {
 }
 
 impl Plan {
+    pub fn new(services: usize) -> Plan {
+        Plan {
+            services,
+            networks: services.div_ceil(PER_NETWORK),
+            replicas: BTreeMap::new(),
+            forced: 0,
+            unsure: BTreeSet::new(),
+        }
+    }
+
     pub fn spec(&self, n: usize) -> Value {
         let ports: Vec<Value> = port(n)
             .map(|port| json!({"Protocol": "tcp", "TargetPort": 80, "PublishedPort": port}))
@@ -70,9 +82,17 @@ impl Plan {
         })
     }
 
-    /// One change by chance. A manager that is cut off refuses; then nothing has changed.
+    /// One change by chance. A cluster without a leader refuses.
     pub fn change(&mut self, host: &Host, rng: &mut ChaCha8Rng) -> &'static str {
         let n = rng.random_range(0..self.services);
+        let done = self.change_of(n, host, rng);
+        if done == "refused" {
+            self.unsure.insert(n);
+        }
+        done
+    }
+
+    fn change_of(&mut self, n: usize, host: &Host, rng: &mut ChaCha8Rng) -> &'static str {
         match rng.random_range(0..10) {
             0..4 => {
                 let before = self.replicas.insert(n, rng.random_range(1..=4));
@@ -99,6 +119,16 @@ impl Plan {
                 });
                 "removed and made again"
             }
+        }
+    }
+
+    /// Each service whose last change was refused is as planned.
+    pub fn make_sure(&mut self, host: &Host, limit: Duration) {
+        for n in std::mem::take(&mut self.unsure) {
+            eventually("a service is as planned", limit, || {
+                let made = || ok(host, "POST", "/services/create", Some(&self.spec(n)));
+                (self.update(host, n) || made()).then_some(())
+            });
         }
     }
 

@@ -1,14 +1,28 @@
-//! What is there, as nodes, their containers and a client outside see it.
+//! What is there, as managers, nodes' containers and a client outside see it.
 
 use super::plan::{Plan, REPLICAS, got, port, service_name};
+use super::progress::{Progress, say};
+use super::visit::{Resolver, inside, page};
 use crate::mesh::kernel;
 use serde_json::{Value, json};
 use shoal_tests_harness::Host;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Running tasks' addresses on their own network, by service.
-pub fn running(host: &Host) -> Option<BTreeMap<String, BTreeSet<String>>> {
+/// The tasks of one service that should run.
+#[derive(Default, Clone)]
+pub struct Live {
+    /// On the service's own network.
+    pub addresses: BTreeSet<String>,
+    /// What their pages say.
+    pub hostnames: BTreeSet<String>,
+    /// Of those that do not run yet: what managers say of them.
+    pub coming: Vec<String>,
+}
+
+pub fn running(host: &Host) -> Option<BTreeMap<String, Live>> {
     let names: BTreeMap<String, String> = got(host, "/services")?
         .as_array()?
         .iter()
@@ -19,122 +33,143 @@ pub fn running(host: &Host) -> Option<BTreeMap<String, BTreeSet<String>>> {
             ))
         })
         .collect();
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Live> = BTreeMap::new();
     let tasks = got(
         host,
         "/tasks?filters=%7B%22desired-state%22%3A%5B%22running%22%5D%7D",
     )?;
     for task in tasks.as_array()? {
-        let name = names.get(task["ServiceID"].as_str()?)?;
+        let live = found
+            .entry(names.get(task["ServiceID"].as_str()?)?.clone())
+            .or_default();
+        let status = &task["Status"];
+        if status["State"] != "running" {
+            let said = [&status["State"], &status["Message"], &status["Err"]];
+            live.coming
+                .push(said.map(|v| v.as_str().unwrap_or_default()).join(" / "));
+            continue;
+        }
         let places = task["NetworksAttachments"]
             .as_array()
             .cloned()
             .unwrap_or_default();
         let own = places.iter().find(|a| a["Network"]["Spec"]["Name"] != "ingress");
-        let address = own
-            .and_then(|a| a["Addresses"][0].as_str()?.split('/').next())
-            .unwrap_or_default();
-        // One that is on its way is not what there should be yet.
-        let shown = match task["Status"]["State"] == "running" {
-            true => address.to_owned(),
-            false => format!("{} {}", task["Status"]["State"], task["ID"]),
-        };
-        found.entry(name.clone()).or_default().insert(shown);
+        let address = own.and_then(|a| a["Addresses"][0].as_str()?.split('/').next());
+        live.addresses.insert(address.unwrap_or_default().to_owned());
+        let id = status["ContainerStatus"]["ContainerID"].as_str();
+        live.hostnames
+            .insert(id.and_then(|id| id.get(..12)).unwrap_or_default().to_owned());
     }
     Some(found)
 }
 
-pub fn await_all(host: &Host, plan: &Plan, limit: Duration) -> BTreeMap<String, BTreeSet<String>> {
-    let mut last = String::new();
+/// Services that are not as planned, with what is there of them.
+pub fn unsettled(found: &BTreeMap<String, Live>, plan: &Plan) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for n in 0..plan.services {
+        let wanted = plan.replicas.get(&n).copied().unwrap_or(REPLICAS);
+        let there = found.get(&service_name(n)).cloned().unwrap_or_default();
+        if there.addresses.len() != wanted || !there.coming.is_empty() {
+            let (runs, coming) = (there.addresses.len(), &there.coming);
+            wrong.push(format!("s{n} {runs} of {wanted}, {coming:?}"));
+        }
+    }
+    wrong
+}
+
+pub fn await_all(
+    progress: &mut Progress,
+    host: &Host,
+    plan: &Plan,
+    limit: Duration,
+) -> BTreeMap<String, Live> {
     let began = Instant::now();
     loop {
         let found = running(host).unwrap_or_default();
-        let wrong: Vec<String> = (0..plan.services)
-            .filter_map(|n| {
-                let wanted = plan.replicas.get(&n).copied().unwrap_or(REPLICAS);
-                let there = found.get(&service_name(n)).cloned().unwrap_or_default();
-                let right = there.len() == wanted && !there.iter().any(|a| a.contains(' '));
-                (!right).then(|| format!("s{n} {there:?} of {wanted}"))
-            })
-            .collect();
-        let probes = found
-            .get("probe")
-            .map_or(0, |p| p.iter().filter(|a| !a.contains(' ')).count());
+        let wrong = unsettled(&found, plan);
+        let probes = found.get("probe").map_or(0, |p| p.addresses.len());
         if wrong.is_empty() && probes == 4 {
             return found;
         }
-        let line = format!(
-            "{} services are not as they should be yet, {probes} probes",
-            wrong.len()
+        progress.now_and_then(|| {
+            let first = wrong.first().map_or("", String::as_str);
+            format!(
+                "{} services are not as they should be yet ({first}), {probes} probes run",
+                wrong.len()
+            )
+        });
+        assert!(
+            began.elapsed() < limit,
+            "not within {limit:?}: {probes} probes, {wrong:#?}"
         );
-        if line != last {
-            println!("{:?}: {line}", began.elapsed());
-            last = line;
-        }
-        assert!(began.elapsed() < limit, "not within {limit:?}: {wrong:#?}");
-        std::thread::sleep(Duration::from_secs(1));
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 
-/// What a program in the host's probe prints.
-pub fn in_probe(host: &Host, program: &str) -> String {
-    let ids = host.docker_ok(&[
-        "ps",
-        "-q",
-        "--filter",
-        "label=com.docker.swarm.service.name=probe",
-    ]);
-    let id = ids.lines().next().expect("a probe");
-    let out = host.docker(&["exec", id, "sh", "-c", program]);
-    String::from_utf8_lossy(&out.stdout).into_owned()
+/// The network namespace of the host's probe, which is on every network.
+pub fn probe(host: &Host) -> PathBuf {
+    let filter =
+        "/containers/json?filters=%7B%22label%22%3A%5B%22com.docker.swarm.service.name%3Dprobe%22%5D%7D";
+    let listed = got(host, filter).expect("containers");
+    let id = listed[0]["Id"].as_str().expect("a probe");
+    let shown = got(host, &format!("/containers/{id}/json")).expect("the probe");
+    Path::new("/proc")
+        .join(shown["State"]["Pid"].to_string())
+        .join("ns/net")
 }
 
-/// The addresses that each name has there.
-pub fn names(host: &Host, plan: &Plan) -> BTreeMap<String, BTreeSet<String>> {
-    let program = format!(
-        "n=0; while [ $n -lt {} ]; do nslookup -type=a tasks.s$n 127.0.0.11 | \
-         sed -n '/^Name/,$p' | sed -n \"s/^Address: */s$n /p\"; n=$((n+1)); done",
-        plan.services
-    );
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for line in in_probe(host, &program).lines() {
-        if let Some((name, address)) = line.split_once(' ') {
-            found
-                .entry(name.to_owned())
-                .or_default()
-                .insert(address.to_owned());
-        }
-    }
-    found
-}
-
-/// Services whose address does not answer there.
-pub fn silent_addresses(host: &Host, plan: &Plan) -> Vec<String> {
-    let program = format!(
-        "n=0; while [ $n -lt {} ]; do v=$(nslookup -type=a s$n 127.0.0.11 | sed -n '/^Name/,$p' | sed -n 's/^Address: *//p'); \
-         printf 'GET /hostname HTTP/1.0\\r\\n\\r\\n' | nc -w 3 $v 80 | grep -q '200 OK' || echo s$n by $v; n=$((n+1)); done; echo end",
-        plan.services
-    );
-    let said = in_probe(host, &program);
-    assert!(
-        said.trim_end().ends_with("end"),
-        "the probe of host {} ended: {said}",
-        host.number
-    );
-    said.lines()
-        .filter(|line| *line != "end")
-        .map(str::to_owned)
-        .collect()
-}
-
-pub fn silent_ports(client: &Host, host: &Host, plan: &Plan) -> Vec<usize> {
-    let ports = (0..plan.services).filter_map(port);
-    let answers = |port: &usize| {
-        let url = format!("http://{}:{port}/hostname", host.address);
-        let out = client.command("curl").args(["-sf", "-m", "3", &url]).output();
-        out.is_ok_and(|o| o.status.success() && !o.stdout.is_empty())
+/// Names that do not lead to exactly the live tasks, from the host's probe.
+pub fn wrong_names(host: &Host, live: &BTreeMap<String, Live>) -> Vec<String> {
+    let ask = || {
+        let mut resolver = Resolver::new().expect("a socket for names");
+        let wrong = |(name, live): (&String, &Live)| match resolver.addresses(&format!("tasks.{name}")) {
+            Ok(there) if there == live.addresses => None,
+            other => Some(format!("{name}: {other:?}, not {:?}", live.addresses)),
+        };
+        live.iter().filter_map(wrong).collect()
     };
-    ports.filter(|port| !answers(port)).collect()
+    inside(&probe(host), ask)
+}
+
+/// Services whose own address, as the host's probe resolves it, does not lead to one of their tasks.
+pub fn silent_addresses(host: &Host, live: &BTreeMap<String, Live>) -> Vec<String> {
+    let ask = || {
+        let mut resolver = Resolver::new().expect("a socket for names");
+        let wrong = |(name, live): (&String, &Live)| {
+            let found = resolver.addresses(name);
+            let address: Option<IpAddr> = match &found {
+                Ok(found) if found.len() == 1 => found.first()?.parse().ok(),
+                _ => None,
+            };
+            let Some(address) = address else {
+                return Some(format!("{name}: {found:?} is not one address"));
+            };
+            astray(name, SocketAddr::new(address, 80), live)
+        };
+        live.iter().filter_map(wrong).collect()
+    };
+    inside(&probe(host), ask)
+}
+
+/// Services whose port on this host does not lead the client to one of their tasks.
+pub fn silent_ports(client: &Host, host: &Host, live: &BTreeMap<String, Live>, plan: &Plan) -> Vec<String> {
+    let address: IpAddr = host.address.parse().expect("an address");
+    let ports = (0..plan.services).filter_map(|n| Some((service_name(n), port(n)?)));
+    let ask = || {
+        let wrong = |(name, port): (String, usize)| {
+            let port = u16::try_from(port).expect("a port");
+            astray(&name, SocketAddr::new(address, port), live.get(&name)?)
+        };
+        ports.filter_map(wrong).collect()
+    };
+    inside(&Path::new("/run/netns").join(&client.netns), ask)
+}
+
+fn astray(name: &str, address: SocketAddr, live: &Live) -> Option<String> {
+    match page(address) {
+        Ok(hostname) if live.hostnames.contains(&hostname) => None,
+        other => Some(format!("{name} at {address}: {other:?}")),
+    }
 }
 
 pub fn doctor(host: &Host) -> Vec<String> {
@@ -168,12 +203,33 @@ pub fn entries(host: &Host) -> Vec<String> {
     lines
 }
 
-pub fn await_clean(host: &Host, what: &str, limit: Duration, mut left: impl FnMut() -> Vec<String>) {
+/// Looks until nothing is wrong, and says how long that took and how often it looked at `each` things.
+pub fn await_clean(
+    host: &Host,
+    what: &str,
+    each: usize,
+    limit: Duration,
+    mut left: impl FnMut() -> Vec<String>,
+) {
     let began = Instant::now();
-    loop {
+    for turn in 1.. {
+        let look = Instant::now();
         let wrong = left();
         if wrong.is_empty() {
+            let rate = each as f64 / look.elapsed().as_secs_f64();
+            say(&format!(
+                "host {}: {what} after {:.1?}, {turn} looks, {each} things at {rate:.0}/s",
+                host.number,
+                began.elapsed()
+            ));
             return;
+        }
+        if look.elapsed() > Duration::from_secs(5) || turn % 20 == 0 {
+            let count = wrong.len();
+            say(&format!(
+                "host {}: not yet: {what}: {count}, as {}",
+                host.number, wrong[0]
+            ));
         }
         assert!(
             began.elapsed() < limit,
