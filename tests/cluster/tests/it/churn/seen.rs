@@ -144,7 +144,13 @@ pub fn silent_addresses(host: &Host, live: &BTreeMap<String, Live>) -> Vec<Strin
             let Some(address) = address else {
                 return Some(format!("{name}: {found:?} is not one address"));
             };
-            astray(name, SocketAddr::new(address, 80), live)
+            let of_tasks = || -> Vec<String> {
+                let tasks = live.addresses.iter().filter_map(|a| a.parse::<IpAddr>().ok());
+                let page = |task: IpAddr| format!("{task}: {:?}", page(SocketAddr::new(task, 80)));
+                tasks.map(page).collect()
+            };
+            // Whether the way to the task is cut, or the address leads astray.
+            astray(name, SocketAddr::new(address, 80), live).map(|why| format!("{why}; {:?}", of_tasks()))
         };
         live.iter().filter_map(wrong).collect()
     };
@@ -227,8 +233,9 @@ pub fn await_clean(
         if look.elapsed() > Duration::from_secs(5) || turn % 20 == 0 {
             let count = wrong.len();
             say(&format!(
-                "host {}: not yet: {what}: {count}, as {}",
-                host.number, wrong[0]
+                "host {}: not yet: {what}: {count}, as {:#?}",
+                host.number,
+                &wrong[..count.min(4)]
             ));
         }
         assert!(
