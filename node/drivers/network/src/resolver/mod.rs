@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   container ── 127.0.0.11:53 ─(rule in its namespace)─ 127.0.0.11:30053
-//!                                    │ datagrams of all containers: one thread, answers at once
+//!                                    │ datagrams of all containers: a thread for each processor, answers at once
 //!                                    ├ connections: a task each
 //!                                    └ what nobody here knows: a task each, asks outside
 //! ```
@@ -11,6 +11,7 @@
 
 mod datagrams;
 mod forward;
+mod lanes;
 mod open;
 mod streams;
 
@@ -28,7 +29,7 @@ use datagrams::Datagrams;
 /// Questions that are being asked outside at a time, of all containers together.
 const FORWARDS_MAX: usize = 1024;
 
-/// What one container is told. Called on the thread that all of them share: it must not wait.
+/// What one container is told. Called on threads that all of them share: it must not wait.
 pub trait Names: Send + Sync + 'static {
     fn answer(&self, message: &[u8], over_tcp: bool) -> Answer;
     /// Whom to ask outside, in this order.
@@ -69,7 +70,7 @@ impl Resolvers {
 
     /// Opens the sockets inside of the namespace and leads port 53 to them.
     pub fn serve(&self, netns: Arc<Netns>, names: Arc<dyn Names>) -> Result<Resolver> {
-        let sockets = open::open(&netns)?;
+        let sockets = open::open(&netns, self.datagrams.lanes())?;
         let client = Arc::new(Client {
             names,
             netns,

@@ -2,8 +2,11 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 
+use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use shoal_node_core_host::dns::ADDRESS;
 
+use super::lanes;
 use crate::error::{Error, Result};
 use crate::netlink::{Family, Socket};
 use crate::netns::Netns;
@@ -13,25 +16,50 @@ use crate::nft::lead_to_resolver;
 const PORTS: std::ops::Range<u16> = 30_053..30_117;
 
 pub(super) struct Sockets {
-    pub udp: UdpSocket,
+    /// One for each lane, on one port.
+    pub udp: Vec<UdpSocket>,
     pub tcp: TcpListener,
 }
 
-pub(super) fn open(netns: &Netns) -> Result<Sockets> {
+pub(super) fn open(netns: &Netns, lanes: usize) -> Result<Sockets> {
     netns.visit(|| {
-        let udp = first("a datagram socket", UdpSocket::bind)?;
+        let udp = datagrams(lanes)?;
         let tcp = first("a listening socket", TcpListener::bind)?;
         let fail = |e: std::io::Error| Error::io("set up the resolver's sockets", e);
-        udp.set_nonblocking(true).map_err(fail)?;
         tcp.set_nonblocking(true).map_err(fail)?;
         let ports = (
-            udp.local_addr().map_err(fail)?.port(),
+            udp[0].local_addr().map_err(fail)?.port(),
             tcp.local_addr().map_err(fail)?.port(),
         );
         let mut socket = Socket::open(Family::Netfilter)?;
         lead_to_resolver(&mut socket, ADDRESS, ports.0, ports.1)?;
         Ok(Sockets { udp, tcp })
     })
+}
+
+/// The first one takes the port for itself, so none of the container's is in the way; the others join it.
+fn datagrams(lanes: usize) -> Result<Vec<UdpSocket>> {
+    let fail = |e: std::io::Error| Error::io("set up the resolver's sockets", e);
+    let mut sockets = vec![first("a datagram socket", UdpSocket::bind)?];
+    let address = sockets[0].local_addr().map_err(fail)?;
+    for at in 1..lanes {
+        if at == 1 {
+            set_socket_reuseport(&sockets[0], true).map_err(|e| fail(e.into()))?;
+        }
+        let flags = SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, flags, None)
+            .map_err(|e| fail(e.into()))?;
+        set_socket_reuseport(&socket, true).map_err(|e| fail(e.into()))?;
+        rustix::net::bind(&socket, &address).map_err(|e| fail(e.into()))?;
+        sockets.push(socket.into());
+    }
+    if lanes > 1 {
+        lanes::divide(&sockets)?;
+    }
+    for socket in &sockets {
+        socket.set_nonblocking(true).map_err(fail)?;
+    }
+    Ok(sockets)
 }
 
 fn first<T>(what: &str, bind: impl Fn(SocketAddr) -> std::io::Result<T>) -> Result<T> {

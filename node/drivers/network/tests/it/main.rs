@@ -6,6 +6,7 @@ mod netns;
 mod nft;
 mod overlay;
 mod ports;
+mod resolver;
 mod traffic;
 
 use std::net::{IpAddr, Ipv4Addr};
