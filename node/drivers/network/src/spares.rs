@@ -1,5 +1,6 @@
 //! Network namespaces made in advance: making one costs the kernel half a millisecond, which a container's start then
-//! does not wait for.
+//! does not wait for. Their loopback is up already. Both need a lock that the whole kernel has one of, and holds for tens of
+//! milliseconds while it takes an interface away; a container without a network would wait for others' interfaces.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -7,6 +8,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
+use crate::links::Links;
 use crate::netns::Netns;
 
 /// A few namespaces on stock, filled up by a thread of its own.
@@ -53,7 +55,7 @@ impl Spares {
         })
     }
 
-    /// One from the stock, or a new one when it is empty.
+    /// One from the stock, or a new one when it is empty. Nothing is in it but its loopback, which is up.
     pub fn take(&self) -> Result<Netns> {
         let spare = {
             let mut stock = self.shared.stock.lock();
@@ -61,7 +63,7 @@ impl Spares {
             stock.ready.pop()
         };
         self.shared.wanted.notify_one();
-        spare.map_or_else(Netns::create, Ok)
+        spare.map_or_else(make, Ok)
     }
 }
 
@@ -86,11 +88,17 @@ fn fill(shared: &Shared) {
                 return;
             }
         }
-        let made = Netns::create();
+        let made = make();
         let mut stock = shared.stock.lock();
         match made {
             Ok(netns) => stock.ready.push(netns),
             Err(_) => stock.paused = true,
         }
     }
+}
+
+fn make() -> Result<Netns> {
+    let netns = Netns::create()?;
+    Links::loopback_up(&netns)?;
+    Ok(netns)
 }

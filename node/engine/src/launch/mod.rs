@@ -97,14 +97,12 @@ pub async fn launch(order: Order<'_>, run: &mut Run) -> Result<Started, Failure>
     let places = kit.volumes.mount_all(record).await?;
     let mapped = kit.ids_of(record)?.is_some();
     let netns = async {
-        let alone = match network {
-            joins::Network::Bridged | joins::Network::None if mapped => return Ok(None),
-            joins::Network::Bridged => false,
-            joins::Network::None => true,
+        match network {
+            joins::Network::Bridged | joins::Network::None if !mapped => {}
             _ => return Ok(None),
-        };
+        }
         let networks = kit.networks.clone();
-        blocking(move || networks.netns(alone)).await.map(Some)
+        blocking(move || networks.netns()).await.map(Some)
     };
     let prepared = async {
         let (kit, record, dir, run_dir) = (kit.clone(), record.clone(), dir.to_owned(), run_dir.to_owned());

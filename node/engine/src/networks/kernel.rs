@@ -11,13 +11,9 @@ use shoal_node_drivers_network::{Cable, Inside, Links, Netns, Place, SubKind, Un
 use std::sync::Arc;
 
 impl NetworkTable {
-    /// A network namespace for a container; one that gets no cable has at least its loopback.
-    pub fn netns(&self, alone: bool) -> Result<Netns> {
-        let netns = self.inner.spares.take().map_err(driver)?;
-        if alone {
-            Links::loopback_up(&netns).map_err(driver)?;
-        }
-        Ok(netns)
+    /// A network namespace for a container, with its loopback.
+    pub fn netns(&self) -> Result<Netns> {
+        self.inner.spares.take().map_err(driver)
     }
 
     /// The network namespace of a process at its gate.
