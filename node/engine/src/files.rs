@@ -21,15 +21,50 @@ pub enum Durability {
 
 /// Replaces `dir/name` by `bytes`, mode 0600.
 pub fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
-    let (file, temporary) = beside(dir, name, bytes)?;
     if durability == Durability::Synced {
+        return Ready::write(dir, name, bytes)?.put();
+    }
+    let (_, temporary) = beside(dir, name, bytes)?;
+    std::fs::rename(&temporary, dir.join(name))
+}
+
+/// What is to replace a file, on the disk already, under a name of its own until it is put in its place. It is written
+/// while something else is done that decides whether it will be needed. One of a name at a time.
+#[must_use = "the file stays as it was"]
+pub struct Ready {
+    dir: PathBuf,
+    name: String,
+    temporary: PathBuf,
+    put: bool,
+}
+
+impl Ready {
+    pub fn write(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<Ready> {
+        let (file, temporary) = beside(dir, name, bytes)?;
+        let ready = Ready {
+            dir: dir.to_owned(),
+            name: name.to_owned(),
+            temporary,
+            put: false,
+        };
         file.sync_data()?;
+        Ok(ready)
     }
-    std::fs::rename(&temporary, dir.join(name))?;
-    if durability == Durability::Synced {
-        sync_dir(dir)?;
+
+    /// From here on it is what readers see, durably.
+    pub fn put(mut self) -> io::Result<()> {
+        std::fs::rename(&self.temporary, self.dir.join(&self.name))?;
+        self.put = true;
+        sync_dir(&self.dir)
     }
-    Ok(())
+}
+
+impl Drop for Ready {
+    fn drop(&mut self) {
+        if !self.put {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
 }
 
 /// What is to be `dir/name`, under a name of its own, mode 0600.
@@ -65,16 +100,19 @@ pub fn replace_json<T: Serialize>(
     replace(dir, name, &serde_json::to_vec(value)?, durability)
 }
 
-/// For a file that nothing depends on after a crash: its contents and mode, whatever the umask.
+/// For a file that nothing depends on after a crash: its contents and mode, whatever the umask. It stays the same file,
+/// for whoever has it mounted, and is never empty in between.
 pub fn overwrite(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
-        .truncate(true)
+        .truncate(false)
         .mode(mode)
         .open(path)?;
     file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-    file.write_all(bytes)
+    file.write_all(bytes)?;
+    // File systems start writing a file that was cut to nothing to the disk at once: it is cut to its length only.
+    file.set_len(bytes.len() as u64)
 }
 
 /// `None` when there is no such file.
@@ -146,6 +184,25 @@ mod tests {
             "no temporary file stays"
         );
         assert_eq!(read(&dir.path().join("none")).expect("absent"), None);
+        let ready = Ready::write(dir.path(), "a.json", b"[4]").expect("written");
+        assert_eq!(
+            read(&dir.path().join("a.json")).expect("read"),
+            Some(b"[3]".into())
+        );
+        drop(ready);
+        assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 1);
+        let ready = Ready::write(dir.path(), "a.json", b"[5]").expect("written");
+        ready.put().expect("put in its place");
+        assert_eq!(
+            read(&dir.path().join("a.json")).expect("read"),
+            Some(b"[5]".into())
+        );
+        assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 1);
+        let over = dir.path().join("over");
+        for text in ["long and longer", "short", "longer again"] {
+            overwrite(&over, text.as_bytes(), 0o644).expect("overwritten");
+            assert_eq!(read(&over).expect("read"), Some(text.into()));
+        }
         std::fs::write(dir.path().join("torn"), b"[1,").expect("written");
         assert!(read_json::<Vec<i32>>(&dir.path().join("torn")).is_err());
     }

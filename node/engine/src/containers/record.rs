@@ -1,6 +1,6 @@
 //! A container as it is written to its directory.
 
-use crate::files::{self, Durability};
+use crate::files::{self, Durability, Ready};
 use serde::{Deserialize, Serialize};
 use shoal_api_types::container::{Config, HealthcheckResult, HostConfig};
 use shoal_api_types::image::Descriptor;
@@ -119,7 +119,12 @@ impl Record {
     }
 
     pub fn save(&self, dir: &Path) -> io::Result<()> {
-        files::replace_json(dir, CONFIG, self, Durability::Synced)
+        self.ready(dir)?.put()
+    }
+
+    /// To be put in its place when what it says has come about.
+    pub fn ready(&self, dir: &Path) -> io::Result<Ready> {
+        Ready::write(dir, CONFIG, &serde_json::to_vec(self)?)
     }
 
     /// The first time, into a directory that was just made for it.

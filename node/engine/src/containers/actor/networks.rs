@@ -44,17 +44,30 @@ impl Actor {
         record.networks.insert(found.name.clone(), asked.clone());
         let record = Arc::new(record);
         let before = self.run.endpoints.clone();
-        if live {
+        let ready = {
+            let (record, dir) = (record.clone(), self.dir.clone());
+            let what = io("write the configuration of container", record.id.clone());
+            move || record.ready(&dir).map_err(what)
+        };
+        // The disk is at work while the kernel is.
+        let ready = if live {
             let (kit, record, name) = (self.kit.clone(), record.clone(), found.name.clone());
             let placed = kit.networks.place(&record, &name, &asked).await?;
             let network = placed.as_ref().map(|placed| placed.network.clone());
-            let done = blocking(move || kit.networks.connect(&record, &name, &asked, placed.as_ref())).await;
+            let (done, ready) = tokio::join!(
+                blocking(move || kit.networks.connect(&record, &name, &asked, placed.as_ref())),
+                blocking(ready),
+            );
             if let (Err(_), Some(network)) = (&done, network) {
                 self.kit.networks.leave_place(&network, &self.record.id);
             }
             self.run.endpoints = done?;
-        }
-        if let Err(e) = self.keep(record) {
+            ready
+        } else {
+            ready()
+        };
+        let what = io("write the configuration of container", &record.id);
+        if let Err(e) = ready.and_then(|ready| ready.put().map_err(what)) {
             if live {
                 let (kit, record, id) = (self.kit.clone(), self.record.clone(), found.id.clone());
                 let _ = blocking(move || kit.networks.disconnect(&record, &id).map(drop)).await;
@@ -62,6 +75,7 @@ impl Actor {
             }
             return Err(e);
         }
+        self.record = record;
         self.changed(&before);
         let endpoint = self.run.endpoints.iter().find(|e| e.network_id == found.id);
         if let Some(endpoint) = endpoint {
