@@ -2,7 +2,7 @@
 
 use super::super::ruleset::{Chain, Set};
 use super::{BATCH_BEGIN, BATCH_END, Elements, Kind, batch, begin};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::expression::DATA_VALUE;
 use crate::netlink::{Request, Socket};
 
@@ -33,9 +33,10 @@ impl<'t> Batch<'t> {
     /// Does it all, or nothing of it; `what` it does stands in errors.
     pub fn send(mut self, socket: &mut Socket, what: &str) -> Result<()> {
         batch(&mut self.request, BATCH_END);
-        socket.transact(&mut self.request, |_| {
+        let done = socket.transact(&mut self.request, |_| {
             format!("{what} nftables table {}", self.table)
-        })
+        });
+        done.map_err(with_a_hint)
     }
 
     /// An empty table, whatever there was.
@@ -133,5 +134,39 @@ impl<'t> Batch<'t> {
                     }
                 });
         }
+    }
+}
+
+/// Names what a kernel lacks that refuses one of our rules as a kind it does not know: it does not say so itself. All else is
+/// built wherever nftables is.
+fn with_a_hint(error: Error) -> Error {
+    match error {
+        Error::Refused {
+            what,
+            source,
+            said: None,
+        } if source.raw_os_error() == Some(libc::EOPNOTSUPP) => Error::Refused {
+            what,
+            source,
+            said: Some("published ports of services need a kernel with CONFIG_NF_CONNTRACK_ZONES".into()),
+        },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_lacks_zones_is_told_of() {
+        let refused = |errno| Error::Refused {
+            what: "write nftables table t".into(),
+            source: std::io::Error::from_raw_os_error(errno),
+            said: None,
+        };
+        let text = with_a_hint(refused(libc::EOPNOTSUPP)).to_string();
+        assert!(text.ends_with("(published ports of services need a kernel with CONFIG_NF_CONNTRACK_ZONES)"));
+        assert!(!with_a_hint(refused(libc::EEXIST)).to_string().contains("ZONES"));
     }
 }
