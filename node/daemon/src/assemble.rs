@@ -204,6 +204,7 @@ fn engine_config(config: &Config) -> Result<EngineConfig> {
         icc: config.icc,
         masquerade: config.ip_masq,
         forward: config.ip_forward,
+        pass_on: config.userland_proxy,
         pools: config.address_pools().map_err(said)?,
     };
     engine.init_bin.clone_from(&config.init_path);

@@ -493,7 +493,12 @@ pub const KNOWN: &[Known] = &[
     none("selinux-enabled", "selinux-enabled", Bool),
     letter('s', none("storage-driver", "storage-driver", Text)),
     none("storage-opt", "storage-opts", List),
-    none("userland-proxy", "userland-proxy", Bool),
+    works(
+        "userland-proxy",
+        "userland-proxy",
+        Bool,
+        "Pass on what comes to published ports by ways on which the kernel leads nothing on (default true)",
+    ),
     none("userland-proxy-path", "userland-proxy-path", Text),
     works(
         "userns-remap",

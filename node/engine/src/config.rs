@@ -151,6 +151,8 @@ pub struct Bridge {
     pub masquerade: bool,
     /// Whether the host may be told to forward.
     pub forward: bool,
+    /// Whether the daemon itself passes on what comes to a published port by a way on which no packet rule leads on.
+    pub pass_on: bool,
     /// Where subnets come from when nobody names one: (base, prefix length of each). Empty is Docker's.
     pub pools: Vec<(IpNet, u8)>,
 }
@@ -203,6 +205,7 @@ impl Default for Bridge {
             icc: true,
             masquerade: true,
             forward: true,
+            pass_on: true,
             pools: Vec::new(),
         }
     }

@@ -53,6 +53,7 @@ pub struct Config {
     pub mtu: i64,
     pub default_address_pools: Vec<Value>,
     pub ip_forward: bool,
+    pub userland_proxy: bool,
     pub log_driver: String,
     pub log_opts: BTreeMap<String, String>,
     pub init: bool,
@@ -139,6 +140,7 @@ impl Default for Config {
             mtu: 1500,
             default_address_pools: Vec::new(),
             ip_forward: true,
+            userland_proxy: true,
             log_driver: "json-file".into(),
             log_opts: BTreeMap::new(),
             init: false,
@@ -338,7 +340,7 @@ mod tests {
     #[test]
     fn file_and_flags_add_up() {
         let loaded = with_file(
-            json!({"debug": true, "userland-proxy": false}),
+            json!({"debug": true, "iptables": false, "userland-proxy": false}),
             r#"{"labels": ["a=b"], "insecure-registries": ["r:5000"], "log-opts": {"max-size": "1m"}}"#,
         )
         .unwrap();
@@ -347,8 +349,9 @@ mod tests {
         assert_eq!(loaded.config.log_opts["max-size"], "1m");
         assert_eq!(
             loaded.warnings,
-            ["option \"userland-proxy\" has no effect here and is ignored"]
+            ["option \"iptables\" has no effect here and is ignored"]
         );
+        assert!(!loaded.config.userland_proxy && loaded.config.ip_forward);
     }
 
     #[test]

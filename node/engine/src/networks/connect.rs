@@ -2,7 +2,7 @@
 
 use super::attached::Placed;
 use super::endpoint::{Endpoint, ways_out};
-use super::held::{give_back, lead};
+use super::held::give_back;
 use super::kernel::routes;
 use super::table::{NetworkTable, driver};
 use crate::containers::Record as Container;
@@ -118,7 +118,7 @@ impl NetworkTable {
                 // Without a way out they are not held; the next one takes them again.
                 held.guards.clear();
             }
-            lead(&mut held.guards, &after);
+            self.lead(&mut held.guards, &after);
         }
         let undo = |e: Error| {
             let mut state = self.inner.state.lock();

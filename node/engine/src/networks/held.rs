@@ -219,7 +219,7 @@ impl NetworkTable {
                 endpoints[at].published.push(one);
             }
         }
-        lead(guards, endpoints);
+        self.lead(guards, endpoints);
         Ok(())
     }
 
@@ -242,7 +242,8 @@ impl NetworkTable {
                 .is_some_and(|(_, options)| options.mode(v6) == Mode::Routed)
         };
         // A container without IPv6 is reached by it all the same: what comes is passed on.
-        let may_pass_on = on_v4.is_some() && on_v6.is_none() && !routed(false) && has_v6();
+        let pass_on = self.inner.pass_on && has_v6();
+        let may_pass_on = pass_on && on_v4.is_some() && on_v6.is_none() && !routed(false);
         let binding = on_v4.as_ref().and_then(|(_, options)| options.host_binding);
         for (container_port, protocol, host_ip, first, last) in wanted_ports(c)? {
             let Some(kind) = Protocol::parse(&protocol) else {
@@ -353,7 +354,7 @@ impl NetworkTable {
                 }
             }
         }
-        lead(&mut held.guards, endpoints);
+        self.lead(&mut held.guards, endpoints);
         self.inner.state.lock().held.insert(id.into(), held);
         if endpoints.iter().all(|e| e.attach == Attach::None) {
             return;
@@ -368,27 +369,30 @@ impl NetworkTable {
         }
     }
 
+    /// Where what comes to an IPv6 port goes by a way on which no packet rule leads on: to a container without IPv6, or by ::1.
+    pub(super) fn lead(&self, guards: &mut [PortGuard], endpoints: &[Endpoint]) {
+        if !self.inner.pass_on {
+            return;
+        }
+        for guard in guards {
+            let is_it = |p: &&Published| {
+                p.host_port == guard.port()
+                    && p.host_address() == Some(guard.address().ip())
+                    && Protocol::parse(&p.protocol) == Some(guard.protocol())
+            };
+            let target = endpoints.iter().find_map(|endpoint| {
+                let port = endpoint.published.iter().find(is_it)?.container_port;
+                let place = endpoint.v6.or(endpoint.v4)?;
+                Some(SocketAddr::new(place.address, port))
+            });
+            if let Err(error) = guard.lead_to(target) {
+                tracing::warn!(port = guard.port(), %error, "a published port does not answer there");
+            }
+        }
+    }
+
     pub(super) fn held_netns(&self, container: &str) -> Option<Arc<Netns>> {
         self.inner.state.lock().held.get(container)?.netns.clone()
-    }
-}
-
-/// Where what comes to an IPv6 port goes by a way on which no packet rule leads on: to a container without IPv6, or by ::1.
-pub(super) fn lead(guards: &mut [PortGuard], endpoints: &[Endpoint]) {
-    for guard in guards {
-        let is_it = |p: &&Published| {
-            p.host_port == guard.port()
-                && p.host_address() == Some(guard.address().ip())
-                && Protocol::parse(&p.protocol) == Some(guard.protocol())
-        };
-        let target = endpoints.iter().find_map(|endpoint| {
-            let port = endpoint.published.iter().find(is_it)?.container_port;
-            let place = endpoint.v6.or(endpoint.v4)?;
-            Some(SocketAddr::new(place.address, port))
-        });
-        if let Err(error) = guard.lead_to(target) {
-            tracing::warn!(port = guard.port(), %error, "a published port does not answer there");
-        }
     }
 }
 

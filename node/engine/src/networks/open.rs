@@ -60,6 +60,7 @@ pub fn open(
         events,
         pools,
         config.forward,
+        config.pass_on,
         cluster,
     )?;
     for record in read(&dir)? {

@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub pools: Vec<AddressPool>,
     /// Whether the host may be told to forward.
     pub forward: bool,
+    /// Whether the daemon takes what comes to a published port where no packet rule leads it on.
+    pub pass_on: bool,
     /// Where networks of the cluster are asked for.
     pub cluster: Option<Cluster>,
     /// Held while a network's subnets are chosen, until it is in the table: no two get the same.
@@ -116,6 +118,7 @@ impl NetworkTable {
         events: Events,
         pools: Vec<AddressPool>,
         forward: bool,
+        pass_on: bool,
         cluster: Option<Cluster>,
     ) -> Result<Self> {
         let (pulled, to_pull) = mpsc::channel::<Vec<Endpoint>>();
@@ -129,6 +132,7 @@ impl NetworkTable {
             events,
             pools,
             forward,
+            pass_on,
             cluster,
             choosing: Mutex::new(()),
             overlay: overlay::State::open(sid).map_err(driver)?,

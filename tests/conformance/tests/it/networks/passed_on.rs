@@ -187,4 +187,17 @@ fn a_container_without_ipv6_is_published_at_it_all_the_same() {
         await_end(host, url, 7);
     }
     host.docker_ok(&["rm", "four"]);
+
+    // Told not to, the daemon passes nothing on.
+    host.stop();
+    host.args.push("--userland-proxy=false".into());
+    host.start();
+    serve(host);
+    await_end(host, &all[3], 0);
+    for url in &all[..3] {
+        await_end(host, url, 7);
+    }
+    let told = host.docker_ok(&["port", "four", "8080/tcp"]);
+    assert_eq!(told.trim(), "0.0.0.0:18340");
+    host.docker_ok(&["rm", "-f", "four"]);
 }
