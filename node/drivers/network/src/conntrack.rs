@@ -2,8 +2,9 @@
 //! sending datagrams from one port would be sent to a container that is long gone.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV6};
 
+use parking_lot::Mutex;
 use shoal_node_core_host::netplan::Protocol;
 
 use crate::error::Result;
@@ -20,7 +21,10 @@ const TUPLE_IP: u16 = 1;
 const TUPLE_PROTOCOL: u16 = 2;
 const IP_SOURCE: u16 = 1;
 const IP6_SOURCE: u16 = 3;
+const IP6_TARGET: u16 = 4;
 const PROTOCOL_NUMBER: u16 = 1;
+const PORT_SOURCE: u16 = 2;
+const PORT_TARGET: u16 = 3;
 /// So that one write stays small.
 const DELETES_PER_REQUEST: usize = 256;
 
@@ -37,6 +41,46 @@ pub fn forget(protocol: Protocol, containers: &BTreeSet<IpAddr>) -> Result<usize
         }
     }
     Ok(count)
+}
+
+/// Tells for datagrams what they were sent to before packet rules led them elsewhere; a socket tells it of streams only.
+#[derive(Debug)]
+pub(crate) struct Asked(Mutex<Socket>);
+
+impl Asked {
+    /// In the calling thread's network namespace.
+    pub fn open() -> Result<Asked> {
+        Ok(Asked(Mutex::new(Socket::open(Family::Netfilter)?)))
+    }
+
+    /// The port that `client` sent to, whose datagrams come to `here` now. Nothing when they were led nowhere.
+    pub fn port(&self, client: SocketAddrV6, here: SocketAddrV6) -> Option<u16> {
+        let mut request = Request::new();
+        request.begin(GET, 0, &[libc::AF_INET6 as u8, 0, 0, 0]);
+        // As its answers go: from here to the client.
+        request.nest(TUPLE_REPLY, |tuple| {
+            tuple.nest(TUPLE_IP, |ip| {
+                ip.put(IP6_SOURCE, &here.ip().octets())
+                    .put(IP6_TARGET, &client.ip().octets());
+            });
+            tuple.nest(TUPLE_PROTOCOL, |protocol| {
+                protocol
+                    .put_u8(PROTOCOL_NUMBER, Protocol::Udp.number())
+                    .put(PORT_SOURCE, &here.port().to_be_bytes())
+                    .put(PORT_TARGET, &client.port().to_be_bytes());
+            });
+        });
+        let found = self
+            .0
+            .lock()
+            .exchange(&mut request, |_| "find a connection".into());
+        let (_, entry) = found.ok()?.into_iter().next()?;
+        let protocol = entry
+            .attributes(HEAD_BYTES)
+            .nested(TUPLE_ORIGINAL)?
+            .nested(TUPLE_PROTOCOL)?;
+        Some(u16::from_be_bytes(protocol.get(PORT_TARGET)?.try_into().ok()?))
+    }
 }
 
 fn forget_of(

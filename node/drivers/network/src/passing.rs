@@ -103,10 +103,8 @@ impl Passing {
                 let socket = std::net::UdpSocket::from(socket);
                 socket.set_nonblocking(true)?;
                 let door = Door::new(UdpSocket::from_std(socket)?);
-                (
-                    Open::Datagrams(door.clone()),
-                    runtime.spawn(datagrams(door, known)),
-                )
+                let serve = datagrams(door.clone(), move |_| *known.lock());
+                (Open::Datagrams(door), runtime.spawn(serve))
             }
             Protocol::Sctp => return Err(io::ErrorKind::Unsupported.into()),
         };
@@ -167,7 +165,11 @@ impl Drop for Answers {
 
 type Clients = Mutex<HashMap<SocketAddr, Answers>>;
 
-async fn datagrams(door: Arc<Door<UdpSocket>>, target: Target) {
+/// Passes on what comes, to where `lead` says for its sender, and brings the answers back.
+pub(crate) async fn datagrams(
+    door: Arc<Door<UdpSocket>>,
+    lead: impl Fn(SocketAddr) -> Option<SocketAddr> + Send,
+) {
     let clients = Arc::new(Clients::default());
     let mut bytes = vec![0; DATAGRAM_BYTES_MAX];
     loop {
@@ -180,7 +182,7 @@ async fn datagrams(door: Arc<Door<UdpSocket>>, target: Target) {
                 continue;
             }
         };
-        let Some(to) = *target.lock() else { continue };
+        let Some(to) = lead(from) else { continue };
         if let Some(container) = container_for(&door, &clients, from, to).await {
             let _ = container.send(read.filled()).await;
         }

@@ -4,7 +4,32 @@ use crate::mesh::*;
 use shoal_tests_cluster::{Cluster, IMAGE};
 use shoal_tests_harness::{Host, eventually};
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::process::{Child, Command};
+
+/// Answers each datagram with itself and the port that it came to.
+const ECHO: &str = "
+import socket, threading
+def serve(port):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(('0.0.0.0', port))
+    while True:
+        data, who = s.recvfrom(2000)
+        s.sendto(data + b' at %d' % port, who)
+for port in 53, 123:
+    threading.Thread(target=serve, args=(port,)).start()
+";
+/// Asks two ports of an address by turns, each three times from one port of its own.
+const ASK: &str = "
+import socket, sys
+all = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2)]
+for s, port in zip(all, (5353, 5354)):
+    s.settimeout(2)
+    s.connect((sys.argv[1], port))
+for n in range(3):
+    for s in all:
+        s.send(b'%d' % n)
+        print(s.recv(100).decode(), end=', ')
+";
 
 /// The address that this host has besides its IPv4 one.
 fn six(host: &Host) -> String {
@@ -71,7 +96,12 @@ fn networks_with_ipv6_lead_to_tasks_and_ports_answer_with_the_clients_address() 
         &cluster,
         "web",
         3,
-        &[&each[..], &["--publish", "8080:80"]].concat(),
+        &[
+            &each[..],
+            &["--publish", "8080:80"],
+            &["--publish", "5353:53/udp", "--publish", "5354:123/udp"],
+        ]
+        .concat(),
     );
     cluster.sleepers(0, "probe", 3, &each);
     let (hosts, text) = (&cluster.hosts, |address: &str| {
@@ -136,6 +166,31 @@ fn networks_with_ipv6_lead_to_tasks_and_ports_answer_with_the_clients_address() 
         assert!(ask(host, "[::1]", 8081).is_none());
         let found = host.api("GET", "/shoal/networks/doctor", None).json();
         assert_eq!(found["Differences"], serde_json::json!([]));
+    }
+    // Datagrams as well, which do not say what port they were sent to.
+    let mut echoes: Vec<Child> = hosts
+        .iter()
+        .map(|host| {
+            let filter = "label=com.docker.swarm.service.name=web";
+            let id = host.docker_ok(&["ps", "-q", "--filter", filter]);
+            let pid = host.docker_ok(&["inspect", "-f", "{{.State.Pid}}", id.trim()]);
+            let inside = format!("--net=/proc/{}/ns/net", pid.trim());
+            Command::new("nsenter")
+                .args([&inside, "python3", "-c", ECHO])
+                .spawn()
+                .expect("nsenter and python3")
+        })
+        .collect();
+    for host in hosts {
+        eventually("datagrams to [::1] are answered", LIMIT, || {
+            let out = host.command("python3").args(["-c", ASK, "::1"]).output().ok()?;
+            let wanted = "0 at 53, 0 at 123, 1 at 53, 1 at 123, 2 at 53, 2 at 123, ";
+            (out.stdout == wanted.as_bytes()).then_some(())
+        });
+    }
+    for echo in &mut echoes {
+        echo.kill().expect("killed");
+        echo.wait().expect("ended");
     }
     // What is not published is not reached, whoever routes there.
     let ingress = hosts[0].docker_ok(&["network", "inspect", "-f", "{{json .IPAM.Config}}", "ingress"]);

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -18,9 +18,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
 use super::Walk;
+use crate::conntrack::Asked;
 use crate::error::{Error, Result};
 use crate::expression::octets;
-use crate::passing::{Door, accept, connection};
+use crate::passing::{Door, accept, connection, datagrams};
 
 /// A task has so long to take a connection before the next one is asked.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -29,8 +30,31 @@ const CONNECT: Duration = Duration::from_secs(3);
 pub(super) struct Relays {
     /// The running ones, by what they are asked for.
     of: BTreeMap<Vip, Relay>,
-    /// Takes what comes to any published port at `::1` and passes it on to the same port at 127.0.0.1.
+    /// These take what comes to any published port at `::1` and pass it on to the same port at 127.0.0.1.
     here: Option<Relay>,
+    datagrams_here: Option<Datagrams>,
+}
+
+/// The ports of `::1` that take what comes to published ports there, as far as they could be had.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Here {
+    pub streams: Option<u16>,
+    pub datagrams: Option<u16>,
+}
+
+/// Ends with this.
+#[derive(Debug)]
+struct Datagrams {
+    port: u16,
+    door: Arc<Door<tokio::net::UdpSocket>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Datagrams {
+    fn drop(&mut self) {
+        self.door.shut();
+        self.task.abort();
+    }
 }
 
 /// Ends with this; connections under way go on.
@@ -53,6 +77,7 @@ impl Relays {
     pub fn end(&mut self) {
         self.of.clear();
         self.here = None;
+        self.datagrams_here = None;
     }
 }
 
@@ -97,9 +122,8 @@ impl Walk<'_> {
 }
 
 impl Walk<'_> {
-    /// The port of `::1` that takes what comes to published ports there; nothing where it cannot be had, as on a host without
-    /// that address.
-    pub(super) fn relay_here(&mut self, relays: &mut Relays) -> Option<u16> {
+    /// Nothing is taken where it cannot be, as on a host without `::1`.
+    pub(super) fn relay_here(&mut self, relays: &mut Relays) -> Here {
         if self.change && relays.here.as_ref().is_none_or(|relay| relay.task.is_finished()) {
             let started = Relay::serve(Ipv6Addr::LOCALHOST.into(), Arc::default(), |client, _| {
                 let asked = original_target(&client).map(|asked| asked.port());
@@ -107,7 +131,39 @@ impl Walk<'_> {
             });
             relays.here = started.ok();
         }
-        relays.here.as_ref().map(|relay| relay.at.port())
+        let ended = |datagrams: &Datagrams| datagrams.task.is_finished();
+        if self.change && relays.datagrams_here.as_ref().is_none_or(ended) {
+            relays.datagrams_here = Datagrams::start().ok();
+        }
+        Here {
+            streams: relays.here.as_ref().map(|relay| relay.at.port()),
+            datagrams: relays.datagrams_here.as_ref().map(|datagrams| datagrams.port),
+        }
+    }
+}
+
+impl Datagrams {
+    fn start() -> Result<Datagrams> {
+        let failed = |e| Error::io("take datagrams at ::1 to pass them on", e);
+        let runtime = tokio::runtime::Handle::try_current().map_err(|e| failed(io::Error::other(e)))?;
+        let _inside = runtime.enter();
+        let at = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 0, 0, 0);
+        let socket = std::net::UdpSocket::bind(at).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        let port = socket.local_addr().map_err(failed)?.port();
+        let at = SocketAddrV6::new(Ipv6Addr::LOCALHOST, port, 0, 0);
+        let door = Door::new(tokio::net::UdpSocket::from_std(socket).map_err(failed)?);
+        let asked = Asked::open()?;
+        // Each time: a client's port may have become another client's, who asks for something else.
+        let lead = move |client| match client {
+            SocketAddr::V6(client) => {
+                let port = asked.port(client, at)?;
+                Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            }
+            SocketAddr::V4(_) => None,
+        };
+        let task = runtime.spawn(datagrams(door.clone(), lead));
+        Ok(Datagrams { port, door, task })
     }
 }
 

@@ -7,6 +7,7 @@ use shoal_node_core_host::netplan::Protocol;
 use shoal_node_core_host::overlay::{Balance, Ingress, Tunnel};
 
 use super::leads::{Counts, Keys, balance_sets, idle_name, table_name};
+use super::relay::Here;
 use crate::expression::{Direction, Expressions, Verdict};
 
 const PREROUTING: u32 = 0;
@@ -28,6 +29,7 @@ const TYPE_ETHER: u32 = 9;
 const TYPE_MARK: u32 = 19;
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 /// The control protocols' message of a shorter way.
 const REDIRECT: u8 = 5;
 const REDIRECT6: u8 = 137;
@@ -60,9 +62,9 @@ pub(super) struct Ruleset {
     pub chains: Vec<Chain>,
 }
 
-/// Published ports, where they lead (`balance`), and how answers find back. What comes to `::1` goes to port `here` of it: the
-/// kernel lets nothing of that address leave the host and come back.
-pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, here: Option<u16>) -> Ruleset {
+/// Published ports, where they lead (`balance`), and how answers find back. What comes to `::1` goes to a port of `here` there:
+/// the kernel lets nothing of that address leave the host and come back.
+pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, here: Here) -> Ruleset {
     let bridge = &ingress.bridge;
     let mut sets = balance_sets(balance, counts, Keys::Ports, false);
     if ingress.address6.is_some() {
@@ -109,10 +111,12 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, her
             .collect()
     };
     let new = Expressions::new;
-    let relays = here.filter(|_| ingress.address6.is_some()).into_iter();
-    let relays = relays.flat_map(|port| counts.walk(true).map(move |count| (port, count)));
-    let relays = relays.map(|(port, count)| {
-        let rule = new().target_is_loopback6().protocol(TCP);
+    let relays = [(TCP, here.streams), (UDP, here.datagrams)].into_iter();
+    let relays =
+        relays.filter_map(|(protocol, port)| Some((protocol, port.filter(|_| ingress.address6.is_some())?)));
+    let relays = relays.flat_map(|to| counts.walk(true).map(move |count| (to, count)));
+    let relays = relays.map(|((protocol, port), count)| {
+        let rule = new().target_is_loopback6().protocol(protocol);
         rule.relay_port(&table_name(count, true), count, port).finish()
     });
     let chains = vec![
