@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::images::Images;
 use crate::install::manifest_of;
 use crate::lookup::{Found, find, for_platform, is_name};
-use crate::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
+use crate::manifest::{Descriptor, Document, MANIFEST_MAX, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::indexes::{Kind, Member};
@@ -162,7 +162,7 @@ fn write(store: &Arc<Store>, archive: &mut BridgeWriter, wanted: &[Wanted]) -> R
         let entry = match index {
             Some((index, _)) => index,
             None => Descriptor {
-                platform: Some(whole.platform),
+                platform: Some(whole.platform.clone()),
                 ..whole.manifest.clone()
             },
         };
@@ -189,11 +189,16 @@ fn write(store: &Arc<Store>, archive: &mut BridgeWriter, wanted: &[Wanted]) -> R
                 .insert(tag, top.to_owned());
         }
         let tags: Vec<_> = image.names.iter().map(Reference::familiar).collect();
-        items.push(json!({
+        let mut item = json!({
             "Config": path(&image.id),
             "RepoTags": if tags.is_empty() { serde_json::Value::Null } else { json!(tags) },
             "Layers": whole.layers.iter().map(|layer| path(&layer.digest)).collect::<Vec<_>>(),
-        }));
+        });
+        let sources = whole.sources();
+        if !sources.is_empty() {
+            item["LayerSources"] = json!(sources);
+        }
+        items.push(item);
     }
     table(
         archive,
@@ -252,10 +257,23 @@ pub(crate) struct Whole {
     pub manifest: Descriptor,
     pub text: Vec<u8>,
     pub layers: Vec<Descriptor>,
+    pub diff_ids: Vec<Digest>,
     pub platform: Platform,
 }
 
 impl Whole {
+    /// By DiffID, what Docker's table says of each layer: those that lie as plain archives, as all of its own do. An engine
+    /// that loads the table keeps it, and would say it of the unpacked bytes of a packed one.
+    fn sources(&self) -> BTreeMap<&str, serde_json::Value> {
+        let layers = self.layers.iter().zip(&self.diff_ids);
+        let plain = layers.filter(|(layer, diff_id)| layer.digest == **diff_id);
+        let described = plain.map(|(layer, diff_id)| {
+            let source = json!({"mediaType": OCI_LAYER, "size": layer.size, "digest": layer.digest});
+            (diff_id.as_str(), source)
+        });
+        described.collect()
+    }
+
     /// As its manifest names it.
     pub fn config_descriptor(&self, id: &Digest) -> Descriptor {
         Descriptor::new(OCI_CONFIG, id.clone(), self.config.len() as u64)
@@ -273,6 +291,7 @@ impl Whole {
             .ok_or_else(|| Error::no_such_image(id))?;
         let config = entry.raw.to_vec();
         let platform = entry.config.platform();
+        let diff_ids = entry.config.rootfs.diff_ids.clone();
         for manifest in wanted.into_iter().chain([&entry.record.manifest]) {
             if let Ok(text) = store.read_blob(&manifest.digest, MANIFEST_MAX)
                 && let Document::Manifest(own) = Document::parse(&text, &manifest.media_type)?
@@ -283,6 +302,7 @@ impl Whole {
                     manifest: manifest.plain(),
                     text,
                     layers: own.layers,
+                    diff_ids,
                     platform,
                 });
             }
@@ -298,6 +318,7 @@ impl Whole {
             manifest,
             text,
             layers,
+            diff_ids,
             platform,
         })
     }

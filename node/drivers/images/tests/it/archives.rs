@@ -121,6 +121,13 @@ async fn what_is_saved_can_be_loaded() {
         serde_json::json!(["tiny:1", "localhost:5000/other:latest"])
     );
     assert_eq!(table[1]["RepoTags"], serde_json::json!(["tiny:2"]));
+    // As the reference says it of layers that lie as plain archives.
+    let layer = table[1]["Layers"][0].as_str().expect("layer");
+    let digest = format!("sha256:{}", layer.rsplit('/').next().expect("digest"));
+    let source = serde_json::json!({
+        "mediaType": "application/vnd.oci.image.layer.v1.tar", "size": files[layer].len(), "digest": digest,
+    });
+    assert_eq!(table[1]["LayerSources"], serde_json::json!({ digest: source }));
     for name in ["oci-layout", "index.json", "repositories"] {
         assert!(files.contains_key(name), "{name} is missing");
     }
