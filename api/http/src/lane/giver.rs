@@ -10,9 +10,7 @@ const BLOCK_BYTES: usize = 128 << 10;
 /// A read that could bring less than this waits for the next block.
 const ROOM_BYTES_MIN: usize = 16 << 10;
 /// Blocks kept for the rest of the body.
-const SPARE_MAX: usize = 32;
-/// Chunks smaller than this are put together.
-const SMALL_BYTES: usize = 1 << 10;
+const SPARE_MAX: usize = 64;
 /// The longest size line that is understood here.
 const LINE_BYTES_MAX: usize = 18;
 
@@ -36,7 +34,7 @@ pub(crate) struct Giver {
     block: Box<[u8]>,
     filled: usize,
     /// Where in the block there is something for the handler.
-    runs: Vec<Range<usize>>,
+    run: Option<Range<usize>>,
     spare: Arc<Spare>,
 }
 
@@ -49,7 +47,7 @@ impl Giver {
             line: Vec::new(),
             block: vec![0; BLOCK_BYTES.max(read.len())].into(),
             filled: 0,
-            runs: Vec::new(),
+            run: None,
             spare: Arc::default(),
         };
         giver.block[..read.len()].copy_from_slice(read);
@@ -130,31 +128,31 @@ impl Giver {
         None
     }
 
+    /// Puts it behind what there is: to move it in a core's cache takes less than to handle pieces one by one later.
     fn add(&mut self, run: Range<usize>) {
-        match self.runs.last_mut() {
-            Some(last) if last.end == run.start => last.end = run.end,
-            Some(last) if run.len() < SMALL_BYTES => {
-                self.block.copy_within(run.clone(), last.end);
-                last.end += run.len();
+        match &mut self.run {
+            Some(there) => {
+                if there.end != run.start {
+                    self.block.copy_within(run.clone(), there.end);
+                }
+                there.end += run.len();
             }
-            _ => self.runs.push(run),
+            none => *none = Some(run),
         }
     }
 
     fn hand_over(&mut self) {
         self.filled = 0;
-        if self.runs.is_empty() {
+        let Some(run) = self.run.take() else {
             return;
-        }
+        };
         let next = self.spare.lock().pop();
         let next = next.unwrap_or_else(|| vec![0; BLOCK_BYTES].into());
         let block = Bytes::from_owner(Block {
             memory: std::mem::replace(&mut self.block, next),
             spare: self.spare.clone(),
         });
-        for run in self.runs.drain(..) {
-            self.lane.give(block.slice(run));
-        }
+        self.lane.give(block.slice(run));
     }
 }
 

@@ -24,9 +24,9 @@ use std::time::Duration;
 pub(crate) use past::Past;
 
 /// Bytes that may wait for the handler.
-const WAITING_BYTES_MAX: usize = 1 << 20;
+const WAITING_BYTES_MAX: usize = 4 << 20;
 /// So many wake it, or the end.
-const WORTH_BYTES: usize = 256 << 10;
+const WORTH_BYTES: usize = 1 << 20;
 
 /// Between a connection and who handles its requests.
 #[derive(Clone, Default)]

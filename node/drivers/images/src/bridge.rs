@@ -11,9 +11,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 const CHUNK: usize = 256 * 1024;
 const CHUNKS: usize = 8;
 /// Bytes, or pieces, that are read at a time; and such batches under way.
-const BATCH: usize = 512 * 1024;
-const PIECES_MAX: usize = 64;
-const BATCHES: usize = 4;
+const BATCH: usize = 1024 * 1024;
+const PIECES_MAX: usize = 128;
+const BATCHES: usize = 2;
 
 /// Gives a blocking thread something to read, and a future that feeds it and must be driven meanwhile.
 pub(crate) fn reader(
