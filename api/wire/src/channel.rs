@@ -28,7 +28,8 @@ where
         .keep_alive_timeout(Duration::from_secs(2))
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
+        .initial_connection_window_size(4 << 20)
+        .max_frame_size(64 << 10);
     Ok(
         endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
             let connect = connect.clone();

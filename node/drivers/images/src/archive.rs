@@ -110,7 +110,7 @@ impl Archive {
             early = unpackers.unpack(&growing).map(|early| (early, Bringing(growing)));
         }
         copy(tar, &mut file, usize::MAX)?;
-        let file = file.finish();
+        let file = file.finish()?;
         let early = early.filter(|_| !self.store.has_blob(&file.digest));
         let early = early.map(|(early, bringing)| {
             bringing.0.end(true);

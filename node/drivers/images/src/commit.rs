@@ -12,6 +12,7 @@ use crate::manifest::{Descriptor, OCI_LAYER, OCI_MANIFEST};
 use crate::reference::Reference;
 use crate::store::records::{FORMAT, ImageRecord};
 use crate::store::{BlobWriter, Lease, Place, Store};
+use crate::unpack::Warm;
 use shoal_api_types::image::ImageConfig;
 
 /// What the new image adds to its parent.
@@ -60,7 +61,12 @@ impl Images {
                         chain: chain.clone(),
                         parent: chains.last().cloned(),
                     };
-                    store.register(vec![store.unpack(&blob, Some(&place), |_| {})?])?;
+                    store.register(vec![store.unpack(
+                        &blob,
+                        Some(&place),
+                        &Warm::default(),
+                        |_| {},
+                    )?])?;
                 }
                 chains.push(chain);
                 blobs.push(blob);

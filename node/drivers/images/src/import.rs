@@ -18,7 +18,7 @@ use crate::reference::Reference;
 use crate::registry::Remote;
 use crate::store::records::{FORMAT, ImageRecord};
 use crate::store::{BlobWriter, Lease, Store};
-use crate::unpack::{Compression, decompress};
+use crate::unpack::{Compression, Warm, decompress};
 use shoal_api_types::image::ImageConfig;
 
 impl Images {
@@ -52,7 +52,7 @@ impl Images {
             let mut run = ImageConfig::default();
             configure(&mut run)?;
             let blob = spool(store, &mut lease, reader)?;
-            let layer = store.unpack(&blob, None, |_| {})?;
+            let layer = store.unpack(&blob, None, &Warm::default(), |_| {})?;
             let (diff_id, chain) = (layer.record.diff_id.clone(), layer.record.chain.clone());
             lease.pin(&chain);
             store.register(vec![layer])?;

@@ -15,6 +15,7 @@ use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::progress::Sink;
 use crate::store::records::{FORMAT, ImageRecord};
 use crate::store::{Bringing, Growing, GrowingReader, Lease, Loose, Moved, Names, Place, Store, Unpacked};
+use crate::unpack::Warm;
 
 /// Layers unpacked at a time in one operation: more only fight for the disk.
 const UNPACKS_MAX: usize = 3;
@@ -70,6 +71,7 @@ impl Images {
         }
         let chains = chain_ids(diff_ids);
         let unpacks = Arc::new(Semaphore::new(UNPACKS_MAX));
+        let warm = Warm::default();
         let mut jobs: Vec<Option<Job>> = Vec::new();
         for (at, (layer, chain)) in image.layers.iter().zip(&chains).enumerate() {
             let turn = self.flights.lock(chain).await;
@@ -93,6 +95,7 @@ impl Images {
                 place,
                 report: report.clone(),
                 turns: unpacks.clone(),
+                warm: warm.clone(),
             };
             let work = unpacking.run(fetch.clone());
             jobs.push(Some(Job {
@@ -177,6 +180,7 @@ struct Unpacking {
     place: Place,
     report: Report,
     turns: Arc<Semaphore>,
+    warm: Warm,
 }
 
 impl Unpacking {
@@ -190,6 +194,7 @@ impl Unpacking {
         }
         let growing = Growing::new(self.layer.size);
         let bringing = Bringing(growing.clone());
+        let _arriving = self.store.arriving.enter(&self.layer.digest, &growing);
         let fetched = async {
             let fetched = fetch.fetch(&self.layer, &growing).await;
             growing.end(fetched.is_ok());
@@ -229,9 +234,12 @@ impl Unpacking {
             }
         };
         let (store, blob, place) = (self.store.clone(), self.layer.clone(), self.place.clone());
+        let warm = self.warm.clone();
         let work = tokio::task::spawn_blocking(move || match source {
-            Some(source) => store.unpack_coming(source, report)?.placed(&blob, Some(&place)),
-            None => store.unpack(&blob, Some(&place), report),
+            Some(source) => store
+                .unpack_coming(source, &warm, report)?
+                .placed(&blob, Some(&place)),
+            None => store.unpack(&blob, Some(&place), &warm, report),
         });
         let stopped = |e| Error::Corrupt(format!("unpacking layer {} stopped: {e}", self.layer.digest));
         work.await.map_err(stopped)?

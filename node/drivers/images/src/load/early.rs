@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Result;
 use crate::store::{Growing, GrowingReader, Loose, Store};
+use crate::unpack::Warm;
 
 /// More only fight for the disk.
 const THREADS: usize = 2;
@@ -42,10 +43,12 @@ impl Unpackers {
         let queue = self.queue.get_or_insert_with(|| {
             let (queue, jobs) = sync_channel(QUEUE);
             let jobs = Arc::new(Mutex::new(jobs));
+            let warm = Warm::default();
             for _ in 0..THREADS {
-                let (store, jobs) = (self.store.clone(), jobs.clone());
+                let (store, jobs, warm) = (self.store.clone(), jobs.clone(), warm.clone());
                 let thread = Builder::new().name("load-unpack".into());
-                self.threads.extend(thread.spawn(move || work(&store, &jobs)));
+                self.threads
+                    .extend(thread.spawn(move || work(&store, &jobs, &warm)));
             }
             queue
         });
@@ -61,13 +64,13 @@ impl Unpackers {
     }
 }
 
-fn work(store: &Store, jobs: &Mutex<Receiver<Job>>) {
+fn work(store: &Store, jobs: &Mutex<Receiver<Job>>, warm: &Warm) {
     loop {
         let job = jobs.lock().recv();
         let Ok((layer, tell)) = job else { return };
         if !tell.is_closed() {
             // Let go of meanwhile, it is thrown away.
-            let _ = tell.send(store.unpack_coming(layer, |_| {}));
+            let _ = tell.send(store.unpack_coming(layer, warm, |_| {}));
         }
     }
 }

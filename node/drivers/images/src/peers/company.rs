@@ -143,19 +143,21 @@ impl Company {
         }
     }
 
-    /// Gets the blob from another node; or says that it is this node's turn to get it from the registry.
-    /// What comes from another is shown while it comes.
+    /// Gets the blob from another node; or says that it is this node's turn to get it from the registry, and gives what
+    /// others have sent of it. What comes from another is shown while it comes.
     pub async fn bring<'a>(
         &self,
         images: &'a Images,
         layer: &Descriptor,
         growing: &Growing,
-    ) -> Result<Option<Turn<'a>>> {
+    ) -> Result<Option<(Turn<'a>, Option<BlobWriter>)>> {
         let Some(met) = self.met.get() else {
-            return Ok(Some(Turn::alone(images).await));
+            return Ok(Some((Turn::alone(images).await, None)));
         };
         let mut failed: HashSet<String> = HashSet::new();
         let mut writer: Option<BlobWriter> = None;
+        // How many nodes' bytes are in it.
+        let mut givers = 0;
         loop {
             let whom = self.whom(met, &met.pull.table.lock(), layer, &failed);
             let Some(node) = whom else {
@@ -167,7 +169,7 @@ impl Company {
                 }
                 table.fetching.insert(layer.digest.clone());
                 turn.told = Some((met.pull.clone(), layer.digest.clone()));
-                return Ok(Some(turn));
+                return Ok(Some((turn, writer)));
             };
             // Never held while this node fetches from the registry: nobody waits in a circle.
             let _take = self.exchange.takes.acquire().await;
@@ -175,12 +177,15 @@ impl Company {
                 Some(writer) => writer,
                 None => {
                     let shown = growing.clone();
-                    let writer = images.blocking(move |store| BlobWriter::new(store)?.shown(&shown));
+                    let writer = images.blocking(move |store| BlobWriter::new(store)?.coming(&shown));
                     writer.await?
                 }
             };
             let pull = Some((&met.manifest, met.pull.as_ref()));
+            let before = begun.size();
             let (back, outcome) = take(images, self.transport.as_ref(), &node, layer, pull, begun).await?;
+            let gave = back.size() > before;
+            givers += usize::from(gave);
             let outcome = match outcome {
                 Ok(()) => {
                     let promised = layer.clone();
@@ -196,7 +201,14 @@ impl Company {
             match outcome {
                 Ok(()) => return Ok(None),
                 Err(error @ Error::Storage { .. }) => return Err(error),
+                Err(Error::Corrupt(_)) if writer.is_none() && !(gave && givers == 1) => {
+                    tracing::debug!(%node, "a blob that several nodes gave is not right: once more from the last one");
+                    givers = 0;
+                }
                 Err(error) => {
+                    if matches!(error, Error::Corrupt(_)) {
+                        (writer, givers) = (None, 0);
+                    }
                     tracing::debug!(%node, %error, "a node does not give a blob");
                     if !matches!(error, Error::NotFound(_)) {
                         met.lost.lock().insert(node.clone());

@@ -196,7 +196,7 @@ impl Fetch for Holders {
         let _permit = self.images.downloads.acquire().await;
         let fresh = || {
             let shown = growing.clone();
-            let writer = move |store: &Arc<Store>| BlobWriter::new(store)?.shown(&shown);
+            let writer = move |store: &Arc<Store>| BlobWriter::new(store)?.coming(&shown);
             self.images.blocking(writer)
         };
         let mut writer = fresh().await?;

@@ -14,7 +14,7 @@ use crate::images::Images;
 /// Blobs sent to other nodes at a time; more wait.
 const READS_MAX: usize = 16;
 /// Blobs of pulls taken from other nodes, or waited for, at a time.
-const TAKES_MAX: usize = 8;
+const TAKES_MAX: usize = 4;
 
 /// Images of this node for others and of others for this one.
 #[derive(Debug)]

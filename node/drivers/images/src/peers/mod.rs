@@ -3,7 +3,7 @@
 //! ```text
 //! bring ── here? ─ no ─▶ Transport.resolve ─▶ some node has the image ──▶ copy (take: blob by blob)
 //!                                         └─▶ nobody has: pull from the registry in [`Company`]: of the nodes that pull
-//!                                             the same, one fetches each blob, the others take it from there
+//!                                             the same, one fetches each blob, the others take it from there, while it comes
 //! serve ◀─ Transport of others: resolve, meet, read
 //! ```
 //! What another node says is believed no more than what a registry says: every digest, size and DiffID is checked. Where

@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::peers::offer::Asked;
 use crate::peers::{Ask, Exchange, Meeting, Offer, Piece};
-use crate::store::Lease;
+use crate::store::{Lease, Passing};
 
 /// Bytes of one piece.
 const PIECE: usize = 256 * 1024;
@@ -65,12 +65,43 @@ impl Exchange {
         pieces
     }
 
+    /// Sends a blob while it comes, until all of it has come. Who gets it sees by its digest whether it is right; nothing
+    /// of it is known here.
+    async fn pass_on(&self, mut from: Passing, ask: &Ask, signs: &mut Signs<'_>) -> Result<()> {
+        let pull = || ask.manifest.as_ref().and_then(|manifest| self.pull(manifest));
+        loop {
+            let piece = tokio::select! {
+                piece = from.next(PIECE) => piece,
+                () = tokio::time::sleep(SIGN_EVERY) => {
+                    let moved = pull().map_or(0, |pull| pull.moved());
+                    signs.give(moved.wrapping_add(from.seen())).await;
+                    continue;
+                }
+            };
+            let piece = piece.map_err(|error| {
+                let digest = &ask.digest;
+                Error::Unreachable(format!("blob {digest} does not come to this node: {error}"))
+            })?;
+            self.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            if piece.is_empty() || signs.to.send(Ok(Piece::Data(piece))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+
     async fn send(&self, ask: Ask, to: &mpsc::Sender<Result<Piece>>) -> Result<()> {
         let store = &self.images.store;
         let mut lease = Lease::reading(store);
         lease.pin(&ask.digest);
         let mut signs = Signs::new(to);
         while !store.has_blob(&ask.digest) {
+            let arriving = store.arriving.of(&ask.digest);
+            if let Some(arriving) = arriving
+                .into_iter()
+                .find_map(|growing| growing.pass_on(ask.offset))
+            {
+                return self.pass_on(arriving, &ask, &mut signs).await;
+            }
             let pull = ask.manifest.as_ref().and_then(|manifest| self.pull(manifest));
             let moved = match pull.filter(|pull| pull.lacking.contains(&ask.digest)) {
                 Some(pull) => pull.moved(),

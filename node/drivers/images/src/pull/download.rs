@@ -13,7 +13,7 @@ use crate::manifest::Descriptor;
 use crate::peers::Turn;
 use crate::progress::Sink;
 use crate::registry::{Part, Session};
-use crate::store::{BlobWriter, Growing};
+use crate::store::{BlobWriter, Growing, Store};
 
 use super::seconds;
 
@@ -43,23 +43,33 @@ impl Fetch for Download {
         }
         let turn = match &self.images.company {
             Some(company) => company.bring(&self.images, layer, growing).await?,
-            None => Some(Turn::alone(&self.images).await),
+            None => Some((Turn::alone(&self.images).await, None)),
         };
-        let Some(_turn) = turn else {
+        let Some((_turn, begun)) = turn else {
             self.sink.status(id, "Download complete").await;
             return Ok(());
         };
-        let shown = growing.clone();
-        let writer = self
-            .images
-            .blocking(move |store| BlobWriter::new(store)?.shown(&shown));
-        let mut writer = writer.await?;
+        // What other nodes gave of it may be wrong, which is seen at the end.
+        let mut theirs = begun.is_some();
+        let mut writer = match begun {
+            Some(writer) => writer,
+            None => {
+                let shown = growing.clone();
+                let writer = move |store: &Arc<Store>| BlobWriter::new(store)?.coming(&shown);
+                self.images.blocking(writer).await?
+            }
+        };
         let config = self.images.registries();
         let mut attempt = 1;
         loop {
             let (back, outcome) = self.attempt(layer, writer).await?;
             writer = back;
             match outcome {
+                Ok(()) if theirs && writer.check(layer).is_err() => {
+                    theirs = false;
+                    let anew = self.images.blocking(move |_| writer.anew());
+                    writer = anew.await?;
+                }
                 Ok(()) => break,
                 Err(error @ Error::Unreachable(_)) if attempt < config.attempts_max => {
                     tracing::debug!("layer {}: try {attempt} failed: {error}", layer.digest);
@@ -145,13 +155,12 @@ pub(crate) fn write(
     from: u64,
     mut chunks: mpsc::Receiver<Bytes>,
 ) -> Result<BlobWriter> {
-    let failed = |writer: &BlobWriter, e| Error::storage("write", writer.path(), e);
     if from == 0 && writer.size() > 0 {
-        writer.restart().map_err(|e| failed(&writer, e))?;
+        writer = writer.anew()?;
     }
     while let Some(chunk) = chunks.blocking_recv() {
         let written = writer.write_all(&chunk);
-        written.map_err(|e| failed(&writer, e))?;
+        written.map_err(|e| Error::storage("write", writer.path(), e))?;
     }
     Ok(writer)
 }

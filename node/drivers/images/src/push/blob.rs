@@ -203,7 +203,7 @@ fn packed(store: &Store, layer: &Descriptor, report: impl FnMut(u64)) -> Result<
     };
     let done = pack::gzip(&mut counted, &mut target, threads);
     done.map_err(|e| Error::storage("pack a layer to", target.path(), e))?;
-    Ok(target.finish())
+    target.finish()
 }
 
 struct Counted<R, F> {

@@ -12,11 +12,14 @@ use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
 use crate::store::atomic::{sync_directory, unique};
+use crate::store::block::{Block, Past};
 use crate::store::flush::Flush;
 use crate::store::growing::Growing;
 
 /// Bytes of blobs up to which each is synced by itself, not the whole file system.
 const SMALL: u64 = 1 << 20;
+/// A blob of at least so many bytes goes past the page cache: it is read again only by who wants to have it elsewhere.
+const LARGE: u64 = 32 << 20;
 
 impl Store {
     pub fn has_blob(&self, digest: &Digest) -> bool {
@@ -139,7 +142,31 @@ pub(crate) struct BlobWriter {
     flush: Arc<Flush>,
     /// Who reads it meanwhile.
     growing: Option<Growing>,
+    /// Of one that goes past the page cache.
+    blocks: Option<Blocks>,
 }
+
+/// What of a blob is not in its file yet.
+#[derive(Debug)]
+struct Blocks {
+    past: Past,
+    next: Arc<Block>,
+    /// Those that went before, to be used again once nobody reads them.
+    round: Vec<Arc<Block>>,
+}
+
+impl Blocks {
+    fn new(file: &File) -> io::Result<Blocks> {
+        Ok(Blocks {
+            past: Past::new(file),
+            next: Arc::new(Block::new()?),
+            round: Vec::new(),
+        })
+    }
+}
+
+/// Blocks that go round; readers may hold more for a while.
+const ROUND: usize = 6;
 
 impl BlobWriter {
     pub fn new(store: &Store) -> Result<BlobWriter> {
@@ -157,15 +184,30 @@ impl BlobWriter {
             size: 0,
             flush: store.flush.clone(),
             growing: None,
+            blocks: None,
         })
     }
 
     /// From now on it can be read while it is written.
     pub fn shown(mut self, growing: &Growing) -> Result<BlobWriter> {
-        let shown = growing.begin(&self.place.0);
+        let shown = growing.begin(&self.place.0, false);
         shown.map_err(|e| Error::storage("open", &self.place.0, e))?;
         growing.grow(self.size);
         self.growing = Some(growing.clone());
+        Ok(self)
+    }
+
+    /// For one that comes from elsewhere and has not begun: it can be read while it is written, and a large one goes past
+    /// the page cache.
+    pub fn coming(mut self, growing: &Growing) -> Result<BlobWriter> {
+        if growing.size() < LARGE {
+            return self.shown(growing);
+        }
+        let begun = growing.begin(&self.place.0, true);
+        begun.map_err(|e| Error::storage("open", &self.place.0, e))?;
+        self.growing = Some(growing.clone());
+        let blocks = Blocks::new(&self.file);
+        self.blocks = Some(blocks.map_err(|e| Error::storage("write", &self.place.0, e))?);
         Ok(self)
     }
 
@@ -178,12 +220,21 @@ impl BlobWriter {
     }
 
     /// Begins again with nothing.
-    pub fn restart(&mut self) -> io::Result<()> {
+    pub fn anew(mut self) -> Result<BlobWriter> {
+        let restarted = self.restart();
+        restarted.map_err(|e| Error::storage("write", &self.place.0, e))?;
+        Ok(self)
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
         if let Some(growing) = &self.growing {
             growing.begin_anew();
         }
         self.file.set_len(0)?;
         io::Seek::rewind(&mut self.file)?;
+        if let Some(blocks) = &mut self.blocks {
+            *blocks = Blocks::new(&self.file)?;
+        }
         self.hash = Sha256::new();
         self.size = 0;
         Ok(())
@@ -198,10 +249,11 @@ impl BlobWriter {
         if let Some(promised) = promised {
             self.check(promised)?;
         }
-        self.finish().store(store)
+        self.finish()?.store(store)
     }
 
-    fn check(&self, promised: &Descriptor) -> Result<()> {
+    /// Whether it is what was promised.
+    pub fn check(&self, promised: &Descriptor) -> Result<()> {
         let digest = self.digest();
         if digest != promised.digest {
             let promised = &promised.digest;
@@ -221,12 +273,63 @@ impl BlobWriter {
     }
 
     /// Closes it; it may still become a blob.
-    pub fn finish(self) -> Spooled {
-        Spooled {
+    pub fn finish(mut self) -> Result<Spooled> {
+        let put = self.put();
+        put.map_err(|e| Error::storage("write", &self.place.0, e))?;
+        Ok(Spooled {
             digest: self.digest(),
             size: self.size,
             place: self.place,
+        })
+    }
+
+    /// Brings what has come to the file, and shows it.
+    fn put(&mut self) -> io::Result<()> {
+        let Some(blocks) = self.blocks.as_mut().filter(|blocks| !blocks.next.is_empty()) else {
+            return Ok(());
+        };
+        let usual = blocks.past.write(&self.file, &blocks.next)?;
+        self.flush.wrote(usual);
+        if let Some(growing) = &self.growing {
+            growing.push(&blocks.next);
         }
+        let free = blocks
+            .round
+            .iter_mut()
+            .position(|block| Arc::get_mut(block).is_some());
+        let next = match free {
+            Some(free) => blocks.round.swap_remove(free),
+            None => Arc::new(Block::new()?),
+        };
+        let done = std::mem::replace(&mut blocks.next, next);
+        if blocks.round.len() < ROUND {
+            blocks.round.push(done);
+        }
+        let next = Arc::get_mut(&mut blocks.next);
+        let next = next.ok_or_else(|| io::Error::other("a block that is not free is used again"))?;
+        next.begin(self.size);
+        Ok(())
+    }
+
+    /// The same for one that goes past the page cache, as soon as there is a block of it.
+    fn gather(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(blocks) = &mut self.blocks else {
+            return Ok(0);
+        };
+        let next = Arc::get_mut(&mut blocks.next);
+        let next = next.ok_or_else(|| io::Error::other("a block that is not free is written to"))?;
+        let count = next.take(bytes);
+        let full = next.is_full();
+        self.hash.update(&bytes[..count]);
+        self.size += count as u64;
+        let whole = self.growing.as_ref().is_some_and(|growing| {
+            growing.come(self.size);
+            growing.size() == self.size
+        });
+        if full || whole {
+            self.put()?;
+        }
+        Ok(count)
     }
 }
 
@@ -268,6 +371,9 @@ impl Drop for Aside {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.blocks.is_some() {
+            return self.gather(bytes);
+        }
         let count = self.file.write(bytes)?;
         self.hash.update(&bytes[..count]);
         self.size += count as u64;

@@ -1,7 +1,7 @@
 //! Unpacked layers: made aside, synced, and named by their chain id last.
 
 use std::fs::{self, DirBuilder};
-use std::io::Read;
+use std::io::BufRead;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::store::Store;
 use crate::store::atomic::{sync_directory, unique};
 use crate::store::commit::encode;
 use crate::store::records::{FORMAT, LayerRecord};
-use crate::unpack::{self, Applied, Limits};
+use crate::unpack::{self, Applied, Limits, Warm};
 
 impl Store {
     pub fn has_layer(&self, chain: &Digest) -> bool {
@@ -34,19 +34,32 @@ impl Store {
         &self,
         blob: &Descriptor,
         place: Option<&Place>,
+        warm: &Warm,
         report: impl FnMut(u64) + Send,
     ) -> Result<Unpacked> {
         let source = self.open_blob(&blob.digest)?;
-        self.apply(source, false, report)?.placed(blob, place)
+        self.apply(unpack::buffered(source), warm, false, report)?
+            .placed(blob, place)
     }
 
     /// Unpacks what is coming and being hashed meanwhile. Whether it turns out to be what it should is the caller's to
     /// see.
-    pub fn unpack_coming(&self, source: impl Read + Send, report: impl FnMut(u64) + Send) -> Result<Loose> {
-        self.apply(source, true, report)
+    pub fn unpack_coming(
+        &self,
+        source: impl BufRead + Send,
+        warm: &Warm,
+        report: impl FnMut(u64) + Send,
+    ) -> Result<Loose> {
+        self.apply(source, warm, true, report)
     }
 
-    fn apply(&self, source: impl Read + Send, hashed: bool, report: impl FnMut(u64) + Send) -> Result<Loose> {
+    fn apply(
+        &self,
+        source: impl BufRead + Send,
+        warm: &Warm,
+        hashed: bool,
+        report: impl FnMut(u64) + Send,
+    ) -> Result<Loose> {
         let aside = Aside {
             directory: self.paths.tmp.join(unique("layer")),
             trash: self.trash.clone(),
@@ -54,8 +67,8 @@ impl Store {
         make(&aside.directory, 0o710)?;
         let diff = aside.directory.join("diff");
         make(&diff, 0o755)?;
-        let applied = unpack::layer(source, &diff, Limits::default(), hashed, report)?;
-        self.flush.wrote(applied.size);
+        let applied = unpack::layer(source, &diff, Limits::default(), warm, hashed, report)?;
+        self.flush.wrote(applied.cached);
         self.step("layer-unpacked");
         Ok(Loose { aside, applied })
     }

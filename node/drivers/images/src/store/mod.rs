@@ -3,8 +3,10 @@
 //! Order of durability, so that no cut leaves a listed image broken: the content of blobs and layers (one sync of the
 //! file system for all that came), the blobs' names, the layers', the image's record, and last the names.
 
+mod arriving;
 pub(crate) mod atomic;
 mod blobs;
+pub(crate) mod block;
 mod commit;
 mod flush;
 mod gc;
@@ -23,10 +25,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use arriving::Arriving;
 pub(crate) use blobs::{BlobWriter, Spooled};
 pub(crate) use commit::{Moved, Names};
 use flush::Flush;
-pub(crate) use growing::{Bringing, Growing, GrowingReader};
+pub(crate) use growing::{Bringing, Growing, GrowingReader, Passing};
 use known::Known;
 pub(crate) use layers::{Loose, Place, Unpacked};
 pub(crate) use lease::Lease;
@@ -48,6 +51,7 @@ pub(crate) struct Store {
     trash: Trash,
     fault: Option<FaultHook>,
     pub known: Known,
+    pub arriving: Arriving,
 }
 
 impl Store {

@@ -1,17 +1,19 @@
 //! Reading the store, which is also its recovery: what is half there goes, what is listed is whole.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 
 use crate::config::ConfigFile;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::{CONFIG_MAX, Descriptor, Document, MANIFEST_MAX};
+use crate::store::arriving::Arriving;
 use crate::store::flush::Flush;
 use crate::store::known::Known;
 use crate::store::layers::make;
@@ -36,6 +38,7 @@ impl Store {
         ] {
             ensure(path, 0o700)?;
         }
+        spread(&paths.tmp);
         ensure(&paths.layers, 0o710)?;
         ensure(&paths.snapshots, 0o710)?;
         ensure(&paths.nothing(), 0o755)?;
@@ -50,6 +53,7 @@ impl Store {
             trash,
             fault,
             known,
+            arriving: Arriving::default(),
         };
         for name in names(&store.paths.tmp)? {
             store.trash.put(&store.paths.tmp.join(name))?;
@@ -223,6 +227,18 @@ fn ensure(path: &Path, mode: u32) -> Result<()> {
     match path.is_dir() {
         true => Ok(()),
         false => make(path, mode),
+    }
+}
+
+/// Has ext4 put what is made in this directory to places far from each other, where it knows that: each layer by itself, not
+/// all behind one another, where it looks at each file that went with an image lately before it makes a new one.
+fn spread(directory: &Path) {
+    let set = File::open(directory).map(|directory| {
+        let flags = ioctl_getflags(&directory)?;
+        ioctl_setflags(&directory, flags | IFlags::TOPDIR)
+    });
+    if !matches!(set, Ok(Ok(()))) {
+        tracing::debug!("what is unpacked lies where the file system puts it");
     }
 }
 

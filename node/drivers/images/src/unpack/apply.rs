@@ -13,7 +13,8 @@ use rustix::fs::{
 
 use rustix::io::Errno;
 
-use super::{Limits, at, xattrs};
+use super::{Limits, Warm, at, xattrs};
+use crate::store::block::{Block, Past};
 use shoal_node_core_host::tarball::{Kind, Member, Tar, damaged};
 
 const WHITEOUT: &[u8] = b".wh.";
@@ -23,8 +24,13 @@ const AUFS: &[u8] = b".wh..wh.";
 /// Bytes of names kept to set directories' times at the end.
 const LATER_MAX: usize = 16 << 20;
 
-/// Unpacks everything; returns the bytes of its files.
-pub(super) fn archive(source: impl BufRead, target: &Path, limits: Limits) -> io::Result<u64> {
+/// Unpacks everything; returns the bytes of its files, and how many of them are in the page cache.
+pub(super) fn archive(
+    source: impl BufRead,
+    target: &Path,
+    limits: Limits,
+    warm: &Warm,
+) -> io::Result<(u64, u64)> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(target, flags, Mode::empty())?;
     let mut tar = Tar::new(source);
@@ -33,6 +39,9 @@ pub(super) fn archive(source: impl BufRead, target: &Path, limits: Limits) -> io
         parent: None,
         later: Later::default(),
         size: 0,
+        cached: 0,
+        warm,
+        block: None,
     };
     let mut count = 0;
     while let Some(member) = tar.next_member()? {
@@ -43,15 +52,19 @@ pub(super) fn archive(source: impl BufRead, target: &Path, limits: Limits) -> io
         applier.apply(&mut tar, &member)?;
     }
     applier.set_directory_times();
-    Ok(applier.size)
+    Ok((applier.size, applier.cached))
 }
 
-struct Applier {
+struct Applier<'a> {
     root: OwnedFd,
     /// The directory that the last entry was in: most entries follow their siblings.
     parent: Option<(Vec<u8>, OwnedFd)>,
     later: Later,
     size: u64,
+    cached: u64,
+    warm: &'a Warm,
+    /// For files that go past the page cache.
+    block: Option<Block>,
 }
 
 /// Times of directories, which change again while they are filled.
@@ -61,7 +74,7 @@ struct Later {
     bytes: usize,
 }
 
-impl Applier {
+impl Applier<'_> {
     fn apply<R: BufRead>(&mut self, tar: &mut Tar<R>, member: &Member) -> io::Result<()> {
         let parts = at::clean(&member.path)?;
         let Some((&name, above)) = parts.split_last() else {
@@ -167,7 +180,19 @@ impl Applier {
             other => other,
         };
         let file = File::from(file.map_err(&failed)?);
-        fill(tar, member, &file)?;
+        self.cached += match member.sparse.is_some() || self.warm.takes(member.size) {
+            true => {
+                fill(tar, member, &file)?;
+                member.size
+            }
+            false => {
+                let block = match self.block.take() {
+                    Some(block) => block,
+                    None => Block::new()?,
+                };
+                past(tar, &file, self.block.insert(block))?
+            }
+        };
         // Owner before mode, and both before capabilities: chown clears setuid and capabilities. Most files have both as
         // they are made.
         let made = fstat(&file).map_err(&failed)?;
@@ -265,6 +290,23 @@ fn fill<R: BufRead>(tar: &mut Tar<R>, member: &Member, mut file: &File) -> io::R
         }
     }
     Ok(())
+}
+
+/// Writes the entry's bytes past the page cache; says how many of them are in it all the same.
+fn past<R: BufRead>(tar: &mut Tar<R>, file: &File, block: &mut Block) -> io::Result<u64> {
+    let (mut past, mut cached) = (Past::new(file), 0);
+    block.begin(0);
+    loop {
+        let count = block.take(tar.data()?);
+        tar.consume(count);
+        if block.is_full() || count == 0 {
+            cached += past.write(file, block)?;
+            block.begin(block.end());
+        }
+        if count == 0 {
+            return Ok(cached);
+        }
+    }
 }
 
 /// Writes the entry's next bytes, as many as there are up to `length`; says how many.

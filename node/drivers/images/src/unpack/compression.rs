@@ -14,14 +14,34 @@ type Rest<R> = Chain<Cursor<Vec<u8>>, R>;
 /// A window larger than this is refused: it is memory that a hostile frame asks for.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-pub(super) fn buffered<R: Read>(source: R) -> BufReader<R> {
+pub(crate) fn buffered<R: Read>(source: R) -> BufReader<R> {
     BufReader::with_capacity(128 * 1024, source)
 }
 
+/// Where uncompressed bytes are read from.
+pub(super) enum Plain<'a> {
+    /// The source itself.
+    AsItIs(Box<dyn BufRead + Send + 'a>),
+    /// What uncompresses it, into the memory that it is given.
+    Uncompressed(Box<dyn Read + Send + 'a>),
+}
+
 /// Reads enough to know, and gives a reader of the uncompressed bytes.
-pub(crate) fn decompress<'a, R: BufRead + Send + 'a>(
-    mut source: R,
+pub(crate) fn decompress<'a>(
+    source: impl BufRead + Send + 'a,
 ) -> io::Result<(Compression, Box<dyn BufRead + Send + 'a>)> {
+    let (kind, plain) = uncompressed(source)?;
+    let plain = match plain {
+        Plain::AsItIs(plain) => plain,
+        Plain::Uncompressed(plain) => Box::new(buffered(plain)),
+    };
+    Ok((kind, plain))
+}
+
+/// The same for who has memory of his own.
+pub(super) fn uncompressed<'a, R: BufRead + Send + 'a>(
+    mut source: R,
+) -> io::Result<(Compression, Plain<'a>)> {
     let mut start = Vec::with_capacity(4);
     source.by_ref().take(4).read_to_end(&mut start)?;
     let kind = match start[..] {
@@ -36,13 +56,13 @@ pub(crate) fn decompress<'a, R: BufRead + Send + 'a>(
         _ => Compression::None,
     };
     let rest: Rest<R> = Cursor::new(start).chain(source);
-    let plain: Box<dyn BufRead + Send + 'a> = match kind {
-        Compression::None => Box::new(rest),
-        Compression::Gzip => Box::new(buffered(flate2::bufread::MultiGzDecoder::new(rest))),
+    let plain = match kind {
+        Compression::None => Plain::AsItIs(Box::new(rest)),
+        Compression::Gzip => Plain::Uncompressed(Box::new(flate2::bufread::MultiGzDecoder::new(rest))),
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(rest)?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(buffered(decoder))
+            Plain::Uncompressed(Box::new(decoder))
         }
     };
     Ok((kind, plain))

@@ -4,16 +4,18 @@ mod apply;
 mod at;
 mod compression;
 mod pipe;
+mod warm;
 mod xattrs;
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::path::Path;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 
-pub(crate) use compression::{Compression, decompress};
+pub(crate) use compression::{Compression, buffered, decompress};
 pub(crate) use shoal_node_core_host::tarball::{self, Kind, Tar};
+pub(crate) use warm::Warm;
 
 /// Bounds on what one archive may unpack to.
 #[derive(Debug, Clone, Copy)]
@@ -40,15 +42,18 @@ pub(crate) struct Applied {
     pub diff_id: Option<Digest>,
     /// Bytes of its files.
     pub size: u64,
+    /// Those of them that are in the page cache.
+    pub cached: u64,
 }
 
 /// Unpacks `source`, plain, gzip or zstd, into the empty directory `target`. `report` hears how much of the
 /// source has been read. Decompressing, hashing and writing run side by side; a plain source that is hashed elsewhere
 /// meanwhile (`hashed`) is not hashed twice.
 pub(crate) fn layer(
-    source: impl Read + Send,
+    source: impl BufRead + Send,
     target: &Path,
     limits: Limits,
+    warm: &Warm,
     hashed: bool,
     report: impl FnMut(u64) + Send,
 ) -> Result<Applied> {
@@ -57,19 +62,18 @@ pub(crate) fn layer(
         count: 0,
         report,
     };
-    let done = pipe::run(
-        compression::buffered(source),
-        limits.bytes,
-        hashed,
-        |mut plain| {
-            let size = apply::archive(&mut plain, target, limits)?;
-            // The DiffID covers what follows the archive's end mark too.
-            tarball::drain(&mut plain)?;
-            Ok(size)
-        },
-    );
-    let (size, diff_id) = done.map_err(|e| refused(e, target))?;
-    Ok(Applied { diff_id, size })
+    let done = pipe::run(source, limits.bytes, hashed, |mut plain| {
+        let sizes = apply::archive(&mut plain, target, limits, warm)?;
+        // The DiffID covers what follows the archive's end mark too.
+        tarball::drain(&mut plain)?;
+        Ok(sizes)
+    });
+    let ((size, cached), diff_id) = done.map_err(|e| refused(e, target))?;
+    Ok(Applied {
+        diff_id,
+        size,
+        cached,
+    })
 }
 
 /// Tells a damaged archive from a disk that refuses.
@@ -88,11 +92,24 @@ struct Reported<R, F> {
     report: F,
 }
 
-impl<R: Read, F: FnMut(u64)> Read for Reported<R, F> {
+impl<R: BufRead, F: FnMut(u64)> Read for Reported<R, F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(buffer)?;
+        let there = self.source.fill_buf()?;
+        let count = buffer.len().min(there.len());
+        buffer[..count].copy_from_slice(&there[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead, F: FnMut(u64)> BufRead for Reported<R, F> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.source.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.source.consume(count);
         self.count += count as u64;
         (self.report)(self.count);
-        Ok(count)
     }
 }

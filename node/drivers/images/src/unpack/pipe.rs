@@ -13,7 +13,7 @@ use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Compression, decompress};
+use super::compression::{Plain, uncompressed};
 use crate::digest::Digest;
 
 const CHUNK: usize = 128 * 1024;
@@ -63,11 +63,14 @@ pub(super) fn run<T>(
     hashed_plain: bool,
     write: impl FnOnce(&mut dyn BufRead) -> io::Result<T>,
 ) -> io::Result<(T, Option<Digest>)> {
-    let (compression, plain) = decompress(source)?;
-    if hashed_plain && compression == Compression::None {
-        let left = bytes_max;
-        return Ok((write(&mut Bounded { plain, left })?, None));
-    }
+    let plain: Box<dyn Read + Send> = match uncompressed(source)?.1 {
+        Plain::AsItIs(plain) if hashed_plain => {
+            let left = bytes_max;
+            return Ok((write(&mut Bounded { plain, left })?, None));
+        }
+        Plain::AsItIs(plain) => Box::new(plain),
+        Plain::Uncompressed(plain) => plain,
+    };
     let (to_write, chunks) = sync_channel(CHUNKS);
     let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(CHUNKS);
     thread::scope(|scope| {

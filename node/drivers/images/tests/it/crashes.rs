@@ -183,13 +183,18 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(directory: &Path) -> Disk {
+        Disk::of(directory, 64 << 20)
+    }
+
+    /// So many bytes large.
+    pub fn of(directory: &Path, bytes: u64) -> Disk {
         let disk = Disk {
             image: directory.join("disk"),
             mount: directory.join("mount"),
         };
         fs::create_dir(&disk.mount).expect("mount point");
         let file = fs::File::create(&disk.image).expect("disk");
-        file.set_len(64 << 20).expect("size");
+        file.set_len(bytes).expect("size");
         run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk.image));
         disk.mount();
         disk

@@ -1,6 +1,7 @@
 //! The store as the engine uses it, on a real file system and as root.
 
 mod archives;
+mod arriving;
 mod bombs;
 mod crashes;
 mod hostile;

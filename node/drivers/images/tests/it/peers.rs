@@ -19,7 +19,7 @@ use crate::{archive, directory, file, import, reference};
 
 /// How a node misbehaves.
 #[derive(Clone, Copy, PartialEq)]
-enum Bad {
+pub enum Bad {
     /// Every byte of large blobs is another one.
     Lies,
     /// Breaks off after so many bytes of each answer.
@@ -31,28 +31,30 @@ enum Bad {
 }
 
 #[derive(Default)]
-struct Net {
+pub struct Net {
     nodes: Mutex<BTreeMap<String, Arc<Exchange>>>,
     bad: Mutex<HashMap<String, Bad>>,
     /// Who was asked for what.
-    asks: Mutex<Vec<(String, Ask)>>,
+    pub asks: Mutex<Vec<(String, Ask)>>,
+    /// Bytes that nodes gave, and signs of life.
+    pub given: Mutex<HashMap<String, (usize, usize)>>,
 }
 
-struct Side {
+pub struct Side {
     me: String,
     net: Arc<Net>,
     shunned: Mutex<HashSet<String>>,
 }
 
-struct Node {
-    images: Images,
+pub struct Node {
+    pub images: Images,
     exchange: Arc<Exchange>,
     side: Arc<Side>,
     _root: tempfile::TempDir,
 }
 
 impl Net {
-    fn node(self: &Arc<Self>, name: &str) -> Node {
+    pub fn node(self: &Arc<Self>, name: &str) -> Node {
         let root = tempfile::tempdir().expect("dir");
         let config = RegistryConfig {
             retry_delay: Duration::from_millis(1),
@@ -74,7 +76,7 @@ impl Net {
         }
     }
 
-    fn spoil(&self, node: &str, bad: Bad) {
+    pub fn spoil(&self, node: &str, bad: Bad) {
         self.bad.lock().expect("lock").insert(node.to_owned(), bad);
     }
 
@@ -88,17 +90,17 @@ impl Net {
 }
 
 impl Node {
-    async fn bring(&self, name: &str) -> Result<Brought> {
+    pub async fn bring(&self, name: &str) -> Result<Brought> {
         self.exchange
             .bring(name, None, self.side.clone(), &Sink::none())
             .await
     }
 
-    fn id(&self, name: &str) -> String {
+    pub fn id(&self, name: &str) -> String {
         self.images.get(name).expect("image").id
     }
 
-    fn content(&self, name: &str, path: &str) -> Vec<u8> {
+    pub fn content(&self, name: &str, path: &str) -> Vec<u8> {
         let lower = self.images.get(name).expect("image").lower;
         let found = lower
             .iter()
@@ -166,6 +168,16 @@ impl Transport for Side {
                 Some(Bad::Breaks(bytes)) => bytes,
                 _ => usize::MAX,
             };
+            let (net, giver) = (self.net.clone(), node.to_owned());
+            let pieces = pieces.inspect(move |piece| {
+                let mut given = net.given.lock().expect("lock");
+                let given = given.entry(giver.clone()).or_default();
+                match piece {
+                    Ok(Piece::Data(data)) => given.0 += data.len(),
+                    Ok(Piece::Moved(_)) => given.1 += 1,
+                    Err(_) => {}
+                }
+            });
             let spoilt = pieces.map(move |piece| match piece? {
                 Piece::Data(data) if bad == Some(Bad::Lies) && data.len() > 2000 => {
                     let wrong: Vec<u8> = data.iter().map(|byte| !byte).collect();
@@ -191,12 +203,12 @@ impl Transport for Side {
     }
 }
 
-fn noise(bytes: usize, seed: u32) -> Vec<u8> {
+pub fn noise(bytes: usize, seed: u32) -> Vec<u8> {
     let words = (0..bytes.div_ceil(4) as u32).map(|n| n.wrapping_add(seed).wrapping_mul(2_654_435_761));
     words.flat_map(u32::to_le_bytes).take(bytes).collect()
 }
 
-fn layers(count: u32, bytes: usize) -> Vec<Layer> {
+pub fn layers(count: u32, bytes: usize) -> Vec<Layer> {
     (0..count)
         .map(|n| {
             let (path, data) = (format!("part{n}"), noise(bytes, n * 1_000_003));
@@ -206,7 +218,7 @@ fn layers(count: u32, bytes: usize) -> Vec<Layer> {
 }
 
 /// How often each blob of a repository was asked for.
-fn blobs_asked(registry: &Arc<Mutex<Registry>>) -> BTreeMap<String, usize> {
+pub fn blobs_asked(registry: &Arc<Mutex<Registry>>) -> BTreeMap<String, usize> {
     let mut asked = BTreeMap::new();
     for line in &registry.lock().expect("lock").log {
         if let Some((_, digest)) = line.split(' ').next().and_then(|path| path.split_once("/blobs/")) {

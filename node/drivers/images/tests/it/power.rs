@@ -1,6 +1,6 @@
 //! The power cut at some moment of a pull, a load or a commit, or soon after: what is listed is whole bit for bit, what
 //! was acknowledged is there, and the same again heals. `SHOAL_CUTS` says how often; `SHOAL_CUTS_AFTER_MS` how long after
-//! the acknowledgement at most.
+//! the acknowledgement at most; `SHOAL_CUTS_LARGE` how often where blob and files go past the page cache.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,6 +36,18 @@ fn layers() -> Vec<Layer> {
         Layer::gzip(archive(&entries))
     };
     vec![some(1), some(2), some(3)]
+}
+
+/// One whose blob goes past the page cache, and so do files of it after so much that they all fit in.
+fn large() -> Vec<Layer> {
+    let text = vec![b'.'; 128 << 20];
+    let data: Vec<Vec<u8>> = (0..34).map(|n| noise(n, 1_000_000 + n)).collect();
+    let names: Vec<String> = (0..34).map(|n| format!("dir/{n}")).collect();
+    let mut entries = vec![directory("dir/"), file("dir/text", &text)];
+    entries.extend(names.iter().zip(&data).map(|(name, data)| file(name, data)));
+    let layer = Layer::gzip(archive(&entries));
+    assert!(layer.packed.len() > 32 << 20, "{} bytes", layer.packed.len());
+    vec![layer]
 }
 
 /// What a tree holds: every file's digest by its path.
@@ -119,9 +131,18 @@ impl Source {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_at_any_moment() {
-    let (cuts, after_ms) = (number("SHOAL_CUTS", 6), number("SHOAL_CUTS_AFTER_MS", 200));
+    cut(number("SHOAL_CUTS", 6), &layers(), 64 << 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_at_any_moment_of_a_large_image() {
+    cut(number("SHOAL_CUTS_LARGE", 3), &large(), 2 << 30).await;
+}
+
+async fn cut(cuts: u64, layers: &[Layer], disk: u64) {
+    let after_ms = number("SHOAL_CUTS_AFTER_MS", 200);
     let mut registry = Registry::default();
-    registry.image("a", "latest", OCI, "amd64", &layers());
+    registry.image("a", "latest", OCI, "amd64", layers);
     let pulled = format!("{}/a:latest", registry.serve().0);
     // What it must be, and how long it takes.
     let whole = tempfile::tempdir().expect("dir");
@@ -140,7 +161,7 @@ async fn cut_at_any_moment() {
     let mut right = content(&images);
 
     let folder = tempfile::tempdir().expect("dir");
-    let disk = Disk::new(folder.path());
+    let disk = Disk::of(folder.path(), disk);
     let root = disk.mount.join("root");
     let images = open(&root);
     import(&images, archive(&[file("kept", b"whole")]), "kept").await;

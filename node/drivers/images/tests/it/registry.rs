@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -29,6 +31,10 @@ pub struct Registry {
     /// Paths whose answer has no end, and paths where it stops half way without one.
     pub endless: Vec<String>,
     pub stalled: Vec<String>,
+    /// By path: after how many bytes answers wait until they may go on.
+    pub gates: HashMap<String, (usize, Arc<AtomicBool>)>,
+    /// By path: of how many more answers every byte is another one.
+    pub wrong: HashMap<String, usize>,
     /// Where the token is to be had, if not here.
     pub realm: Option<String>,
     /// Request lines with their authorization and range.
@@ -207,7 +213,7 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
     if registry.stalled.contains(&path) {
         drop(registry);
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")?;
-        std::thread::sleep(std::time::Duration::from_secs(30));
+        std::thread::sleep(Duration::from_secs(30));
         return Ok(());
     }
     if path == "/token" {
@@ -259,7 +265,7 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
             usize::MAX,
         );
     }
-    let Some((kind, body)) = registry.content.get(&path).cloned() else {
+    let Some((kind, mut body)) = registry.content.get(&path).cloned() else {
         let error = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
         return send("404 Not Found", String::new(), error, usize::MAX);
     };
@@ -276,6 +282,11 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
             .parse()
             .unwrap_or(0),
     };
+    let gate = registry.gates.get(&path).cloned();
+    if let Some(left) = registry.wrong.get_mut(&path).filter(|left| **left > 0) {
+        *left -= 1;
+        body.iter_mut().for_each(|byte| *byte = !*byte);
+    }
     drop(registry);
     let kind = match path.contains("/manifests/") {
         true => format!(
@@ -284,20 +295,27 @@ fn answer(registry: &Mutex<Registry>, own: &str, mut stream: TcpStream) -> std::
         ),
         false => format!("Content-Type: {kind}\r\n"),
     };
+    let (held, open) = match gate.filter(|(first, _)| from < *first) {
+        Some((first, open)) => (first, Some(open)),
+        None => (cut.unwrap_or(usize::MAX), None),
+    };
     match from {
-        0 => send("200 OK", kind, &body, cut.unwrap_or(usize::MAX)),
+        0 => send("200 OK", kind, &body, held)?,
         from => {
             let range = format!(
                 "{kind}Content-Range: bytes {from}-{}/{}\r\n",
                 body.len() - 1,
                 body.len()
             );
-            send(
-                "206 Partial Content",
-                range,
-                &body[from..],
-                cut.unwrap_or(usize::MAX),
-            )
+            let held = if open.is_some() { held - from } else { held };
+            send("206 Partial Content", range, &body[from..], held)?;
         }
     }
+    let Some(open) = open else {
+        return Ok(());
+    };
+    while !open.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stream.write_all(&body[held..])
 }
