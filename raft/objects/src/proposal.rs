@@ -1,6 +1,6 @@
 //! What goes through the Raft log: a list of writes that take effect together or not at all.
 
-use crate::TaskId;
+use crate::id::{NodeId, TaskId};
 use crate::meta::Time;
 use crate::object::{Kind, Object};
 use crate::task::{TaskState, TaskStatus};
@@ -22,8 +22,13 @@ pub enum Write {
     /// What the managers want of a task. Merged forward only, like a status, so it needs no version: it never
     /// conflicts with a report that arrives meanwhile. Ignored for a task that is gone.
     Desired { task: TaskId, desired: TaskState },
-    /// No node sends anything new to the task any more. Ignored for a task that is gone.
-    Drained { task: TaskId },
+    /// No node sends anything new to the task any more, or it was waited for in vain that these say so. Ignored for a task
+    /// that is gone.
+    Drained {
+        task: TaskId,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        unheard: Vec<NodeId>,
+    },
     /// Refused if `touched` is given and differs; an object that is already gone is not an error.
     Delete {
         kind: Kind,

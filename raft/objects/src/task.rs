@@ -130,6 +130,10 @@ pub struct Task {
     pub networks: Vec<Attachment>,
     /// No node sends anything new to it any more, so it may be stopped. Only for tasks that have places on networks.
     pub drained: bool,
+    /// Nodes that were up and had not acknowledged that they send nothing more to it when it was let go: they may have sent
+    /// something to nobody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unheard: Vec<NodeId>,
     /// When a delayed restart may be promoted from desired `Ready` to `Running`.
     pub start_after: Option<Time>,
     /// How often this slot has been restarted within the policy's window; kept as a number, not as history.

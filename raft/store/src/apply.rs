@@ -111,7 +111,7 @@ impl State {
             },
             Write::Status { task, status } => Ok(self.merge_status(at, task, status)),
             Write::Desired { task, desired } => Ok(self.merge_desired(at, task, *desired)),
-            Write::Drained { task } => Ok(self.merge_drained(at, task)),
+            Write::Drained { task, unheard } => Ok(self.merge_drained(at, task, unheard)),
             Write::Delete { kind, id, touched } => match kind {
                 Kind::Cluster => delete::<Cluster>(self, id, *touched),
                 Kind::Node => delete::<Node>(self, id, *touched),

@@ -68,11 +68,12 @@ impl<'a> Draft<'a> {
         );
     }
 
-    pub fn drained(&mut self, task: &Task) {
+    pub fn drained(&mut self, task: &Task, unheard: Vec<NodeId>) {
         self.write(
             task_key(task),
             Write::Drained {
                 task: task.id.clone(),
+                unheard,
             },
         );
     }
@@ -186,7 +187,10 @@ impl<'a> Draft<'a> {
                 })
             }
             (Some(Object::Task(old)), Some(Object::Task(new))) if only_drained_differs(&old, &new) => {
-                Some(Write::Drained { task: new.id })
+                Some(Write::Drained {
+                    task: new.id,
+                    unheard: new.unheard,
+                })
             }
             (Some(old), Some(object)) => Some(Write::Update {
                 touched: old.meta().touched,
@@ -220,6 +224,7 @@ fn only_desired_differs(old: &Task, new: &Task) -> bool {
 fn only_drained_differs(old: &Task, new: &Task) -> bool {
     let mut same = old.clone();
     same.drained = new.drained;
+    same.unheard.clone_from(&new.unheard);
     same.meta = new.meta;
     same == *new
 }

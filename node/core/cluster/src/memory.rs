@@ -124,6 +124,14 @@ impl Memory {
             .unwrap_or(state.applied())
     }
 
+    /// Nodes that are up and have not laid the networks as they are at log index `index`.
+    pub fn unheard(&self, state: &State, index: u64) -> Vec<NodeId> {
+        let behind = state.nodes().iter().filter(|n| {
+            n.status.state == NodeState::Ready && self.laid.get(&n.id).copied().unwrap_or(0) < index
+        });
+        behind.map(|n| n.id.clone()).collect()
+    }
+
     /// What was given up before this view rests until every node has seen the view.
     pub(crate) fn settle_releases(&mut self, applied: u64) {
         for (network, address) in std::mem::take(&mut self.released) {

@@ -5,7 +5,7 @@ use crate::ids::{Ids, now};
 use crate::manager::Manager;
 use shoal_node_core_cluster::{Memory, step};
 use shoal_raft_consensus::{Change, ProposeError, State, Watcher};
-use shoal_raft_objects::{Proposal, Time};
+use shoal_raft_objects::{Proposal, Time, Write};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub(crate) async fn run(manager: &Manager, over: CancellationToken) {
             }
             continue;
         }
+        decision.proposals.iter().for_each(tell_unheard);
         let proposed = decision.proposals.iter().map(|p| consensus.propose(p));
         let outcomes = tokio::select! {
             () = over.cancelled() => return,
@@ -66,6 +67,18 @@ pub(crate) async fn run(manager: &Manager, over: CancellationToken) {
         }
         if refused {
             tokio::time::sleep(REFUSED_PAUSE).await;
+        }
+    }
+}
+
+/// A stop that could not wait for every node is told of: their clients may have been sent to nobody.
+fn tell_unheard(proposal: &Proposal) {
+    for write in &proposal.writes {
+        if let Write::Drained { task, unheard } = write
+            && !unheard.is_empty()
+        {
+            let nodes: Vec<&str> = unheard.iter().map(|id| id.as_str()).collect();
+            tracing::warn!(%task, nodes = nodes.join(", "), "stopped before these nodes acknowledged that they send nothing more to it");
         }
     }
 }

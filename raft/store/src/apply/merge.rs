@@ -2,7 +2,7 @@
 
 use super::At;
 use crate::state::{Holds, State};
-use shoal_raft_objects::{Event, Object, Task, TaskId, TaskState, TaskStatus};
+use shoal_raft_objects::{Event, NodeId, Object, Task, TaskId, TaskState, TaskStatus};
 use std::sync::Arc;
 
 impl State {
@@ -37,9 +37,12 @@ impl State {
         self.merge(at, id, |task| task.desired = task.desired.max(desired))
     }
 
-    /// Takes note that nobody sends anything new to the task.
-    pub(super) fn merge_drained(&mut self, at: At, id: &TaskId) -> Option<Event> {
-        self.merge(at, id, |task| task.drained = true)
+    /// Takes note that nobody sends anything new to the task, as far as nodes are heard.
+    pub(super) fn merge_drained(&mut self, at: At, id: &TaskId, unheard: &[NodeId]) -> Option<Event> {
+        self.merge(at, id, |task| {
+            task.drained = true;
+            task.unheard = unheard.to_vec();
+        })
     }
 
     fn merge(&mut self, at: At, id: &TaskId, change: impl FnOnce(&mut Task)) -> Option<Event> {

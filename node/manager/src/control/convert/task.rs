@@ -5,7 +5,7 @@ use super::{annotations, meta, timestamp};
 use shoal_api_backend::Result;
 use shoal_api_types::swarm as api;
 use shoal_raft_consensus::State;
-use shoal_raft_objects::{Task, TaskState};
+use shoal_raft_objects::{NodeId, Task, TaskState};
 
 pub fn task(state: &State, task: &Task) -> Result<api::Task> {
     // A task that nobody has taken up yet is shown with the word for what it waits for.
@@ -21,7 +21,7 @@ pub fn task(state: &State, task: &Task) -> Result<api::Task> {
         status: api::TaskStatus {
             timestamp: timestamp(status.timestamp),
             state: status.state.name().to_owned(),
-            message: status.message.clone(),
+            message: message(state, task),
             err: status.err.clone(),
             container_status: status
                 .container
@@ -42,6 +42,21 @@ pub fn task(state: &State, task: &Task) -> Result<api::Task> {
         job_iteration: task.job_iteration.map(|index| api::Version { index }),
         volumes: Default::default(),
     })
+}
+
+/// What its node says of it, and whether clients may have been sent to it after its end.
+fn message(state: &State, task: &Task) -> String {
+    let said = &task.status.message;
+    if task.unheard.is_empty() {
+        return said.clone();
+    }
+    let name = |id: &NodeId| {
+        let node = state.node(id);
+        node.map_or_else(|| id.to_string(), |node| node.description.hostname.clone())
+    };
+    let nodes: Vec<String> = task.unheard.iter().map(name).collect();
+    let nodes = nodes.join(", ");
+    format!("{said} (stopped before it was acknowledged that nothing more is sent to it: {nodes})")
 }
 
 fn attachments(state: &State, task: &Task) -> shoal_api_types::Slice<api::NetworkAttachment> {
