@@ -12,6 +12,7 @@ mod links;
 mod neighbours;
 mod places;
 mod relay;
+mod room;
 mod routes;
 mod ruleset;
 mod table;
@@ -115,6 +116,9 @@ impl Overlays {
         let seal = plan.tunnel.as_ref().map(ruleset::seal);
         if seal.is_some() && !walk.table(&self.seal, seal.as_ref(), recheck) {
             return walk.end(None);
+        }
+        if !plan.segments.is_empty() {
+            walk.room();
         }
         let prefixes = link_prefixes(&self.sid);
         let known = walk.links(&prefixes, plan);
