@@ -49,6 +49,11 @@ impl Inside {
         })
     }
 
+    /// How often the table was read whole: not when the kernel says that nobody changed anything.
+    pub fn reads(&self) -> u64 {
+        self.tables.lock().reads()
+    }
+
     /// Makes services' addresses lead where the plan says. Answers what differed.
     pub fn balance(&self, balance: &Balance, recheck: bool, change: bool) -> Result<Vec<String>> {
         let mut tables = self.tables.lock();

@@ -129,6 +129,61 @@ impl Container {
 }
 
 #[test]
+fn a_look_reads_a_containers_table_only_after_somebody_changed_one() {
+    on_new_host(|| {
+        let netns = Netns::create().expect("a namespace");
+        let inside = Inside::of(&netns).expect("its tables");
+        let mut layout = Layout::of(SID, &NodeId::from("n0"), frame());
+        let bring = |layout: &Layout, recheck: bool| {
+            let balance = &layout.plan().segments[MESH].balance;
+            inside.balance(balance, recheck, true).expect("its table")
+        };
+        let more: Pieces = [service(1, false), task(1, 1, 1, true), task(2, 1, 1, true)]
+            .map(|track| (track.key(), Some(track.into())))
+            .into();
+        layout.change(more).expect("no network changed");
+        assert_ne!(bring(&layout, false), [""; 0]);
+        let before = inside.reads();
+        assert_eq!(bring(&layout, true), [""; 0]);
+        let first = inside.reads();
+        assert!(first <= before + 1);
+        for _ in 0..3 {
+            assert_eq!(bring(&layout, true), [""; 0]);
+        }
+        assert_eq!(inside.reads(), first, "nobody changed anything");
+
+        // What we change ourselves is known.
+        let (gone, new) = (task(2, 1, 1, true), task(3, 1, 1, true));
+        let changes = layout
+            .change([(gone.key(), None), (new.key(), Some(new.into()))].into())
+            .expect("no network changed");
+        let segment = &layout.plan().segments[MESH];
+        let vips: Vec<_> = changes.addresses[MESH]
+            .iter()
+            .map(|vip| (*vip, segment.balance.get(vip)))
+            .collect();
+        assert!(inside.change(&vips).expect("a change"));
+        assert_eq!(bring(&layout, true), [""; 0]);
+        assert_eq!(inside.reads(), first, "only we changed anything");
+
+        // Somebody else's table, and somebody's hand in ours.
+        let by_hand = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            netns.run(|| run("nft", &words)).expect("entered");
+        };
+        by_hand("add table inet others");
+        assert_eq!(bring(&layout, true), [""; 0]);
+        assert_eq!(inside.reads(), first + 1);
+        by_hand("flush ruleset");
+        // A comparison alone takes nobody's word.
+        let balance = &layout.plan().segments[MESH].balance;
+        assert_ne!(inside.balance(balance, true, false).expect("compared"), [""; 0]);
+        assert_ne!(bring(&layout, true), [""; 0], "it is laid again");
+        assert_eq!(inside.balance(balance, true, false).expect("compared"), [""; 0]);
+    });
+}
+
+#[test]
 fn a_change_brings_the_kernel_to_the_whole_plan() {
     on_new_host(|| {
         run("ip", &["address", "add", "192.0.2.1/24", "dev", "lo"]);

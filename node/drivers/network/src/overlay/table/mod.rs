@@ -31,6 +31,8 @@ enum Kind {
     NewElement = 12,
     GetElement = 13,
     DelElement = 14,
+    NewGeneration = 15,
+    GetGeneration = 16,
 }
 
 impl Kind {
@@ -52,6 +54,10 @@ pub(super) struct Tables {
     /// The rules that were written, to know when they change.
     rules: Rules,
     looked: bool,
+    /// The namespace's number of its last change, when all of it was known to be as it was written.
+    generation: Option<u32>,
+    /// How often all of it was read.
+    reads: u64,
     pub counts: Counts,
 }
 
@@ -67,6 +73,8 @@ impl Tables {
             written: None,
             rules: Rules::new(),
             looked: false,
+            generation: None,
+            reads: 0,
             counts: Counts::default(),
         })
     }
@@ -75,12 +83,24 @@ impl Tables {
         self.socket.port()
     }
 
+    pub fn reads(&self) -> u64 {
+        self.reads
+    }
+
     /// Makes the table what the ruleset says, or removes it. Answers what differed. `recheck` compares with the kernel
-    /// instead of with what was written last.
+    /// instead of with what was written last; unless only a comparison is asked for, the kernel's word that nobody changed
+    /// anything since is enough for that.
     pub fn bring(&mut self, wanted: Option<&Ruleset>, recheck: bool, change: bool) -> Result<Vec<String>> {
-        if recheck || !self.looked {
+        // Asked before the table is read: what is changed meanwhile is seen the next time.
+        let now = match recheck || !self.looked {
+            true => self.current(),
+            false => None,
+        };
+        let unchanged = change && now.is_some() && now == self.generation;
+        if !self.looked || (recheck && !unchanged) {
             let there = self.read(wanted)?;
             self.looked = true;
+            self.generation = now;
             // What the kernel has lost, or somebody changed, is not what was written.
             if there != self.written {
                 self.written = there;
@@ -210,18 +230,45 @@ impl Tables {
     }
 
     fn send(&mut self, batch: Batch<'_>) -> Result<()> {
-        batch.send(&mut self.socket, "write").inspect_err(|_| {
+        let sent = batch.send(&mut self.socket, "write");
+        if sent.is_err() {
             // Whatever is there now: it is looked at before anything else is written.
             self.looked = false;
             self.written = None;
-        })
+        }
+        self.changed_by_us();
+        sent
+    }
+
+    /// Every batch counts the namespace's generation up by one: if it is further on, somebody else was there, too.
+    fn changed_by_us(&mut self) {
+        let next = self.generation.map(|before| before.wrapping_add(1));
+        self.generation = next.filter(|next| self.current() == Some(*next));
+    }
+
+    /// The number of the last change of any table in this namespace.
+    fn current(&mut self) -> Option<u32> {
+        const ID: u16 = 1;
+        let mut ask = Request::new();
+        begin(&mut ask, Kind::GetGeneration, 0);
+        let answers = self
+            .socket
+            .exchange(&mut ask, |_| "read nftables' generation".to_owned());
+        let answers = answers.ok()?;
+        let (_, answer) = answers
+            .iter()
+            .find(|(_, m)| m.kind == Kind::NewGeneration.number())?;
+        let number = answer.attributes(HEAD_BYTES).get(ID)?;
+        Some(u32::from_be_bytes(number.try_into().ok()?))
     }
 
     fn remove(&mut self) -> Result<()> {
         let name = self.name.clone();
         let mut batch = Batch::new(&name);
         batch.no_table();
-        match batch.send(&mut self.socket, "remove") {
+        let removed = batch.send(&mut self.socket, "remove");
+        self.changed_by_us();
+        match removed {
             Err(e) if !e.is_not_found() => Err(e),
             _ => {
                 self.written = None;
@@ -233,6 +280,7 @@ impl Tables {
 
     /// What the sets hold. `None` when the table, one of its sets or one of its rules is not there.
     fn read(&mut self, wanted: Option<&Ruleset>) -> Result<Option<BTreeMap<String, Elements>>> {
+        self.reads += 1;
         let table = self.name.clone();
         let list = |request: &mut Request| {
             begin(request, Kind::GetRule, 0);
