@@ -134,3 +134,84 @@ impl NetworkTable {
         self.inner.overlay.now.lock().inside.remove(container);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shoal_node_core_host::overlay::{Ingress, Vip};
+    use std::collections::BTreeMap;
+    use std::process::Command;
+
+    const OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 1, 5));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 1, 6));
+
+    fn run(line: &str) -> String {
+        let words: Vec<&str> = line.split(' ').collect();
+        let done = Command::new(words[0]).args(&words[1..]).output().expect(line);
+        assert!(done.status.success(), "{line}: {done:?}");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    /// With tasks that are asked by SCTP at these places.
+    fn plan(targets: &[(IpAddr, u16)]) -> Plan {
+        let target = |(address, port): &(IpAddr, u16)| Target {
+            address: *address,
+            port: *port,
+        };
+        let ingress = Ingress {
+            network: "ing".into(),
+            bridge: "ob".into(),
+            address: "10.0.0.2/16".parse().expect("an address"),
+            address6: None,
+            peers: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            neighbours: BTreeMap::new(),
+            balance: Balance::default(),
+            relayed: BTreeMap::<Vip, BTreeSet<Target>>::new(),
+            associations: targets.iter().map(target).collect(),
+        };
+        Plan {
+            ingress: Some(Arc::new(ingress)),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_port_of_sctp_that_a_change_brings_finds_its_way_back_and_others_are_not_touched() {
+        let netns = Arc::new(Netns::create().expect("a namespace"));
+        let plugged = netns.run(|| {
+            run("ip link add d0 type veth peer name d1");
+            run("ip address add 10.0.1.5/16 dev d0");
+            run("ip link set d0 up");
+            run("ip link set d1 up");
+        });
+        plugged.expect("a container");
+        let rules = || netns.run(|| run("ip -4 rule")).expect("its rules");
+        let part = Part {
+            inside: Inside::of(&netns).expect("its tables"),
+            netns: netns.clone(),
+            networks: Vec::new(),
+            places: vec![("ob".to_owned(), OWN)],
+            answered: Mutex::default(),
+        };
+        part.bring(&plan(&[]), false, true).expect("brought");
+        assert!(!rules().contains("sctp"), "{}", rules());
+
+        let special = Changes {
+            special: true,
+            ..Default::default()
+        };
+        let both = [(OWN, 5000), (OTHER, 6000)];
+        part.change(&plan(&both), &Changes::default())
+            .expect("a change of something else");
+        assert!(!rules().contains("sctp"), "{}", rules());
+        part.change(&plan(&both), &special).expect("a change");
+        let now = rules();
+        // One that keeps to neighbours' links, one that leads over the gateway.
+        assert_eq!(now.matches("ipproto sctp sport 5000").count(), 2, "{now}");
+        assert!(!now.contains("6000"), "another's port: {now}");
+        // Said again, it is there once.
+        part.change(&plan(&both), &special).expect("the same change");
+        assert_eq!(rules(), now);
+    }
+}
