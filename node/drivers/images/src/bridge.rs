@@ -65,13 +65,18 @@ pub(crate) struct BridgeReader {
     current: Bytes,
 }
 
+/// `read` for whoever has a buffer of its own: copies from that.
+pub(crate) fn read_filled(reader: &mut impl BufRead, buffer: &mut [u8]) -> io::Result<usize> {
+    let there = reader.fill_buf()?;
+    let count = buffer.len().min(there.len());
+    buffer[..count].copy_from_slice(&there[..count]);
+    reader.consume(count);
+    Ok(count)
+}
+
 impl Read for BridgeReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let there = self.fill_buf()?;
-        let count = buffer.len().min(there.len());
-        buffer[..count].copy_from_slice(&there[..count]);
-        self.consume(count);
-        Ok(count)
+        read_filled(self, buffer)
     }
 }
 

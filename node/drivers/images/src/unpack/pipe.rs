@@ -14,6 +14,7 @@ use std::thread;
 use sha2::{Digest as _, Sha256};
 
 use super::compression::{Plain, uncompressed};
+use crate::bridge::read_filled;
 use crate::digest::Digest;
 
 const CHUNK: usize = 128 * 1024;
@@ -146,11 +147,7 @@ struct Bounded<R> {
 
 impl<R: BufRead> Read for Bounded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let there = self.fill_buf()?;
-        let count = buffer.len().min(there.len());
-        buffer[..count].copy_from_slice(&there[..count]);
-        self.consume(count);
-        Ok(count)
+        read_filled(self, buffer)
     }
 }
 
@@ -179,11 +176,7 @@ struct Chunks {
 
 impl Read for Chunks {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let there = self.fill_buf()?;
-        let count = buffer.len().min(there.len());
-        buffer[..count].copy_from_slice(&there[..count]);
-        self.consume(count);
-        Ok(count)
+        read_filled(self, buffer)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Found, Growing, STEP, Who};
+use crate::bridge::read_filled;
 use crate::store::block::{BLOCK, Block};
 
 /// Reads from its beginning, waiting for what has not come yet. Blocks.
@@ -68,11 +69,7 @@ impl BufRead for GrowingReader {
 
 impl Read for GrowingReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let there = self.fill_buf()?;
-        let count = there.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&there[..count]);
-        self.consume(count);
-        Ok(count)
+        read_filled(self, buffer)
     }
 }
 
