@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use crate::error::{Error, Result};
 
-/// Bytes after which the disk is set to work, unless it is at it.
-const AHEAD: u64 = 32 << 20;
+/// Bytes after which the disk is set to work, unless it is at it: what is left for the last sync is waited for. With four
+/// times as many durability cost a load of 200 MB twice as much.
+const AHEAD: u64 = 8 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Flush {
