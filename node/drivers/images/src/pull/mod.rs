@@ -83,6 +83,7 @@ impl Images {
         let (session, found) = match source {
             Source::Found(session, found) => (session, found),
             Source::Current(digest) => {
+                lease.done();
                 sink.status("", format!("Digest: {digest}")).await;
                 return Ok(false);
             }

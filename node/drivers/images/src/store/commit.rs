@@ -35,7 +35,8 @@ pub(crate) type Moved = Vec<(Reference, Digest)>;
 
 impl Store {
     /// Adds an image whose blobs and layers are in the store, pinned by the caller's lease, and gives it names, as
-    /// [`Store::name`] does. Nobody sees it without them: what has no name may be cleared away at any moment.
+    /// [`Store::name`] does. Nobody sees it without them: what has no name may be cleared away at any moment. Where all of that
+    /// is so already, nothing is written.
     pub fn commit(&self, record: ImageRecord, raw: Vec<u8>, names: &Names) -> Result<Moved> {
         let config = Arc::new(ConfigFile::parse(&raw)?);
         self.sync_blobs()?;
@@ -50,7 +51,11 @@ impl Store {
                 && known.layers == record.layers
                 && known.parent == record.parent
         };
-        if self.state.lock().images.get(&id).is_some_and(same) {
+        let known = self.state.lock().images.get(&id).is_some_and(same);
+        if known && self.is_named(&id, names) {
+            return Ok(Moved::new());
+        }
+        if known {
             return self.rename_locked(|references| self.name_in(references, &id, names));
         }
         let path = self.paths.record(&id);

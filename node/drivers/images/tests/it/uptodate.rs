@@ -1,9 +1,11 @@
 //! Pulls of what is here already.
 
 use std::fs;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
-use shoal_node_drivers_images::{Error, Images};
+use shoal_node_drivers_images::{Error, FaultHook, Images};
 
 use crate::pull::{impatient, login, pull, three_layers};
 use crate::registry::{INDEX, OCI, Registry};
@@ -11,7 +13,10 @@ use crate::registry::{INDEX, OCI, Registry};
 #[tokio::test]
 async fn what_is_up_to_date_costs_one_question_and_no_writing() {
     let root = tempfile::tempdir().expect("dir");
-    let images = Images::open(root.path(), impatient()).expect("open");
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let heard = steps.clone();
+    let hook: FaultHook = Arc::new(move |step| heard.lock().expect("lock").push(step));
+    let images = Images::open_with_faults(root.path(), impatient(), Some(hook)).expect("open");
     let mut registry = Registry::default();
     registry.image("a", "latest", OCI, "amd64", &three_layers());
     let (_, descriptor) = registry.image("b", "own", OCI, "amd64", &three_layers()[..1]);
@@ -31,6 +36,7 @@ async fn what_is_up_to_date_costs_one_question_and_no_writing() {
     let asked = || std::mem::take(&mut registry.lock().expect("lock").log);
     let before = files();
     asked();
+    steps.lock().expect("lock").clear();
     for (name, repository) in [(&single, "a"), (&several, "b")] {
         let (done, said) = pull(&images, name, None).await;
         done.expect("pull");
@@ -41,6 +47,9 @@ async fn what_is_up_to_date_costs_one_question_and_no_writing() {
         assert_eq!(asked(), [question]);
     }
     assert_eq!(files(), before);
+    // What would be collected is collected by a thread of its own.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(steps.lock().expect("lock")[..], [] as [&str; 0]);
 
     // By digest, too; and what is new is seen.
     let digest = descriptor["digest"].as_str().expect("digest");
