@@ -88,6 +88,8 @@ pub(crate) struct Connection<IO> {
     lane: Lane,
     /// hyper has seen nothing of the present body.
     untouched: bool,
+    /// The present request's handler has had its turn to say whether it takes the body.
+    asked: bool,
     /// The present body goes past hyper.
     past: Option<Past>,
     /// A handle on the socket for who reads bodies, if there is nothing between.
@@ -115,6 +117,7 @@ impl<IO> Connection<IO> {
             sent: 0,
             lane,
             untouched: false,
+            asked: false,
             past: None,
             socket: None,
             linger: None,
@@ -214,6 +217,7 @@ impl<IO> Connection<IO> {
         self.lane.begin();
         self.past = None;
         self.untouched = true;
+        self.asked = false;
         self.searched = 0;
         let facts = Facts::of(&head);
         self.may_take = facts.upgrade || facts.takes_over;
@@ -287,10 +291,15 @@ impl<IO> Connection<IO> {
         }
     }
 
-    /// Whether a handler takes a body that nothing has been seen of.
-    fn goes_past(&self) -> bool {
+    /// Before a chunked body that nothing has been seen of.
+    fn before_body(&self) -> bool {
         let before = self.place == Place::ChunkLine { last: false } && self.cleared.is_empty();
-        before && self.untouched && !self.ended && self.lane.is_wanted()
+        before && self.untouched && !self.ended
+    }
+
+    /// Whether a handler takes such a body.
+    fn goes_past(&self) -> bool {
+        self.before_body() && self.lane.is_wanted()
     }
 
     fn in_body(&self) -> bool {
@@ -320,6 +329,12 @@ impl<IO: AsyncRead + Quiet + Unpin> AsyncRead for Connection<IO> {
                     }
                     Err(shown) => this.fresh.extend_from_slice(&shown),
                 }
+            }
+            // hyper reads ahead before it asks the handler.
+            if this.before_body() && !this.asked {
+                this.asked = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if let Some(past) = &mut this.past {
                 let shown = ready!(past.poll(&mut this.io, cx))?;
