@@ -1,7 +1,7 @@
 //! Images.
 
 use crate::error::{Error, Result};
-use crate::stream::BoxStream;
+use crate::stream::{BoxStream, Upload};
 use async_trait::async_trait;
 use bytes::Bytes;
 use shoal_api_types::Filters;
@@ -78,7 +78,7 @@ pub trait Images: Send + Sync + 'static {
     async fn import(&self, request: ImportImage) -> Result<BoxStream<Result<JsonMessage>>>;
     async fn load(
         &self,
-        tar: BoxStream<Result<Bytes>>,
+        tar: Upload,
         quiet: bool,
         platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<JsonMessage>>>;

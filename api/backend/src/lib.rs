@@ -24,7 +24,7 @@ pub use gate::{Call, CallAnswer, Gatekeeper};
 pub use images::*;
 pub use listed::Listed;
 pub use networks::*;
-pub use stream::{Attached, BoxStream, Duplex};
+pub use stream::{Attached, BoxStream, Duplex, Upload};
 pub use swarm::*;
 pub use system::*;
 pub use volumes::*;

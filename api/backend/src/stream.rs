@@ -1,11 +1,23 @@
 //! Streams and taken-over connections.
 
+use crate::error::Result;
+use bytes::Bytes;
 use futures_core::Stream;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A stream that a caller may drop at any time, which ends the work behind it.
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// A body of which not every byte need be carried to who takes it.
+pub struct Upload {
+    pub pieces: BoxStream<Result<Bytes>>,
+    /// Who takes it raises this: bytes before this offset in the body are of no use any more. They still count, and come, but
+    /// may come as zeros.
+    pub wanted_from: Arc<AtomicU64>,
+}
 
 /// Both directions of a byte stream. `shutdown()` closes one's own half only.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}

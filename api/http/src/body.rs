@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use shoal_api_backend::{BoxStream, Error};
+use shoal_api_backend::{BoxStream, Error, Upload};
 use shoal_api_types::auth::AuthConfig;
 use std::time::Duration;
 
@@ -79,9 +79,18 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// A body that is passed on as it comes.
 pub(crate) fn upload(origin: &Origin, body: Body) -> BoxStream<Result<Bytes, Error>> {
-    Box::pin(origin.lane.take(body).map(|chunk| {
-        chunk.map_err(|error| Error::invalid(format!("could not read the request body: {error}")))
-    }))
+    partial_upload(origin, body).pieces
+}
+
+/// The same for who has no use for all of it.
+pub(crate) fn partial_upload(origin: &Origin, body: Body) -> Upload {
+    let pieces = origin.lane.take(body);
+    Upload {
+        wanted_from: pieces.wanted_from(),
+        pieces: Box::pin(pieces.map(|chunk| {
+            chunk.map_err(|error| Error::invalid(format!("could not read the request body: {error}")))
+        })),
+    }
 }
 
 /// base64 in the URL alphabet, padded or not.

@@ -3,6 +3,7 @@
 use super::Lane;
 use bytes::Bytes;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Bytes of one piece of memory: what was read stays in a core's cache until it is used.
@@ -33,7 +34,12 @@ pub(crate) struct Giver {
     line: Vec<u8>,
     block: Box<[u8]>,
     filled: usize,
-    /// Where in the block there is something for the handler.
+    /// Bytes of the body that have come, and the offset before which the handler has no use for them.
+    offset: u64,
+    wanted_from: Arc<AtomicU64>,
+    /// So many of no use, which it has not heard of yet.
+    unwanted: u64,
+    /// Where in the block there is something for the handler, behind those.
     run: Option<Range<usize>>,
     spare: Arc<Spare>,
 }
@@ -42,6 +48,9 @@ impl Giver {
     /// Begins before the first chunk, with bytes that were read already. With what hyper is to see if that is all.
     pub fn begin(lane: Lane, read: &[u8]) -> (Giver, Option<Vec<u8>>) {
         let mut giver = Giver {
+            offset: 0,
+            wanted_from: lane.wanted_from(),
+            unwanted: 0,
             lane,
             place: Place::Line,
             line: Vec::new(),
@@ -69,6 +78,8 @@ impl Giver {
         let over = count == 0 || rest.is_some();
         if over || self.is_full() {
             self.hand_over();
+        } else if self.run.is_none() {
+            self.filled = 0;
         }
         over.then_some(rest)
     }
@@ -85,7 +96,7 @@ impl Giver {
             match self.place {
                 Place::Chunk(left) => {
                     let count = usize::try_from(left).unwrap_or(usize::MAX).min(end - at);
-                    self.add(at..at + count);
+                    self.came(at..at + count);
                     at += count;
                     self.place = match left - count as u64 {
                         0 => Place::End(2),
@@ -128,6 +139,24 @@ impl Giver {
         None
     }
 
+    /// There are bytes of the body.
+    fn came(&mut self, bytes: Range<usize>) {
+        let unwanted = self
+            .wanted_from
+            .load(Ordering::Relaxed)
+            .saturating_sub(self.offset);
+        let unwanted = usize::try_from(unwanted).unwrap_or(usize::MAX).min(bytes.len());
+        self.offset += bytes.len() as u64;
+        if unwanted > 0 {
+            // Nor are those of use that came before.
+            let before = self.run.take().map_or(0, |run| run.len());
+            self.unwanted += (before + unwanted) as u64;
+        }
+        if unwanted < bytes.len() {
+            self.add(bytes.start + unwanted..bytes.end);
+        }
+    }
+
     /// Puts it behind what there is: to move it in a core's cache takes less than to handle pieces one by one later.
     fn add(&mut self, run: Range<usize>) {
         match &mut self.run {
@@ -143,6 +172,9 @@ impl Giver {
 
     fn hand_over(&mut self) {
         self.filled = 0;
+        if self.unwanted > 0 {
+            self.lane.pass(std::mem::take(&mut self.unwanted));
+        }
         let Some(run) = self.run.take() else {
             return;
         };

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! hyper stands before the first chunk meanwhile. It is shown the last one and what follows, or whatever of the framing is
-//! out of the ordinary, and judges that. From a unix socket a thread of its own reads: waking one costs less than waking the
-//! runtime for every piece that a client writes.
+//! out of the ordinary, and judges that. What a handler has no use for is followed, but not carried. From a unix socket a
+//! thread of its own reads: waking one costs less than waking the runtime for every piece that a client writes.
 
 mod giver;
 mod past;
@@ -17,7 +17,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub(crate) use past::Past;
 const WAITING_BYTES_MAX: usize = 4 << 20;
 /// So many wake it, or the end.
 const WORTH_BYTES: usize = 1 << 20;
+
+/// For bytes that count, but are of no use. Nobody reads them, so there is no memory behind.
+static ZEROS: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; 32 << 20]));
 
 /// Between a connection and who handles its requests.
 #[derive(Clone, Default)]
@@ -53,10 +57,19 @@ struct Inner {
     request: u64,
     /// Its body is taken this way.
     wanted: bool,
-    waiting: VecDeque<Bytes>,
+    /// The offset before which its bytes are of no use; raised by the handler.
+    wanted_from: Arc<AtomicU64>,
+    waiting: VecDeque<Waiting>,
+    /// Of pieces that are waiting.
     bytes: usize,
     taker: Option<Waker>,
     giver: Option<Waker>,
+}
+
+enum Waiting {
+    Piece(Bytes),
+    /// So many bytes that are of no use.
+    Unwanted(u64),
 }
 
 impl Inner {
@@ -92,6 +105,7 @@ impl Lane {
     pub fn take(&self, body: Body) -> Pieces {
         let mut inner = self.lock();
         inner.wanted = true;
+        inner.wanted_from = Arc::default();
         Pieces {
             lane: self.clone(),
             request: inner.request,
@@ -99,10 +113,19 @@ impl Lane {
         }
     }
 
+    fn wanted_from(&self) -> Arc<AtomicU64> {
+        self.lock().wanted_from.clone()
+    }
+
+    /// So many bytes have come that are of no use.
+    fn pass(&self, count: u64) {
+        self.lock().waiting.push_back(Waiting::Unwanted(count));
+    }
+
     fn give(&self, piece: Bytes) {
         let mut inner = self.lock();
         inner.bytes += piece.len();
-        inner.waiting.push_back(piece);
+        inner.waiting.push_back(Waiting::Piece(piece));
         if inner.bytes >= WORTH_BYTES
             && let Some(taker) = inner.taker.take()
         {
@@ -117,9 +140,20 @@ impl Lane {
         if inner.request != request {
             return None;
         }
-        let Some(piece) = inner.waiting.pop_front() else {
-            inner.taker = waker.cloned();
-            return None;
+        let piece = match inner.waiting.pop_front() {
+            Some(Waiting::Piece(piece)) => piece,
+            Some(Waiting::Unwanted(count)) => {
+                let part = ZEROS.len().min(usize::try_from(count).unwrap_or(usize::MAX));
+                let rest = count - part as u64;
+                if rest > 0 {
+                    inner.waiting.push_front(Waiting::Unwanted(rest));
+                }
+                return Some(ZEROS.slice(..part));
+            }
+            None => {
+                inner.taker = waker.cloned();
+                return None;
+            }
         };
         let full = matches!(inner.room(), Room::Full);
         inner.bytes -= piece.len();
@@ -160,6 +194,13 @@ pub(crate) struct Pieces {
     request: u64,
     /// None at its end.
     body: Option<BodyDataStream>,
+}
+
+impl Pieces {
+    /// To be raised to the offset before which no bytes are of use any more: those may come as zeros.
+    pub fn wanted_from(&self) -> Arc<AtomicU64> {
+        self.lane.wanted_from()
+    }
 }
 
 impl Stream for Pieces {

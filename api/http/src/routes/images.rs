@@ -118,7 +118,7 @@ async fn load(
     let messages = api
         .images
         .load(
-            body::upload(&origin, body),
+            body::partial_upload(&origin, body),
             params.flag_or("quiet", true),
             platforms,
         )

@@ -1,6 +1,6 @@
 //! Bodies of unknown length that a handler takes as bytes, on their way past hyper.
 
-use crate::fake::Fake;
+use crate::fake::{Fake, WANTED_FROM};
 use crate::wire::{Daemon, Reply, until};
 use shoal_api_http::router;
 use std::time::Duration;
@@ -59,6 +59,38 @@ async fn every_byte_arrives_and_the_connection_lives_on() {
         );
         let uploaded = std::mem::take(&mut *fake.0.uploaded.lock().unwrap());
         assert!(uploaded == content, "{count} {chunk} {write}");
+    }
+}
+
+/// What the handler has no use for counts and is not carried; what follows it is, to the byte.
+#[tokio::test]
+async fn bytes_of_no_use_come_as_zeros() {
+    let fake = Fake::default();
+    let daemon = Daemon::serving(router(fake.backends())).await;
+    let mut socket = daemon.connect().await;
+    let from = WANTED_FROM as usize;
+    for (count, chunk) in [
+        (16_000_000, 32 << 10),
+        (16_000_000, 3_000_000),
+        (from - 5, 70_000),
+    ] {
+        let mut content = content(count);
+        content[..4].copy_from_slice(b"pass");
+        let mut text = HEAD.as_bytes().to_vec();
+        text.extend(chunked(&content, chunk));
+        text.extend_from_slice(b"0\r\n\r\nGET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+        socket.write_all(&text).await.unwrap();
+        let answers = until(&mut socket, b"\r\n\r\nOK").await;
+        let answers = String::from_utf8_lossy(&answers).into_owned();
+        assert!(answers.contains(&format!("{count} bytes")), "{count}: {answers}");
+        let uploaded = std::mem::take(&mut *fake.0.uploaded.lock().unwrap());
+        let from = from.min(count);
+        assert!(uploaded[from..] == content[from..], "{count} {chunk}");
+        let same = uploaded.iter().zip(&content).take_while(|(a, b)| a == b).count();
+        assert!(same < from, "{count} {chunk}: all of it was carried");
+        let zeros = &uploaded[same..from];
+        assert!(zeros.iter().all(|byte| *byte == 0), "{count} {chunk}: {same}");
+        assert!(zeros.len() > 1_000_000, "{count} {chunk}: {same}");
     }
 }
 

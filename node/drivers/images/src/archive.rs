@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::io::{self, BufRead, Read, Write};
 use std::sync::Arc;
 
+use crate::bridge::Passing;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::load::{Early, Unpackers};
 use crate::store::{BlobWriter, Bringing, Growing, Lease, Spooled, Store};
-use crate::unpack::{Kind, Tar, decompress};
+use crate::unpack::{Compression, Kind, Tar, decompress};
 
 /// No archive of images has more files.
 const FILES_MAX: usize = 100_000;
@@ -36,14 +37,22 @@ enum File {
 
 impl Archive {
     /// Reads it to its end. Files whose names say that they are blobs of the store are passed over: what matters of an
-    /// image is checked against its configuration. With `unpackers`, layers are unpacked while they come.
+    /// image is checked against its configuration. With `unpackers`, layers are unpacked while they come. `passing` is told
+    /// of what is passed over.
     pub fn read(
         store: &Arc<Store>,
         lease: &mut Lease,
         source: impl BufRead + Send,
+        passing: &Passing,
         mut unpackers: Option<&mut Unpackers>,
     ) -> Result<Archive> {
-        let (_, plain) = decompress(source).map_err(invalid)?;
+        let (packed, plain) = decompress(source).map_err(invalid)?;
+        let pass_over = |bytes: u64| {
+            // Offsets of what is packed are not those of what comes.
+            if packed == Compression::None {
+                passing.over(bytes);
+            }
+        };
         let mut tar = Tar::new(plain);
         let mut archive = Archive {
             store: store.clone(),
@@ -61,7 +70,10 @@ impl Archive {
             match member.kind {
                 Kind::File => {
                     let file = match archive.known(lease, &path, member.size) {
-                        Some(digest) => File::Stored(digest, member.size),
+                        Some(digest) => {
+                            pass_over(tar.left());
+                            File::Stored(digest, member.size)
+                        }
                         None => archive.spool(&mut tar, member.size, unpackers.as_deref_mut())?,
                     };
                     archive.files.insert(path, file);
@@ -80,6 +92,7 @@ impl Archive {
             }
         }
         // To the end, so that a sender is not cut off in the padding.
+        pass_over(u64::MAX);
         tar.drain().map_err(invalid)?;
         Ok(archive)
     }

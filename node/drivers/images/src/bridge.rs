@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
@@ -53,6 +55,7 @@ pub(crate) fn reader(
             source,
             batch: VecDeque::new(),
             current: Bytes::new(),
+            place: Arc::default(),
         },
         feed,
     )
@@ -63,6 +66,33 @@ pub(crate) struct BridgeReader {
     source: Receiver<io::Result<VecDeque<Bytes>>>,
     batch: VecDeque<Bytes>,
     current: Bytes,
+    place: Arc<AtomicU64>,
+}
+
+impl BridgeReader {
+    /// For who reads it by way of others: raises `wanted_from` to the offset before which no bytes are of use.
+    pub fn passing(&self, wanted_from: Arc<AtomicU64>) -> Passing {
+        Passing {
+            place: self.place.clone(),
+            wanted_from,
+        }
+    }
+}
+
+/// Tells who brings the bytes of a [`BridgeReader`] which of them it need not carry.
+#[derive(Debug)]
+pub(crate) struct Passing {
+    /// How many were read.
+    place: Arc<AtomicU64>,
+    wanted_from: Arc<AtomicU64>,
+}
+
+impl Passing {
+    /// So many that come next are only read to be passed over.
+    pub fn over(&self, bytes: u64) {
+        let from = self.place.load(Ordering::Relaxed).saturating_add(bytes);
+        self.wanted_from.fetch_max(from, Ordering::Relaxed);
+    }
 }
 
 /// `read` for whoever has a buffer of its own: copies from that.
@@ -96,6 +126,7 @@ impl BufRead for BridgeReader {
 
     fn consume(&mut self, count: usize) {
         self.current.advance(count);
+        self.place.fetch_add(count as u64, Ordering::Relaxed);
     }
 }
 

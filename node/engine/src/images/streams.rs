@@ -3,7 +3,7 @@
 use super::{ImagesService, changes, error, platform};
 use crate::error::{Error, Result, invalid};
 use futures_util::{Stream, StreamExt};
-use shoal_api_backend::{BoxStream, Bytes, Class, ImportImage, PullImage};
+use shoal_api_backend::{BoxStream, Bytes, Class, ImportImage, PullImage, Upload};
 use shoal_api_types::auth::AuthConfig;
 use shoal_api_types::image::OciPlatform;
 use shoal_api_types::message::{JsonMessage, ProgressDetail};
@@ -58,15 +58,19 @@ impl ImagesService {
 
     pub(super) async fn load_stream(
         &self,
-        tar: BoxStream<Result<Bytes>>,
+        tar: Upload,
         quiet: bool,
         platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<JsonMessage>>> {
         let platforms = platforms.into_iter().map(platform).collect();
         let this = self.clone();
-        let source = pieces(tar);
+        let (source, wanted_from) = (pieces(tar.pieces), tar.wanted_from);
         Ok(progress(move |sink| async move {
-            for id in this.store.load(source, quiet, platforms, &sink).await? {
+            for id in this
+                .store
+                .load(source, wanted_from, quiet, platforms, &sink)
+                .await?
+            {
                 this.emit("load", &id, &id);
             }
             Ok(())

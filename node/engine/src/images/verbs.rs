@@ -8,7 +8,7 @@ use crate::containers::View;
 use crate::error::{Result, invalid};
 use async_trait::async_trait;
 use shoal_api_backend as api;
-use shoal_api_backend::{BoxStream, Bytes, ImportImage, ListImages, PullImage, RemoveImage};
+use shoal_api_backend::{BoxStream, Bytes, ImportImage, ListImages, PullImage, RemoveImage, Upload};
 use shoal_api_types::auth::AuthConfig;
 use shoal_api_types::container::DriverData;
 use shoal_api_types::image::*;
@@ -236,7 +236,7 @@ impl api::Images for ImagesService {
 
     async fn load(
         &self,
-        tar: BoxStream<Result<Bytes>>,
+        tar: Upload,
         quiet: bool,
         platforms: Vec<OciPlatform>,
     ) -> Result<BoxStream<Result<JsonMessage>>> {

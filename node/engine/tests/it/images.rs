@@ -2,7 +2,7 @@
 
 use crate::setup::*;
 use futures_util::{StreamExt, stream};
-use shoal_api_backend::{Class, Images as _, RemoveImage};
+use shoal_api_backend::{Class, Images as _, RemoveImage, Upload};
 use shoal_api_types::container::HostConfig;
 
 #[test]
@@ -44,7 +44,10 @@ fn an_image_in_use_stays_and_a_saved_one_comes_back() {
             e.images.inspect("bb", None, false).await.expect_err("gone").class,
             Class::NotFound
         );
-        let body = Box::pin(stream::iter([Ok(saved.into())]));
+        let body = Upload {
+            pieces: Box::pin(stream::iter([Ok(saved.into())])),
+            wanted_from: Default::default(),
+        };
         let mut lines = e.images.load(body, true, Vec::new()).await.expect("accepted");
         while let Some(line) = lines.next().await {
             line.expect("loaded");

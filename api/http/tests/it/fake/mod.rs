@@ -27,6 +27,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+pub use images::WANTED_FROM;
+
 /// What was asked of the fakes, for tests to look at.
 #[derive(Default)]
 pub struct Seen {

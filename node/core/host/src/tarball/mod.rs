@@ -244,6 +244,11 @@ impl<R: BufRead> Tar<R> {
         self.source.consume(count);
     }
 
+    /// Bytes of the current entry that have not been read yet, and what pads them.
+    pub fn left(&self) -> u64 {
+        self.data.saturating_add(self.padding)
+    }
+
     /// Reads what follows the end mark.
     pub fn drain(&mut self) -> io::Result<()> {
         drain(&mut self.source)

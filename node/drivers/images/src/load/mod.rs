@@ -7,6 +7,7 @@ mod layout;
 use std::collections::HashMap;
 use std::io::{self, BufRead};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -14,7 +15,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::archive::Archive;
-use crate::bridge;
+use crate::bridge::{self, Passing};
 use crate::config::ConfigFile;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -68,18 +69,21 @@ impl Fetch for Loaded {
 impl Images {
     /// Loads every image of an archive (plain, gzip or zstd) and says which, in Docker's lines; of images for several
     /// platforms all that are in it, or those for `platforms`. All or nothing per image; an archive that is damaged
-    /// leaves nothing behind.
+    /// leaves nothing behind. `wanted_from` is raised to the offset in `source` before which no bytes are of use any more: those
+    /// may come as zeros.
     pub async fn load(
         &self,
         source: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
+        wanted_from: Arc<AtomicU64>,
         quiet: bool,
         platforms: Vec<Platform>,
         sink: &Sink,
     ) -> Result<Vec<String>> {
         let (reader, feed) = bridge::reader(source);
+        let passing = reader.passing(wanted_from);
         let work = self.blocking(move |store| {
             let mut unpackers = Unpackers::new(store);
-            match read(store, reader, &platforms, &mut unpackers) {
+            match read(store, reader, &passing, &platforms, &mut unpackers) {
                 Ok((found, early, lease)) => Ok((found, early, lease, unpackers)),
                 Err(error) => {
                     unpackers.finish();
@@ -140,13 +144,14 @@ impl Images {
 fn read(
     store: &Arc<Store>,
     source: impl BufRead + Send,
+    passing: &Passing,
     platforms: &[Platform],
     unpackers: &mut Unpackers,
 ) -> Result<(Vec<Found>, HashMap<Digest, Early>, Lease)> {
     let mut lease = Lease::building(store);
     // Of several platforms' layers only some may be wanted.
     let unpack = platforms.is_empty().then_some(unpackers);
-    let mut archive = Archive::read(store, &mut lease, source, unpack)?;
+    let mut archive = Archive::read(store, &mut lease, source, passing, unpack)?;
     let found = find(store, &mut archive, &mut lease, platforms)?;
     Ok((found, archive.take_early(), lease))
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Cursor, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use shoal_node_drivers_images::{Error, Images, Sink};
+use futures_util::StreamExt;
+use shoal_node_drivers_images::{Digest, Error, Images, Sink};
 use tokio::io::AsyncReadExt;
 
 use crate::{archive, directory, file, import, open, reference, symlink, told};
@@ -152,7 +155,13 @@ async fn what_is_saved_can_be_loaded() {
         let images = open(root.path());
         let (done, said) = told(async |sink| {
             images
-                .load(crate::coming(Cursor::new(tar)), false, Vec::new(), &sink)
+                .load(
+                    crate::coming(Cursor::new(tar)),
+                    Default::default(),
+                    false,
+                    Vec::new(),
+                    &sink,
+                )
                 .await
         })
         .await;
@@ -202,7 +211,13 @@ async fn an_old_archive_with_links_between_layers_loads() {
     ]);
     let (done, said) = told(async |sink| {
         images
-            .load(crate::coming(Cursor::new(tar)), true, Vec::new(), &sink)
+            .load(
+                crate::coming(Cursor::new(tar)),
+                Default::default(),
+                true,
+                Vec::new(),
+                &sink,
+            )
             .await
     })
     .await;
@@ -232,27 +247,25 @@ async fn what_is_here_is_passed_over_and_what_is_not_is_checked() {
         let images = images.clone();
         async move {
             let source = crate::coming(Cursor::new(tar));
-            images.load(source, true, Vec::new(), &Sink::none()).await
+            images
+                .load(source, Default::default(), true, Vec::new(), &Sink::none())
+                .await
         }
     };
-    let records = || {
+    // Whatever is written takes the place of another file.
+    let written = || {
         let entries = fs::read_dir(root.path().join("images/records")).expect("dir");
-        let times = entries.map(|entry| {
-            entry
-                .expect("entry")
-                .metadata()
-                .expect("record")
-                .modified()
-                .expect("time")
-        });
-        times.collect::<Vec<_>>()
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("entry").path()).collect();
+        files.push(root.path().join("images/references.json"));
+        let files = files.iter().map(|file| fs::metadata(file).expect("file").ino());
+        files.collect::<Vec<_>>()
     };
-    let before = records();
+    let before = written();
     assert_eq!(
         load(&images, tar.clone()).await.expect("load"),
         std::slice::from_ref(&id)
     );
-    assert_eq!(records(), before, "what is the same is not written again");
+    assert_eq!(written(), before, "what is the same is not written again");
     let layer = images.get(&id).expect("image").lower[0].join("data");
     assert!(fs::read(layer).expect("data") == data);
     // Where the layer is not, the archive is damaged.
@@ -271,6 +284,63 @@ async fn what_is_here_is_passed_over_and_what_is_not_is_checked() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     panic!("something of a damaged archive is left");
+}
+
+/// Of an archive whose beginning is here only the rest need come; of a packed one all must.
+#[tokio::test]
+async fn what_is_passed_over_need_not_come() {
+    let root = tempfile::tempdir().expect("dir");
+    let images = open(root.path());
+    let base = vec![7; 8_000_000];
+    let below = archive(&[file("base", &base)]);
+    let above = archive(&[file("own", b"other")]);
+    let digests = [&below, &above].map(|layer| Digest::of(layer));
+    let name = |at: usize| format!("blobs/sha256/{}", digests[at].hex());
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": digests},
+    });
+    let config = config.to_string();
+    let table = serde_json::json!([{
+        "Config": "c", "RepoTags": ["two:1"], "Layers": [name(0), name(1)],
+    }]);
+    let tar = archive(&[
+        file(&name(0), &below),
+        file(&name(1), &above),
+        file("c", config.as_bytes()),
+        file("manifest.json", table.to_string().as_bytes()),
+    ]);
+    import(&images, below.clone(), "one:1").await;
+    let load = async |tar: Vec<u8>| {
+        let wanted_from = Arc::new(AtomicU64::new(0));
+        let (said, mut offset) = (wanted_from.clone(), 0);
+        let zeros = Arc::new(AtomicU64::new(0));
+        let counted = zeros.clone();
+        let source = crate::coming(Cursor::new(tar)).map(move |piece| {
+            let piece = piece?;
+            offset += piece.len() as u64;
+            if offset > said.load(Ordering::Relaxed) {
+                return Ok(piece);
+            }
+            counted.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            Ok(vec![0; piece.len()].into())
+        });
+        images
+            .load(source, wanted_from.clone(), true, Vec::new(), &Sink::none())
+            .await
+            .expect("load");
+        let image = images.get("two:1").expect("image");
+        assert!(fs::read(image.lower[1].join("base")).expect("file") == base);
+        assert_eq!(fs::read(image.lower[0].join("own")).expect("file"), b"other");
+        images.remove("two:1", false, false, &[]).await.expect("remove");
+        (zeros.load(Ordering::Relaxed), wanted_from.load(Ordering::Relaxed))
+    };
+    let zipped = zstd::encode_all(&tar[..], 1).expect("zstd");
+    assert_eq!(load(zipped).await, (0, 0));
+    let (zeros, wanted_from) = load(tar).await;
+    // Two batches and more are under way when it is known.
+    assert!(zeros > 0, "all of it came");
+    assert_eq!(wanted_from, u64::MAX, "what follows the end is of no use");
 }
 
 #[tokio::test]
@@ -322,7 +392,13 @@ async fn damaged_archives_are_refused_and_leave_nothing() {
         (whole, "does not match its DiffID"),
     ] {
         let error = images
-            .load(crate::coming(Cursor::new(tar)), true, Vec::new(), &Sink::none())
+            .load(
+                crate::coming(Cursor::new(tar)),
+                Default::default(),
+                true,
+                Vec::new(),
+                &Sink::none(),
+            )
             .await
             .expect_err(want)
             .to_string();
@@ -348,7 +424,13 @@ async fn what_docker_saved_loads_with_all_its_configuration() {
     let images = open(root.path());
     let tar = Cursor::new(&include_bytes!("fixtures/docker-28.5-save.tar.gz")[..]);
     images
-        .load(crate::coming(tar), true, Vec::new(), &Sink::none())
+        .load(
+            crate::coming(tar),
+            Default::default(),
+            true,
+            Vec::new(),
+            &Sink::none(),
+        )
         .await
         .expect("load");
     let image = images.get("images-fixture:1").expect("image");

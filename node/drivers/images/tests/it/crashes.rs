@@ -34,6 +34,7 @@ async fn load(images: &Images) -> Result<(), String> {
     images
         .load(
             crate::coming(Cursor::new(FIXTURE)),
+            Default::default(),
             true,
             Vec::new(),
             &Sink::none(),

@@ -111,7 +111,13 @@ async fn save(images: &Images, name: &str, platforms: &[Platform]) -> Vec<u8> {
 async fn load(images: &Images, tar: &[u8], platforms: Vec<Platform>) {
     let source = Cursor::new(tar.to_vec());
     images
-        .load(crate::coming(source), true, platforms, &Sink::none())
+        .load(
+            crate::coming(source),
+            Default::default(),
+            true,
+            platforms,
+            &Sink::none(),
+        )
         .await
         .expect("load");
 }
@@ -359,6 +365,7 @@ async fn what_is_saved_is_loaded_with_all_platforms() {
     let error = images_one
         .load(
             crate::coming(source),
+            Default::default(),
             true,
             vec![platform("s390x")],
             &Sink::none(),

@@ -100,7 +100,13 @@ impl Source {
             "load" => {
                 let tar = Cursor::new(self.archive.clone());
                 images
-                    .load(crate::coming(tar), true, Vec::new(), &Sink::none())
+                    .load(
+                        crate::coming(tar),
+                        Default::default(),
+                        true,
+                        Vec::new(),
+                        &Sink::none(),
+                    )
                     .await
                     .map(drop)
             }
