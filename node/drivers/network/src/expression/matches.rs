@@ -125,6 +125,15 @@ impl Expressions {
 
     /// The packet is for the host itself.
     pub fn target_local(self) -> Self {
+        self.target_kind(EQUAL)
+    }
+
+    /// It is not.
+    pub fn target_elsewhere(self) -> Self {
+        self.target_kind(NOT_EQUAL)
+    }
+
+    fn target_kind(self, operator: u32) -> Self {
         const ADDRESS_TYPE: u32 = 3;
         const OF_TARGET: u32 = 2;
         const LOCAL: u32 = libc::RTN_LOCAL as u32;
@@ -133,7 +142,7 @@ impl Expressions {
                 .put_u32_be(2, ADDRESS_TYPE)
                 .put_u32_be(3, OF_TARGET);
         })
-        .compare(EQUAL, &LOCAL.to_ne_bytes())
+        .compare(operator, &LOCAL.to_ne_bytes())
     }
 
     pub fn direction(self, direction: Direction) -> Self {

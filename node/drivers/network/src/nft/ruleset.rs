@@ -86,8 +86,11 @@ pub(super) fn rules(wanted: &Rules) -> Vec<Rule> {
             let own = Expressions::new().target_in(loopback()).verdict(Verdict::Accept);
             list.add(chain, "no loopback from elsewhere".into(), own);
         }
+        // Asked once for each connection, not for each map.
+        let others = Expressions::new().target_elsewhere().verdict(Verdict::Accept);
+        list.add(chain, "only for this host".into(), others);
         for map in &MAPS {
-            let way = Expressions::new().family(map.v6).target_local();
+            let way = Expressions::new().family(map.v6);
             // The kernel sends nothing from ::1 over a bridge: whoever asks there is refused at once.
             let way = if map.v6 {
                 way.target_is_not_loopback6()
@@ -135,9 +138,10 @@ impl List {
 
 fn guard(list: &mut List, name: &str, bridge: &BridgeRules) {
     let new = Expressions::new;
+    // The address first: every packet comes here, and to compare names takes longer.
     let rule = new()
-        .arrives_by(name)
         .target_in(loopback())
+        .arrives_by(name)
         .verdict(Verdict::Drop);
     list.add(GUARD, format!("no loopback from {name}"), rule);
     for subnet in &bridge.subnets {
@@ -148,14 +152,14 @@ fn guard(list: &mut List, name: &str, bridge: &BridgeRules) {
         }
         for trusted in &bridge.trusted {
             let rule = new()
-                .arrives_by(trusted)
                 .target_in(subnet.net)
+                .arrives_by(trusted)
                 .verdict(Verdict::Accept);
             list.add(GUARD, format!("{trusted} to {name}"), rule);
         }
         let rule = new()
-            .arrives_not_by(name)
             .target_in(subnet.net)
+            .arrives_not_by(name)
             .verdict(Verdict::Drop);
         list.add(GUARD, format!("only by {name} to {}", subnet.net), rule);
     }

@@ -30,13 +30,14 @@ fn table_reads_as_it_was_meant() {
             "type nat hook prerouting priority dstnat; policy accept;",
             "type nat hook output priority -100; policy accept;",
             "type filter hook forward priority filter; policy accept;",
-            "fib daddr type local dnat ip to meta l4proto . th dport map @published",
+            "fib daddr type != local accept",
+            "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @published",
             "dnat ip to ip daddr . meta l4proto . th dport map @published-by-address",
             "ip saddr 172.17.0.0/16 oifname != \"docker0\" masquerade",
-            "iifname != \"docker0\" ip daddr 172.17.0.0/16 drop",
+            "ip daddr 172.17.0.0/16 iifname != \"docker0\" drop",
             "dnat ip6 to meta l4proto . th dport map @published6",
             "oifname \"docker0\" ct state established,related accept",
-            "iifname \"docker0\" ip daddr 127.0.0.0/8 drop",
+            "ip daddr 127.0.0.0/8 iifname \"docker0\" drop",
             "ct status dnat",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
