@@ -261,6 +261,7 @@ impl NetworkTable {
     fn lay_again(&self, held: &[(Arc<Netns>, Vec<Endpoint>)]) -> Result<()> {
         let prefix = netplan::link_prefix(&self.inner.sid);
         let there = self.inner.links.list_ours(&prefix).map_err(driver)?;
+        let mut laid = false;
         for (netns, endpoints) in held {
             let ways = ways_out(endpoints);
             for (at, endpoint) in endpoints.iter().enumerate() {
@@ -272,6 +273,7 @@ impl NetworkTable {
                 }
                 match self.plug_one(netns, endpoint, (ways.0 == Some(at), ways.1 == Some(at))) {
                     Ok(()) => {
+                        laid = true;
                         tracing::warn!(
                             link = endpoint.host_link(),
                             "a container's cable was deleted and is laid again"
@@ -280,6 +282,10 @@ impl NetworkTable {
                     Err(error) => tracing::warn!(%error, "a container's cable was deleted"),
                 }
             }
+        }
+        // It has another number now.
+        if laid {
+            self.shorten_again();
         }
         Ok(())
     }

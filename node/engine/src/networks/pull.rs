@@ -75,4 +75,6 @@ fn pull(inner: &Arc<Inner>, links: &[String]) {
             tracing::warn!(link, %error, "a cable could not be pulled");
         }
     }
+    // Which frames went to them is forgotten, too.
+    table.shorten_again();
 }

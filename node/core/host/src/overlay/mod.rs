@@ -5,6 +5,9 @@
 //!                       └ of the ingress network only: the node's own address, routes, marks, published ports
 //! container ═ eth1 ── bridge ob… ── ov… (VXLAN) ── ow… (WireGuard) ──▶ other nodes, of encrypted networks
 //! ```
+//! Frames that are for a container's hardware address go past the bridge, but on the ingress network
+//! (`drivers/network::overlay::short`).
+//!
 //! Nothing is learned from traffic: every hardware address of another node's task stands in the forwarding table, every
 //! IP address is answered by the VXLAN interface itself. The host has no address on an overlay, so an overlay may have
 //! addresses that the host uses; the ingress network alone is routed.

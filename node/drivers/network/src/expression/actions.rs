@@ -42,6 +42,15 @@ impl Expressions {
         })
     }
 
+    /// The frame leaves by the interface that `map` names for the hardware address that it is for, as it is.
+    pub fn leave_by_target(self, map: &str) -> Self {
+        self.payload(BASE_LINK, 0, 6, REGISTER)
+            .lookup(map, REGISTER, REGISTER)
+            .add("fwd", |data| {
+                data.put_u32_be(1, REGISTER);
+            })
+    }
+
     pub fn masquerade(self) -> Self {
         self.add("masq", |_| {})
     }

@@ -26,7 +26,7 @@ pub use watch::LinkWatch;
 pub(crate) const LINK_HEAD_BYTES: usize = 16;
 pub(crate) const UP: u32 = libc::IFF_UP as u32;
 /// Leaves the counters out of a link's description: they are most of it.
-const FILTER_SKIP_STATS: u32 = 8;
+pub(crate) const FILTER_SKIP_STATS: u32 = 8;
 
 /// The interfaces of the namespace that opened this (the daemon's).
 #[derive(Debug)]

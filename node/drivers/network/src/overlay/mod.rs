@@ -15,6 +15,7 @@ mod relay;
 mod room;
 mod routes;
 mod ruleset;
+mod short;
 mod table;
 mod tunnel;
 
@@ -27,10 +28,12 @@ use shoal_node_core_host::overlay::{Key, Plan, link_prefixes};
 use crate::error::{Error, Result};
 use crate::netlink::{Family, Socket};
 use relay::Relays;
+use short::Short;
 use table::Tables;
 use tunnel::Path;
 
 pub use inside::{Inside, answer_over};
+pub use short::Port;
 
 /// The overlay half of the namespace that opened this (the daemon's).
 #[derive(Debug)]
@@ -42,6 +45,7 @@ pub struct Overlays {
     seal: Mutex<Tables>,
     path: Mutex<Path>,
     relays: Mutex<Relays>,
+    short: Mutex<Short>,
     /// The interfaces, as they were found or made last; nothing when not all is as planned.
     known: Mutex<Option<Known>>,
 }
@@ -60,6 +64,7 @@ impl Overlays {
             seal: Mutex::new(Tables::open(ruleset::seal_table(sid))?),
             path: Mutex::new(Path::open(sid)?),
             relays: Mutex::default(),
+            short: Mutex::new(Short::open(sid)?),
             known: Mutex::default(),
         })
     }
@@ -85,8 +90,12 @@ impl Overlays {
     }
 
     /// The numbers of the sockets that write packet rules, for who watches these.
-    pub fn ports(&self) -> [u32; 2] {
-        [self.tables.lock().port(), self.seal.lock().port()]
+    pub fn ports(&self) -> [u32; 3] {
+        [
+            self.tables.lock().port(),
+            self.seal.lock().port(),
+            self.short.lock().port(),
+        ]
     }
 
     /// What differs from the plan, without changing anything.
@@ -167,6 +176,7 @@ impl Overlays {
 
     /// Takes away everything that this daemon made of cluster networks.
     pub fn clear(&self) -> Result<()> {
+        self.shorten(&Plan::default(), Vec::new, true, true)?;
         self.converge(&Plan::default(), true).1
     }
 }

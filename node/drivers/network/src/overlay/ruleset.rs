@@ -1,6 +1,7 @@
 //! The packet rules of cluster networks: one table on the host for published ports, one in each container for services'
 //! addresses.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use shoal_node_core_host::netplan::Protocol;
@@ -25,8 +26,9 @@ const SOURCE_NAT: i32 = 100;
 const FIRST: i32 = -310;
 
 const TYPE_INTEGER: u32 = 4;
-const TYPE_ETHER: u32 = 9;
+pub(super) const TYPE_ETHER: u32 = 9;
 const TYPE_MARK: u32 = 19;
+pub(super) const TYPE_INTERFACE: u32 = 20;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -50,11 +52,31 @@ pub(super) struct Set {
 }
 
 pub(super) struct Chain {
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub kind: &'static str,
     pub hook: u32,
     pub priority: i32,
+    /// Of the family `netdev`: the interfaces whose packets it sees, with their numbers.
+    pub devices: BTreeMap<String, u32>,
     pub rules: Vec<Vec<u8>>,
+}
+
+impl Chain {
+    pub fn new(
+        name: impl Into<Cow<'static, str>>,
+        kind: &'static str,
+        (hook, priority): (u32, i32),
+        rules: Vec<Vec<u8>>,
+    ) -> Chain {
+        Chain {
+            name: name.into(),
+            kind,
+            hook,
+            priority,
+            devices: BTreeMap::new(),
+            rules,
+        }
+    }
 }
 
 pub(super) struct Ruleset {
@@ -99,18 +121,16 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, her
                 .collect(),
         },
     );
-    let redirect = || -> Vec<Vec<u8>> {
+    let new = Expressions::new;
+    // The way is looked up once for each connection, not for each rule.
+    let others = || new().target_elsewhere().verdict(Verdict::Accept).finish();
+    let redirect = || {
         let tables = families
             .iter()
             .flat_map(|v6| counts.walk(*v6).map(move |n| (n, *v6)));
-        tables
-            .map(|(count, v6)| {
-                let rule = Expressions::new().target_local();
-                rule.balance_port(&table_name(count, v6), count, v6).finish()
-            })
-            .collect()
+        tables.map(|(count, v6)| new().balance_port(&table_name(count, v6), count, v6).finish())
     };
-    let new = Expressions::new;
+    let published = std::iter::once(others()).chain(redirect());
     let relays = [(TCP, here.streams), (UDP, here.datagrams)].into_iter();
     let relays =
         relays.filter_map(|(protocol, port)| Some((protocol, port.filter(|_| ingress.address6.is_some())?)));
@@ -122,19 +142,17 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, her
     let chains = vec![
         // A client may have two connections from one port, to two nodes, that lead to one task: for the task they would be
         // one. Connections are told apart by the node that they came in by, and the second one gets another port.
-        Chain {
-            name: "apart",
-            kind: "filter",
-            hook: PREROUTING,
-            priority: RAW,
-            rules: vec![new().arrives_by(bridge).set_apart_by_sender("zones").finish()],
-        },
-        Chain {
-            name: "marks",
-            kind: "filter",
-            hook: PREROUTING,
-            priority: MANGLE,
-            rules: vec![
+        Chain::new(
+            "apart",
+            "filter",
+            (PREROUTING, RAW),
+            vec![new().arrives_by(bridge).set_apart_by_sender("zones").finish()],
+        ),
+        Chain::new(
+            "marks",
+            "filter",
+            (PREROUTING, MANGLE),
+            vec![
                 new()
                     .arrives_by(bridge)
                     .direction(Direction::Original)
@@ -146,29 +164,24 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, her
                     .mark_as_connection()
                     .finish(),
             ],
-        },
-        Chain {
-            name: "published",
-            kind: "nat",
-            hook: PREROUTING,
-            priority: BEFORE_DNAT,
-            rules: redirect(),
-        },
-        Chain {
-            name: "published-here",
-            kind: "nat",
-            hook: OUTPUT,
-            priority: BEFORE_DNAT,
-            rules: relays.chain(redirect()).collect(),
-        },
+        ),
+        Chain::new("published", "nat", (PREROUTING, BEFORE_DNAT), published.collect()),
+        Chain::new(
+            "published-here",
+            "nat",
+            (OUTPUT, BEFORE_DNAT),
+            std::iter::once(others())
+                .chain(relays)
+                .chain(redirect())
+                .collect(),
+        ),
         // Tasks reach nothing of the host and nothing beyond it over the ingress network, and nobody reaches a task over it
         // but by a published port.
-        Chain {
-            name: "forward",
-            kind: "filter",
-            hook: FORWARD,
-            priority: BEFORE_FILTER,
-            rules: vec![
+        Chain::new(
+            "forward",
+            "filter",
+            (FORWARD, BEFORE_FILTER),
+            vec![
                 new()
                     .arrives_not_by(bridge)
                     .leaves_by(bridge)
@@ -182,29 +195,21 @@ pub(super) fn ingress(ingress: &Ingress, balance: &Balance, counts: &Counts, her
                     .verdict(Verdict::Drop)
                     .finish(),
             ],
-        },
-        Chain {
-            name: "input",
-            kind: "filter",
-            hook: INPUT,
-            priority: BEFORE_FILTER,
-            rules: input(bridge, families),
-        },
-        Chain {
-            name: "output",
-            kind: "filter",
-            hook: OUTPUT,
-            priority: BEFORE_FILTER,
+        ),
+        Chain::new("input", "filter", (INPUT, BEFORE_FILTER), input(bridge, families)),
+        Chain::new(
+            "output",
+            "filter",
+            (OUTPUT, BEFORE_FILTER),
             // A task's node forwards on the interface that packets came in by, on purpose.
-            rules: redirects(bridge, families),
-        },
-        Chain {
-            name: "from-loopback",
-            kind: "nat",
-            hook: POSTROUTING,
-            priority: SOURCE_NAT,
-            rules: vec![new().leaves_by(bridge).source_loopback().masquerade().finish()],
-        },
+            redirects(bridge, families),
+        ),
+        Chain::new(
+            "from-loopback",
+            "nat",
+            (POSTROUTING, SOURCE_NAT),
+            vec![new().leaves_by(bridge).source_loopback().masquerade().finish()],
+        ),
     ];
     Ruleset { sets, chains }
 }
@@ -235,13 +240,7 @@ pub(super) fn seal(tunnel: &Tunnel) -> Ruleset {
             .verdict(Verdict::Drop)
             .finish()
     };
-    let chain = |name, hook, way| Chain {
-        name,
-        kind: "filter",
-        hook,
-        priority: FIRST,
-        rules: vec![drop(way)],
-    };
+    let chain = |name: &'static str, hook, way| Chain::new(name, "filter", (hook, FIRST), vec![drop(way)]);
     let new = Expressions::new;
     Ruleset {
         sets: [(SEALED.to_owned(), set)].into(),
@@ -261,7 +260,7 @@ fn input(bridge: &str, families: &[bool]) -> Vec<Vec<u8>> {
         .verdict(Verdict::Drop);
     let mut rules = vec![over.finish()];
     for v6 in families {
-        let idle = || new().target_local().port_in_set(idle_name(*v6), *v6);
+        let idle = || new().port_in_set(idle_name(*v6), *v6).target_local();
         rules.push(idle().protocol(TCP).refuse(true).finish());
         rules.push(idle().refuse(false).finish());
     }
@@ -297,20 +296,8 @@ pub(super) fn services(balance: &Balance, counts: &Counts) -> Ruleset {
         idle.push(nowhere().refuse(false).finish());
     }
     let chains = vec![
-        Chain {
-            name: "services",
-            kind: "nat",
-            hook: OUTPUT,
-            priority: BEFORE_DNAT,
-            rules: lead,
-        },
-        Chain {
-            name: "idle",
-            kind: "filter",
-            hook: OUTPUT,
-            priority: BEFORE_FILTER,
-            rules: idle,
-        },
+        Chain::new("services", "nat", (OUTPUT, BEFORE_DNAT), lead),
+        Chain::new("idle", "filter", (OUTPUT, BEFORE_FILTER), idle),
     ];
     Ruleset { sets, chains }
 }

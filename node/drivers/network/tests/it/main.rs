@@ -7,6 +7,7 @@ mod nft;
 mod overlay;
 mod ports;
 mod resolver;
+mod short;
 mod traffic;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use part::Part;
 use shoal_node_core_host::overlay::{self, Attachment, Changes, EndpointTrack, Layout, News, Plan};
 use shoal_node_drivers_network::Error as DriverError;
-use shoal_node_drivers_network::overlay::Overlays;
+use shoal_node_drivers_network::overlay::{Overlays, Port};
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -172,6 +172,10 @@ impl OverlayNetworks {
             (now.plan().cloned().unwrap_or_default(), parts)
         };
         let mut found = state.driver.compare(&plan).map_err(driver)?;
+        let short = state
+            .driver
+            .shorten(&plan, || self.0.overlay_cables(), true, false);
+        found.extend(short.map_err(driver)?);
         found.extend(
             plan.problems
                 .values()
@@ -227,6 +231,7 @@ impl NetworkTable {
         if found.iter().any(|difference| difference.starts_with("create ")) {
             self.mend()?;
         }
+        self.shorten(plan, recheck);
         done.map_err(driver)
     }
 
@@ -245,10 +250,56 @@ impl NetworkTable {
                 }
             }
         }
+        // Others by then, which frames are to be sent by.
         if found.iter().any(|difference| difference.starts_with("create ")) {
             self.mend()?;
+            self.shorten(plan, false);
+        } else if let Err(error) = state.driver.change_short(plan, changes) {
+            tracing::debug!(%error, "frames go by the bridges until the next look");
         }
         done.map_err(driver)
+    }
+
+    /// Frames of containers go their short ways; without these they go by the bridges, which only takes longer.
+    pub(super) fn shorten(&self, plan: &Plan, recheck: bool) {
+        let laid = self
+            .inner
+            .overlay
+            .driver
+            .shorten(plan, || self.overlay_cables(), recheck, true);
+        match laid {
+            Ok(found) => {
+                for difference in found {
+                    tracing::debug!(%difference, "cluster networks");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "frames of cluster networks go the long way, by their bridges")
+            }
+        }
+    }
+
+    /// The same as far as managers were heard.
+    pub(super) fn shorten_again(&self) {
+        let plan = self.inner.overlay.now.lock().plan().cloned();
+        if let Some(plan) = plan {
+            self.shorten(&plan, false);
+        }
+    }
+
+    /// How containers are plugged into cluster networks.
+    fn overlay_cables(&self) -> Vec<Port> {
+        let state = self.inner.state.lock();
+        let held = state.held.values().flat_map(|held| &held.endpoints);
+        held.filter(|endpoint| endpoint.driver == OVERLAY)
+            .filter_map(|endpoint| {
+                Some(Port {
+                    bridge: endpoint.bridge()?.to_owned(),
+                    host_link: endpoint.host_link()?.to_owned(),
+                    mac: endpoint.mac,
+                })
+            })
+            .collect()
     }
 
     /// Puts right what somebody else has changed of the cluster's networks.
@@ -259,7 +310,7 @@ impl NetworkTable {
     }
 
     /// The numbers of the sockets by which their packet rules are written.
-    pub(super) fn overlay_ports(&self) -> [u32; 2] {
+    pub(super) fn overlay_ports(&self) -> [u32; 3] {
         self.inner.overlay.driver.ports()
     }
 

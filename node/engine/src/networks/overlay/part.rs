@@ -115,6 +115,9 @@ impl NetworkTable {
         let inside = &self.inner.overlay.now;
         inside.lock().inside.insert(container.to_owned(), part.clone());
         let (mut plan, mut heard) = now();
+        if let Some(plan) = &plan {
+            self.shorten(plan, false);
+        }
         // A daemon that has just started knows no plan yet; the container has what it had.
         while let Some(present) = plan.take() {
             part.bring(&present, true, true).map_err(driver)?;

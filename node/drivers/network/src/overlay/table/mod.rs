@@ -3,6 +3,7 @@
 
 mod write;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::leads::{Counts, Part};
@@ -15,7 +16,8 @@ use write::Batch;
 const SUBSYSTEM: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
-const FAMILY_INET: u8 = 1;
+pub(super) const FAMILY_INET: u8 = 1;
+pub(super) const FAMILY_NETDEV: u8 = 5;
 const HEAD_BYTES: usize = 4;
 
 #[derive(Clone, Copy)]
@@ -24,6 +26,7 @@ enum Kind {
     NewTable = 0,
     DelTable = 2,
     NewChain = 3,
+    DelChain = 5,
     NewRule = 6,
     GetRule = 7,
     DelRule = 8,
@@ -42,12 +45,13 @@ impl Kind {
 }
 
 type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
-/// By chain.
-type Rules = BTreeMap<&'static str, Vec<Vec<u8>>>;
+/// By chain: the interfaces that it is for, and its rules.
+type Rules = BTreeMap<Cow<'static, str>, (BTreeMap<String, u32>, Vec<Vec<u8>>)>;
 
 #[derive(Debug)]
 pub(super) struct Tables {
     socket: Socket,
+    family: u8,
     name: String,
     /// What was written last, by set; nothing when the table was not written or has no place.
     written: Option<BTreeMap<String, Elements>>,
@@ -64,11 +68,16 @@ pub(super) struct Tables {
 impl Tables {
     /// Of the calling thread's network namespace.
     pub fn open(name: String) -> Result<Tables> {
+        Self::of_family(FAMILY_INET, name)
+    }
+
+    pub fn of_family(family: u8, name: String) -> Result<Tables> {
         let socket = Socket::open(Family::Netfilter)?;
         // It has its number from now on.
         socket.join_groups(&[])?;
         Ok(Tables {
             socket,
+            family,
             name,
             written: None,
             rules: Rules::new(),
@@ -116,7 +125,7 @@ impl Tables {
             return Ok(vec![format!("remove nftables table {}", self.name)]);
         };
         let name = self.name.clone();
-        let mut batch = Batch::new(&name);
+        let mut batch = Batch::new(self.family, &name);
         let mut found = Vec::new();
         match self.written.as_ref().zip(self.changed(&wanted.chains)) {
             Some((written, changed)) if written.keys().all(|set| wanted.sets.contains_key(set)) => {
@@ -138,8 +147,16 @@ impl Tables {
                 // In their order, which says in which a packet meets them.
                 for chain in changed {
                     found.push(format!("write {} of nftables table {name}", chain.name));
-                    batch.no_rules(chain.name);
-                    chain.rules.iter().for_each(|rule| batch.rule(chain.name, rule));
+                    batch.no_rules(&chain.name);
+                    let known = self.rules.get(&chain.name);
+                    match known.is_some_and(|(devices, _)| *devices == chain.devices) {
+                        true => chain.rules.iter().for_each(|rule| batch.rule(&chain.name, rule)),
+                        // Not every kernel can be told other interfaces.
+                        false => {
+                            batch.no_chain(&chain.name);
+                            batch.chain(chain);
+                        }
+                    }
                 }
             }
             _ => {
@@ -158,7 +175,9 @@ impl Tables {
         }
         self.send(batch)?;
         let chains = wanted.chains.iter();
-        self.rules = chains.map(|chain| (chain.name, chain.rules.clone())).collect();
+        self.rules = chains
+            .map(|chain| (chain.name.clone(), (chain.devices.clone(), chain.rules.clone())))
+            .collect();
         let sets = wanted.sets.iter();
         self.written = Some(
             sets.map(|(name, set)| (name.clone(), set.elements.clone()))
@@ -174,7 +193,7 @@ impl Tables {
             return Ok(None);
         };
         let name = self.name.clone();
-        let mut batch = Batch::new(&name);
+        let mut batch = Batch::new(self.family, &name);
         let mut found = Vec::new();
         let mut done: Vec<(&Part, Elements)> = Vec::new();
         for part in parts {
@@ -214,10 +233,12 @@ impl Tables {
 
     /// Chains with other rules than were written; nothing when there are other chains.
     fn changed<'c>(&self, chains: &'c [Chain]) -> Option<Vec<&'c Chain>> {
-        let known = chains.iter().all(|chain| self.rules.contains_key(chain.name));
-        let changed = chains
-            .iter()
-            .filter(|chain| self.rules.get(chain.name) != Some(&chain.rules));
+        let known = chains.iter().all(|chain| self.rules.contains_key(&chain.name));
+        let differs = |chain: &&Chain| {
+            let written = self.rules.get(&chain.name);
+            written.is_none_or(|(devices, rules)| *devices != chain.devices || *rules != chain.rules)
+        };
+        let changed = chains.iter().filter(differs);
         (known && self.rules.len() == chains.len()).then(|| changed.collect())
     }
 
@@ -250,7 +271,7 @@ impl Tables {
     fn current(&mut self) -> Option<u32> {
         const ID: u16 = 1;
         let mut ask = Request::new();
-        begin(&mut ask, Kind::GetGeneration, 0);
+        begin(&mut ask, self.family, Kind::GetGeneration, 0);
         let answers = self
             .socket
             .exchange(&mut ask, |_| "read nftables' generation".to_owned());
@@ -262,9 +283,9 @@ impl Tables {
         Some(u32::from_be_bytes(number.try_into().ok()?))
     }
 
-    fn remove(&mut self) -> Result<()> {
+    pub fn remove(&mut self) -> Result<()> {
         let name = self.name.clone();
-        let mut batch = Batch::new(&name);
+        let mut batch = Batch::new(self.family, &name);
         batch.no_table();
         let removed = batch.send(&mut self.socket, "remove");
         self.changed_by_us();
@@ -281,9 +302,9 @@ impl Tables {
     /// What the sets hold. `None` when the table, one of its sets or one of its rules is not there.
     fn read(&mut self, wanted: Option<&Ruleset>) -> Result<Option<BTreeMap<String, Elements>>> {
         self.reads += 1;
-        let table = self.name.clone();
+        let (family, table) = (self.family, self.name.clone());
         let list = |request: &mut Request| {
-            begin(request, Kind::GetRule, 0);
+            begin(request, family, Kind::GetRule, 0);
             request.put_text(1, &table);
         };
         let rules = match self.socket.dump(list, &format!("read nftables table {table}")) {
@@ -298,7 +319,7 @@ impl Tables {
             return Ok((rules > 0).then(BTreeMap::new));
         };
         // An empty answer is also what a table gives that is not there.
-        if rules == 0 || rules != self.rules.values().map(Vec::len).sum::<usize>() {
+        if rules == 0 || rules != self.rules.values().map(|(_, rules)| rules.len()).sum::<usize>() {
             return Ok(None);
         }
         let mut sets = BTreeMap::new();
@@ -308,7 +329,7 @@ impl Tables {
         };
         for name in names {
             let list = |request: &mut Request| {
-                begin(request, Kind::GetElement, 0);
+                begin(request, family, Kind::GetElement, 0);
                 request.put_text(1, &table).put_text(2, &name);
             };
             let messages = match self
@@ -349,8 +370,8 @@ fn difference(a: &Elements, b: &Elements) -> Elements {
         .collect()
 }
 
-fn begin(request: &mut Request, kind: Kind, flags: u16) {
-    request.begin(kind.number(), flags, &[FAMILY_INET, 0, 0, 0]);
+fn begin(request: &mut Request, family: u8, kind: Kind, flags: u16) {
+    request.begin(kind.number(), flags, &[family, 0, 0, 0]);
 }
 
 fn batch(request: &mut Request, kind: u16) {

@@ -1,6 +1,6 @@
 //! The messages by which a table is written, all or none of them.
 
-use super::super::ruleset::{Chain, Set};
+use super::super::ruleset::{Chain, Set, TYPE_INTERFACE};
 use super::{BATCH_BEGIN, BATCH_END, Elements, Kind, batch, begin};
 use crate::error::{Error, Result};
 use crate::expression::DATA_VALUE;
@@ -12,7 +12,14 @@ const FLAG_MAP: u32 = 8;
 /// An attribute's length has 16 bits, and an element has less than 64 bytes.
 const ELEMENTS_PER_MESSAGE: usize = 800;
 
+/// A word to `nft` about a map's data, without which it shows other numbers than there are: kind, length, value.
+const IN_THE_HOSTS_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1u32.to_ne_bytes();
+    [1, 4, a, b, c, d]
+};
+
 pub(super) struct Batch<'t> {
+    family: u8,
     table: &'t str,
     request: Request,
     /// Sets so far: each has its own number in a batch.
@@ -20,10 +27,11 @@ pub(super) struct Batch<'t> {
 }
 
 impl<'t> Batch<'t> {
-    pub fn new(table: &'t str) -> Self {
+    pub fn new(family: u8, table: &'t str) -> Self {
         let mut request = Request::new();
         batch(&mut request, BATCH_BEGIN);
         Batch {
+            family,
             table,
             request,
             sets: 0,
@@ -44,20 +52,20 @@ impl<'t> Batch<'t> {
         // Adding what is there is no error, and then it can be removed.
         for kind in [Kind::NewTable, Kind::DelTable, Kind::NewTable] {
             let flags = if matches!(kind, Kind::NewTable) { CREATE } else { 0 };
-            begin(&mut self.request, kind, flags);
+            begin(&mut self.request, self.family, kind, flags);
             self.request.put_text(1, self.table);
         }
     }
 
     pub fn no_table(&mut self) {
-        begin(&mut self.request, Kind::DelTable, 0);
+        begin(&mut self.request, self.family, Kind::DelTable, 0);
         self.request.put_text(1, self.table);
     }
 
     /// With its elements.
     pub fn set(&mut self, name: &str, set: &Set) {
         self.sets += 1;
-        begin(&mut self.request, Kind::NewSet, CREATE);
+        begin(&mut self.request, self.family, Kind::NewSet, CREATE);
         self.request
             .put_text(1, self.table)
             .put_text(2, name)
@@ -68,6 +76,9 @@ impl<'t> Batch<'t> {
             self.request.put_u32_be(6, kind).put_u32_be(7, bytes);
         }
         self.request.put_u32_be(10, self.sets);
+        if set.data.is_some_and(|(kind, _)| kind == TYPE_INTERFACE) {
+            self.request.put(13, &IN_THE_HOSTS_ORDER);
+        }
         self.add(name, &set.elements);
     }
 
@@ -81,28 +92,41 @@ impl<'t> Batch<'t> {
 
     /// With its rules.
     pub fn chain(&mut self, chain: &Chain) {
-        begin(&mut self.request, Kind::NewChain, CREATE);
+        begin(&mut self.request, self.family, Kind::NewChain, CREATE);
         self.request
             .put_text(1, self.table)
-            .put_text(3, chain.name)
+            .put_text(3, &chain.name)
             .nest(4, |hook| {
                 hook.put_u32_be(1, chain.hook)
                     .put_u32_be(2, chain.priority as u32);
+                if !chain.devices.is_empty() {
+                    hook.nest(4, |list| {
+                        for device in chain.devices.keys() {
+                            list.put_text(1, device);
+                        }
+                    });
+                }
             })
             .put_text(7, chain.kind);
         for rule in &chain.rules {
-            self.rule(chain.name, rule);
+            self.rule(&chain.name, rule);
         }
     }
 
+    /// Once it has no rules.
+    pub fn no_chain(&mut self, chain: &str) {
+        begin(&mut self.request, self.family, Kind::DelChain, 0);
+        self.request.put_text(1, self.table).put_text(3, chain);
+    }
+
     pub fn no_rules(&mut self, chain: &str) {
-        begin(&mut self.request, Kind::DelRule, 0);
+        begin(&mut self.request, self.family, Kind::DelRule, 0);
         self.request.put_text(1, self.table).put_text(2, chain);
     }
 
     /// Behind the chain's others.
     pub fn rule(&mut self, chain: &str, rule: &[u8]) {
-        begin(&mut self.request, Kind::NewRule, CREATE | APPEND);
+        begin(&mut self.request, self.family, Kind::NewRule, CREATE | APPEND);
         self.request
             .put_text(1, self.table)
             .put_text(2, chain)
@@ -114,7 +138,7 @@ impl<'t> Batch<'t> {
     fn elements(&mut self, set: &str, kind: Kind, flags: u16, all: &Elements) {
         let all: Vec<_> = all.iter().collect();
         for part in all.chunks(ELEMENTS_PER_MESSAGE) {
-            begin(&mut self.request, kind, flags);
+            begin(&mut self.request, self.family, kind, flags);
             self.request
                 .put_text(1, self.table)
                 .put_text(2, set)
