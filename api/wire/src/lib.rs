@@ -12,6 +12,7 @@
 //! ```
 
 pub mod channel;
+pub mod pieces;
 pub mod removed;
 pub mod tunnel;
 

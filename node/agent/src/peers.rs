@@ -79,6 +79,11 @@ impl Peers {
 
     /// Calls to `node`, and to nobody else at its address.
     pub fn images(&self, node: &NodeId) -> Result<ImagesClient<Channel>, Status> {
+        self.channel(node).map(ImagesClient::new)
+    }
+
+    /// What those calls go over.
+    pub fn channel(&self, node: &NodeId) -> Result<Channel, Status> {
         let gone = || Status::unavailable(format!("node {node} serves no images"));
         let addr = self.inner.known.lock().get(node).cloned().ok_or_else(gone)?;
         let serial = self.inner.credentials.identity().serial;
@@ -92,7 +97,7 @@ impl Peers {
         if let Some((at, channel)) = channels.open.get(node)
             && *at == addr
         {
-            return Ok(ImagesClient::new(channel.clone()));
+            return Ok(channel.clone());
         }
         let (credentials, meant) = (self.inner.credentials.clone(), node.clone());
         let channel = channel::lazy(&addr, move |addr| {
@@ -101,7 +106,7 @@ impl Peers {
         })
         .map_err(|e| Status::unavailable(format!("node {node} at {addr}: {e}")))?;
         channels.open.insert(node.clone(), (addr, channel.clone()));
-        Ok(ImagesClient::new(channel))
+        Ok(channel)
     }
 
     /// It did not answer: it is left out for a while, and reached anew then.

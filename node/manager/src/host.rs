@@ -1,6 +1,7 @@
 //! What the control plane needs of the daemon around it.
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use shoal_api_backend::Duplex;
 use shoal_api_wire::images::{
     MeetRequest, MeetResponse, Piece, ReadRequest, ResolveRequest, ResolveResponse,
@@ -10,7 +11,7 @@ use shoal_raft_objects::{Cluster, NodeDescription, NodeId, Time};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tonic::Status;
 
 /// A manager as others reach it.
@@ -64,6 +65,9 @@ pub trait AgentHandle: Send + Sync + 'static {
     async fn leave(&self);
 }
 
+/// A blob on its way to another node.
+pub type BlobPieces = BoxStream<'static, Result<Piece, Status>>;
+
 /// This node's images, for other nodes of its cluster.
 #[async_trait]
 pub trait Images: Send + Sync + 'static {
@@ -72,7 +76,7 @@ pub trait Images: Send + Sync + 'static {
     async fn resolve(&self, request: ResolveRequest) -> Result<ResolveResponse, Status>;
     async fn meet(&self, caller: &str, request: MeetRequest) -> Result<MeetResponse, Status>;
     /// The blob's pieces; nobody reading any more ends it.
-    async fn read(&self, request: ReadRequest) -> Result<mpsc::Receiver<Result<Piece, Status>>, Status>;
+    async fn read(&self, request: ReadRequest) -> Result<BlobPieces, Status>;
 }
 
 /// Serves a client's HTTP connection that another node has passed on. Every request on it is answered here.

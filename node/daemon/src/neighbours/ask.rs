@@ -4,6 +4,7 @@ use super::wire;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use shoal_api_wire::images::{MeetRequest, ReadRequest, ResolveRequest};
+use shoal_api_wire::pieces;
 use shoal_node_agent::Peers;
 use shoal_node_drivers_images::{Ask, Digest, Error, Meeting, Offer, Piece, Pieces, Result, Transport};
 use shoal_raft_objects::NodeId;
@@ -95,8 +96,8 @@ impl Transport for Neighbours {
                 offset: ask.offset,
                 manifest: ask.manifest.map(|m| m.to_string()).unwrap_or_default(),
             };
-            let mut client = self.heard(&node, self.peers()?.images(&node))?;
-            let pieces = self.heard(&node, client.read(request).await)?.into_inner();
+            let channel = self.heard(&node, self.peers()?.channel(&node))?;
+            let pieces = self.heard(&node, pieces::open(channel, request).await)?;
             let pieces = pieces.map(move |piece| match piece {
                 Ok(piece) if piece.data.is_empty() => Ok(Piece::Moved(piece.moved)),
                 Ok(piece) => Ok(Piece::Data(piece.data)),

@@ -3,6 +3,7 @@
 use super::wire;
 use crate::executor::TaskRunner;
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 use shoal_api_wire::images::{
     MeetRequest, MeetResponse, Piece, ReadRequest, ResolveRequest, ResolveResponse,
 };
@@ -10,11 +11,7 @@ use shoal_node_drivers_images::{Error, Piece as Part};
 use shoal_node_manager::host as asked;
 use shoal_raft_objects::NodeId;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tonic::Status;
-
-/// Pieces on their way to a reader.
-const AHEAD: usize = 2;
 
 pub struct OfferedImages {
     runner: Arc<TaskRunner>,
@@ -55,30 +52,17 @@ impl asked::Images for OfferedImages {
         Ok(wire::meeting(meeting))
     }
 
-    async fn read(&self, request: ReadRequest) -> Result<mpsc::Receiver<Result<Piece, Status>>, Status> {
+    async fn read(&self, request: ReadRequest) -> Result<asked::BlobPieces, Status> {
         let ask = wire::ask_from(request).map_err(status)?;
         let mut parts = self.runner.images.exchange().read(ask);
-        let (to, pieces) = mpsc::channel(AHEAD);
-        tokio::spawn(async move {
-            loop {
-                let part = tokio::select! {
-                    () = to.closed() => return,
-                    part = parts.recv() => part,
-                };
-                let piece = match part {
-                    None => return,
-                    Some(Ok(Part::Data(data))) => Ok(Piece { data, moved: 0 }),
-                    Some(Ok(Part::Moved(moved))) => Ok(Piece {
-                        data: Default::default(),
-                        moved,
-                    }),
-                    Some(Err(error)) => Err(status(error)),
-                };
-                if to.send(piece).await.is_err() {
-                    return;
-                }
-            }
+        let pieces = stream::poll_fn(move |cx| parts.poll_recv(cx)).map(|part| match part {
+            Ok(Part::Data(data)) => Ok(Piece { data, moved: 0 }),
+            Ok(Part::Moved(moved)) => Ok(Piece {
+                data: Default::default(),
+                moved,
+            }),
+            Err(error) => Err(status(error)),
         });
-        Ok(pieces)
+        Ok(pieces.boxed())
     }
 }

@@ -34,7 +34,6 @@ use shoal_api_wire::ca::ca_server::CaServer;
 use shoal_api_wire::channel::MESSAGE_BYTES_MAX;
 use shoal_api_wire::dispatcher::dispatcher_server::DispatcherServer;
 use shoal_api_wire::forward::forward_server::ForwardServer;
-use shoal_api_wire::images::images_server::ImagesServer;
 use shoal_api_wire::logs::logs_server::LogsServer;
 use shoal_api_wire::membership::membership_server::MembershipServer;
 use shoal_api_wire::removed;
@@ -201,7 +200,7 @@ pub(crate) async fn run(listener: TcpListener, desk: Arc<Desk>, role: Role, stop
         .http2_keepalive_timeout(Some(Duration::from_secs(3)))
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .add_service(ImagesServer::new(images::Service(desk.clone())));
+        .add_service(images::Door::new(desk.clone()));
     let router = match role {
         Role::Manager => managers(common, desk),
         Role::Worker => common,

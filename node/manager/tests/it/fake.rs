@@ -179,10 +179,23 @@ impl host::Images for FakeHost {
         })
     }
 
-    async fn read(&self, request: ReadRequest) -> Result<mpsc::Receiver<Result<Piece, Status>>, Status> {
-        let (to, pieces) = mpsc::channel(1);
-        let data = request.digest.into_bytes().into();
-        let _ = to.try_send(Ok(Piece { data, moved: 0 }));
-        Ok(pieces)
+    async fn read(&self, request: ReadRequest) -> Result<host::BlobPieces, Status> {
+        if request.digest == "none" {
+            return Err(Status::not_found("no such blob"));
+        }
+        let broken = (request.digest == "broken").then(|| Err(Status::internal("it broke")));
+        let data = match request.digest.as_str() {
+            "large" => vec![b'x'; 900_000].into(),
+            _ => request.digest.into_bytes().into(),
+        };
+        let pieces = [
+            Piece {
+                moved: 7,
+                ..Piece::default()
+            },
+            Piece { data, moved: 0 },
+        ];
+        let pieces = pieces.map(Ok).into_iter().chain(broken);
+        Ok(Box::pin(tokio_stream::iter(pieces)))
     }
 }

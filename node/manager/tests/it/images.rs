@@ -7,8 +7,10 @@ use shoal_api_wire::dispatcher::FromAgent;
 use shoal_api_wire::dispatcher::dispatcher_client::DispatcherClient;
 use shoal_api_wire::images::images_client::ImagesClient;
 use shoal_api_wire::images::{MeetRequest, ReadRequest, ResolveRequest};
+use shoal_api_wire::pieces;
 use shoal_node_agent::Peers;
 use shoal_node_drivers_certs::connect_unverified;
+use tokio_stream::StreamExt;
 use tonic::Code;
 
 fn peers(node: &Node) -> Peers {
@@ -32,6 +34,31 @@ async fn ask(from: &Node, to: &Node) -> Result<String, Code> {
     Ok(offer.unwrap_or_default().image_id)
 }
 
+/// What comes of a blob, and how it ended if not well.
+async fn blob(from: &Node, to: &Node, digest: &str) -> (String, Option<Code>) {
+    let channel = peers(from).channel(&to.id().await.as_str().into()).unwrap();
+    let request = ReadRequest {
+        digest: digest.into(),
+        ..ReadRequest::default()
+    };
+    let mut pieces = match pieces::open(channel, request).await {
+        Ok(pieces) => pieces,
+        Err(status) => return (String::new(), Some(status.code())),
+    };
+    let (mut text, mut moved) = (String::new(), 0);
+    while let Some(piece) = pieces.next().await {
+        match piece {
+            Ok(piece) => {
+                text += str::from_utf8(&piece.data).unwrap();
+                moved += piece.moved;
+            }
+            Err(status) => return (text, Some(status.code())),
+        }
+    }
+    assert_eq!(moved, 7, "the sign of life came too");
+    (text, None)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_node_serves_every_other_one() {
     let m = Node::init("m").await;
@@ -50,9 +77,19 @@ async fn every_node_serves_every_other_one() {
         digest: "some bytes".into(),
         ..ReadRequest::default()
     };
+    // With any client, and with the one that reads blobs.
     let mut pieces = client.read(request).await.unwrap().into_inner();
+    assert_eq!(pieces.message().await.unwrap().unwrap().moved, 7);
     assert_eq!(pieces.message().await.unwrap().unwrap().data, "some bytes");
     assert!(pieces.message().await.unwrap().is_none());
+    assert_eq!(blob(&a, &b, "large").await, ("x".repeat(900_000), None));
+    assert_eq!(blob(&a, &b, "none").await, (String::new(), Some(Code::NotFound)));
+    assert_eq!(
+        blob(&a, &b, "broken").await,
+        ("broken".into(), Some(Code::Internal))
+    );
+    let refused = blob(&a, &b, &"x".repeat(5000)).await;
+    assert_eq!(refused, (String::new(), Some(Code::InvalidArgument)));
 
     // Without a certificate there is nothing to have, and a worker's listener is no manager's.
     let stranger = channel::lazy(&b.addr, |addr| async move { connect_unverified(&addr).await }).unwrap();
