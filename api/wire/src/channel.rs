@@ -13,6 +13,9 @@ pub const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a connection may take to come up, name, TCP and TLS together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Bytes of one frame: a piece of a blob.
+const FRAME: u32 = 256 << 10;
+
 /// A channel to `addr` (`host:port`) that connects at its first call, and again after a connection broke. `connect`
 /// makes the stream: TCP and TLS in production, whatever a test likes otherwise. A peer that died without a word is
 /// noticed within three seconds.
@@ -29,7 +32,7 @@ where
         .keep_alive_while_idle(true)
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .max_frame_size(64 << 10);
+        .max_frame_size(FRAME);
     Ok(
         endpoint.connect_with_connector_lazy(tower::service_fn(move |uri: Uri| {
             let connect = connect.clone();

@@ -23,7 +23,7 @@ pub use credentials::Credentials;
 pub use error::Error;
 pub use files::{Files, Issued};
 pub use identity::{Identity, ou};
-pub use peer::{Acceptor, ClientStream, Peer, ServerStream, connect_unverified};
+pub use peer::{Acceptor, ClientStream, NodeStream, Peer, ServerStream, connect_unverified};
 pub use request::Request;
 pub use root::{BACKDATE, LEAF_VALIDITY_MIN, ROOT_VALIDITY, Root, RootInfo};
 pub use token::{Token, TokenError};
