@@ -1,11 +1,9 @@
 //! Answers to other nodes.
 
-use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,7 +16,7 @@ use crate::store::{Lease, Passing};
 /// Bytes of one piece.
 const PIECE: usize = 256 * 1024;
 /// Pieces read ahead of a slow reader.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
 /// How often a blob that is waited for is looked for, and how often a waiting reader hears something.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SIGN_EVERY: Duration = Duration::from_secs(1);
@@ -121,21 +119,18 @@ impl Exchange {
                 () = tokio::time::sleep(LOOK_EVERY) => signs.give(self.sent.load(Ordering::Relaxed)).await,
             }
         };
-        let mut file = store.open_blob(&ask.digest)?;
-        let (pieces, from, sent) = (to.clone(), ask.offset, self.sent.clone());
+        let mut whole = store.whole(&ask.digest, ask.offset)?;
+        let (pieces, sent) = (to.clone(), self.sent.clone());
         let path = store.paths.blob(&ask.digest);
         let sending = self.images.blocking(move |_| {
-            let failed = |e| Error::storage("read blob", &path, e);
-            file.seek(SeekFrom::Start(from)).map_err(failed)?;
             loop {
-                let mut buffer = Vec::with_capacity(PIECE);
-                let count = file.by_ref().take(PIECE as u64).read_to_end(&mut buffer);
-                let count = count.map_err(failed)?;
-                let piece = Piece::Data(Bytes::from(buffer));
-                if count == 0 || pieces.blocking_send(Ok(piece)).is_err() {
+                let piece = whole.next(PIECE);
+                let piece = piece.map_err(|e| Error::storage("read blob", &path, e))?;
+                let count = piece.len() as u64;
+                if count == 0 || pieces.blocking_send(Ok(Piece::Data(piece))).is_err() {
                     return Ok(());
                 }
-                sent.fetch_add(count as u64, Ordering::Relaxed);
+                sent.fetch_add(count, Ordering::Relaxed);
             }
         });
         sending.await?;

@@ -19,7 +19,7 @@ use crate::store::growing::Growing;
 /// Bytes of blobs up to which each is synced by itself, not the whole file system.
 const SMALL: u64 = 1 << 20;
 /// A blob of at least so many bytes goes past the page cache: it is read again only by who wants to have it elsewhere.
-const LARGE: u64 = 32 << 20;
+pub(super) const LARGE: u64 = 32 << 20;
 
 impl Store {
     pub fn has_blob(&self, digest: &Digest) -> bool {

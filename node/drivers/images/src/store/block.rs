@@ -5,8 +5,11 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use memmap2::MmapMut;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
@@ -91,6 +94,23 @@ impl Block {
         let skip = usize::try_from(at.checked_sub(self.offset)?).ok()?;
         self.bytes().get(skip..).filter(|rest| !rest.is_empty())
     }
+
+    /// The same for who sends it: so much at most, and without a copy. The block is not free before that is dropped.
+    pub fn piece(self: &Arc<Block>, at: u64, max: usize) -> Option<Bytes> {
+        let rest = self.from(at)?.len();
+        let start = self.len - rest;
+        let part = Part(self.clone(), start..start + rest.min(max));
+        Some(Bytes::from_owner(part))
+    }
+}
+
+/// A part of a block, kept as long as it is on its way.
+struct Part(Arc<Block>, Range<usize>);
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes()[self.1.clone()]
+    }
 }
 
 /// A file to which blocks are written past the page cache, where its file system can do that.
@@ -132,7 +152,8 @@ impl Past {
     }
 }
 
-fn set_direct(file: &File, direct: bool) -> bool {
+/// Whether it now goes past the page cache as it should.
+pub(crate) fn set_direct(file: &File, direct: bool) -> bool {
     let changed = fcntl_getfl(file).and_then(|flags| {
         let flags = match direct {
             true => flags | OFlags::DIRECT,

@@ -14,6 +14,7 @@ use crate::store::block::{Block, open_past};
 
 mod reader;
 
+pub(in crate::store) use reader::read_block;
 pub(crate) use reader::{GrowingReader, Passing};
 
 /// Bytes that a reader waits for, unless it ends before: to wake it for each piece takes longer than to use that.

@@ -20,6 +20,7 @@ pub(crate) mod paths;
 pub(crate) mod records;
 pub(crate) mod state;
 mod trash;
+mod whole;
 
 use std::sync::Arc;
 

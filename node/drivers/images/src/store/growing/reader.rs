@@ -1,7 +1,6 @@
 //! Those who read what is still coming.
 
 use std::io::{self, BufRead, Read};
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -109,14 +108,9 @@ impl Passing {
     /// The next bytes, so many at most; none at the end. May be dropped and asked again.
     pub async fn next(&mut self, max: usize) -> io::Result<Bytes> {
         loop {
-            if let Some(block) = &self.block
-                && let Some(rest) = block.from(self.at)
-            {
-                let count = rest.len().min(max);
-                let start = block.bytes().len() - rest.len();
-                self.at += count as u64;
-                let part = Part(block.clone(), start..start + count);
-                return Ok(Bytes::from_owner(part));
+            if let Some(piece) = self.block.as_ref().and_then(|block| block.piece(self.at, max)) {
+                self.at += piece.len() as u64;
+                return Ok(piece);
             }
             self.block = None;
             let moved = self.from.0.moved.notified();
@@ -149,7 +143,7 @@ impl Drop for Passing {
 }
 
 /// A block that has the byte at `at`, from the file: a whole one where it goes `past` the page cache.
-fn read_block(
+pub(in crate::store) fn read_block(
     spare: Option<Block>,
     file: &std::fs::File,
     at: u64,
@@ -167,14 +161,5 @@ fn read_block(
     match block.from(at) {
         Some(_) => Ok(block),
         None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-/// A part of a block, kept as long as it is on its way.
-struct Part(Arc<Block>, Range<usize>);
-
-impl AsRef<[u8]> for Part {
-    fn as_ref(&self) -> &[u8] {
-        &self.0.bytes()[self.1.clone()]
     }
 }
