@@ -1,9 +1,14 @@
 //! From a configuration and blobs to a listed image: what pull, load and import have in common.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::sync::{OwnedMutexGuard, Semaphore};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -19,6 +24,9 @@ use crate::unpack::Warm;
 
 /// Layers unpacked at a time in one operation: more only fight for the disk.
 const UNPACKS_MAX: usize = 3;
+/// Layers that come at a time where other nodes bring the same: as many as are unpacked while they come. One that came
+/// before its turn would be read from the disk again, by this node and by those who have it from here.
+const STEPS_MAX: usize = UNPACKS_MAX;
 /// How long finished layers may wait for others before they are made part of the store.
 const REGISTER_EVERY: Duration = Duration::from_secs(2);
 /// Bytes between two reports of progress.
@@ -38,6 +46,11 @@ pub(crate) struct Incoming {
 /// Gets a layer's blob into the store, if it is not there. One that comes slowly may be shown while it comes.
 pub(crate) trait Fetch: Send + Sync + 'static {
     fn fetch(&self, layer: &Descriptor, growing: &Growing) -> impl Future<Output = Result<()>> + Send;
+
+    /// Whether others bring the same layers at the same time, in the same order.
+    fn in_company(&self) -> bool {
+        false
+    }
 
     /// What came of unpacking it before it was known what it is, if that was done.
     fn unpacked(&self, _layer: &Descriptor) -> impl Future<Output = Option<Result<Loose>>> + Send {
@@ -72,6 +85,7 @@ impl Images {
         let chains = chain_ids(diff_ids);
         let unpacks = Arc::new(Semaphore::new(UNPACKS_MAX));
         let warm = Warm::default();
+        let steps = fetch.in_company().then(|| Arc::new(Semaphore::new(STEPS_MAX)));
         let mut jobs: Vec<Option<Job>> = Vec::new();
         for (at, (layer, chain)) in image.layers.iter().zip(&chains).enumerate() {
             let turn = self.flights.lock(chain).await;
@@ -97,7 +111,8 @@ impl Images {
                 turns: unpacks.clone(),
                 warm: warm.clone(),
             };
-            let work = unpacking.run(fetch.clone());
+            let step = Step::after_others(steps.clone()).await;
+            let work = unpacking.run(fetch.clone(), step);
             jobs.push(Some(Job {
                 work: AbortOnDropHandle::new(tokio::spawn(work)),
                 _turn: turn,
@@ -139,6 +154,36 @@ impl Images {
         };
         self.blocking(move |store| store.commit(record, image.raw_config, &names))
             .await
+    }
+}
+
+/// The right of a layer to come, where only so many come at a time.
+struct Step(Option<Pin<Box<MaybeDone<Acquire>>>>);
+
+type Acquire = BoxFuture<'static, Option<OwnedSemaphorePermit>>;
+
+impl Step {
+    /// Whoever is here first is let through first, whoever is waited for first: nodes that bring the same layers must not
+    /// wait for each other with all the steps that they have.
+    async fn after_others(steps: Option<Arc<Semaphore>>) -> Step {
+        let Some(steps) = steps else {
+            return Step(None);
+        };
+        let acquire: Acquire = async move { steps.acquire_owned().await.ok() }.boxed();
+        let mut acquire = Box::pin(maybe_done(acquire));
+        // Its place in the queue is taken when it is asked for the first time.
+        poll_fn(|cx| {
+            let _ = acquire.as_mut().poll(cx);
+            Poll::Ready(())
+        })
+        .await;
+        Step(Some(acquire))
+    }
+
+    async fn taken(self) -> Option<OwnedSemaphorePermit> {
+        let mut acquire = self.0?;
+        acquire.as_mut().await;
+        acquire.as_mut().take_output().flatten()
     }
 }
 
@@ -185,7 +230,7 @@ struct Unpacking {
 
 impl Unpacking {
     /// Unpacks while the blob comes. What came of it counts only if the blob turns out to be what it should.
-    async fn run(self, fetch: Arc<impl Fetch>) -> Result<Unpacked> {
+    async fn run(self, fetch: Arc<impl Fetch>, step: Step) -> Result<Unpacked> {
         if let Some(early) = fetch.unpacked(&self.layer).await {
             let done = early?.placed(&self.layer, Some(&self.place))?;
             let size = self.layer.size;
@@ -196,6 +241,8 @@ impl Unpacking {
         let bringing = Bringing(growing.clone());
         let _arriving = self.store.arriving.enter(&self.layer.digest, &growing);
         let fetched = async {
+            // Not held while it is unpacked: a node with a slow disk is not to hold up the others.
+            let _taken = step.taken().await;
             let fetched = fetch.fetch(&self.layer, &growing).await;
             growing.end(fetched.is_ok());
             drop(bringing);

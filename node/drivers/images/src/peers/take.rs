@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use crate::digest::Digest;
@@ -13,15 +11,16 @@ use crate::images::Images;
 use crate::manifest::Descriptor;
 use crate::peers::exchange::Pull;
 use crate::peers::{Ask, Piece, Pieces, Transport};
-use crate::pull::download::write;
+use crate::pull::download::{Toward, toward, write};
 use crate::store::BlobWriter;
 
 /// Another node has so long to begin.
 const OPEN: Duration = Duration::from_secs(2);
 /// Nothing moves for so long: another source is tried.
 const STALL: Duration = Duration::from_secs(10);
-/// Pieces on their way to the disk.
-const PIECES: usize = 4;
+/// Pieces on their way to the disk, and bytes of them.
+const PIECES: usize = 16;
+const BYTES: usize = 1 << 20;
 
 /// Goes on where the last try stopped. Fails outright only if the disk does.
 pub(super) async fn take(
@@ -42,7 +41,7 @@ pub(super) async fn take(
         Ok(pieces) => pieces,
         Err(error) => return Ok((writer, Err(error))),
     };
-    let (send, receive) = mpsc::channel(PIECES);
+    let (send, receive) = toward(PIECES, BYTES);
     let writing = images.blocking(move |_| write(writer, from, receive));
     let pull = pull.map(|(_, pull)| pull);
     let (writer, received) = tokio::join!(writing, receive_all(node, blob, from, pieces, pull, send));
@@ -68,10 +67,10 @@ pub(super) async fn small(
         manifest: None,
     };
     let pieces = open(transport, node, ask).await?;
-    let (send, mut receive) = mpsc::channel::<Bytes>(PIECES);
+    let (send, mut receive) = toward(PIECES, BYTES);
     let gather = async {
         let mut text: Vec<u8> = Vec::new();
-        while let Some(chunk) = receive.recv().await {
+        while let Some((chunk, _room)) = receive.recv().await {
             text.extend_from_slice(&chunk);
         }
         text
@@ -107,7 +106,7 @@ async fn receive_all(
     from: u64,
     mut pieces: Pieces,
     pull: Option<&Pull>,
-    to: mpsc::Sender<Bytes>,
+    to: Toward,
 ) -> Result<()> {
     let digest = &blob.digest;
     let (mut have, mut sign, mut moved) = (from, None, Instant::now());
@@ -140,7 +139,7 @@ async fn receive_all(
                 if let Some(pull) = pull {
                     pull.count(bytes.len());
                 }
-                if to.send(bytes).await.is_err() {
+                if !to.send(bytes).await {
                     // The disk failed; the writer says how.
                     return Ok(());
                 }
