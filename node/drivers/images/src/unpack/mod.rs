@@ -1,5 +1,6 @@
 //! From a layer as it came to a directory: decompressing, hashing and applying in one pass, on a thread each.
 
+mod alone;
 mod apply;
 mod at;
 mod compression;

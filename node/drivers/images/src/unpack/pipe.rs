@@ -1,5 +1,6 @@
 //! Three threads for one layer: one decompresses, one hashes, and the caller's writes. The buffers go round. Where there is
-//! nothing to do but to write, the caller reads by itself.
+//! nothing to do but to write, the caller reads by itself. So it does where each processor has a layer to work at: more
+//! threads would only carry the bytes from one processor's cache to another's.
 //!
 //! ```text
 //! source ─> decompress ─┬─> hash ─────> DiffID
@@ -13,6 +14,7 @@ use std::thread;
 
 use sha2::{Digest as _, Sha256};
 
+use super::alone::{Alone, Turn};
 use super::compression::{Plain, uncompressed};
 use crate::bridge::read_filled;
 use crate::digest::Digest;
@@ -23,25 +25,25 @@ const CHUNKS: usize = 8;
 
 /// Bytes that the two readers share; the buffer goes back to whom it came from.
 #[derive(Debug)]
-struct Chunk {
+pub(super) struct Chunk {
     bytes: Box<[u8]>,
     len: usize,
 }
 
 impl Chunk {
-    fn new() -> Chunk {
+    pub fn new() -> Chunk {
         Chunk {
             bytes: vec![0; CHUNK].into(),
             len: 0,
         }
     }
 
-    fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
     /// Fills it, unless the source ends; says what kept it from being full, if that was not the end.
-    fn fill(&mut self, source: &mut impl Read) -> Option<io::Error> {
+    pub fn fill(&mut self, source: &mut impl Read) -> Option<io::Error> {
         self.len = 0;
         while self.len < self.bytes.len() {
             match source.read(&mut self.bytes[self.len..]) {
@@ -72,6 +74,12 @@ pub(super) fn run<T>(
         Plain::AsItIs(plain) => Box::new(plain),
         Plain::Uncompressed(plain) => plain,
     };
+    let turn = Turn::take();
+    if turn.is_last() {
+        let mut alone = Alone::new(plain, bytes_max);
+        let written = write(&mut alone)?;
+        return Ok((written, Some(alone.digest())));
+    }
     let (to_write, chunks) = sync_channel(CHUNKS);
     let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(CHUNKS);
     thread::scope(|scope| {
@@ -135,7 +143,7 @@ fn feed(
     }
 }
 
-fn too_large() -> io::Error {
+pub(super) fn too_large() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "the uncompressed layer is too large")
 }
 
