@@ -12,7 +12,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// A cable goes by itself with the last holder of its namespace; this is when one is looked for that did not.
-const LEFT_OVER: Duration = Duration::from_millis(300);
+pub(super) const LEFT_OVER: Duration = Duration::from_millis(300);
 
 /// The thread ends with the table.
 pub(super) fn start(inner: &Arc<Inner>, left: Receiver<Vec<Endpoint>>) -> Result<()> {

@@ -31,6 +31,9 @@ pub const GATEWAY_BRIDGE: &str = "docker_gwbridge";
 /// The packet rules are read back so often; everything else each time.
 const READ_RULES_EVERY: Duration = Duration::from_secs(5);
 
+/// How often a difference of short ways is looked at until it is told.
+const SHORT_LOOKS: u32 = 3;
+
 /// What is kept for the cluster's networks.
 pub(super) struct State {
     driver: Overlays,
@@ -172,10 +175,7 @@ impl OverlayNetworks {
             (now.plan().cloned().unwrap_or_default(), parts)
         };
         let mut found = state.driver.compare(&plan).map_err(driver)?;
-        let short = state
-            .driver
-            .shorten(&plan, || self.0.overlay_cables(), true, false);
-        found.extend(short.map_err(driver)?);
+        found.extend(self.compare_short()?);
         found.extend(
             plan.problems
                 .values()
@@ -192,6 +192,26 @@ impl OverlayNetworks {
             }
         }
         Ok(found)
+    }
+}
+
+impl OverlayNetworks {
+    /// A container that has just ended is in the tables for a moment, until what it left is pulled: that is no difference.
+    fn compare_short(&self) -> Result<Vec<String>> {
+        let state = &self.0.inner.overlay;
+        let look = || {
+            let plan = state.now.lock().plan().cloned().unwrap_or_default();
+            state
+                .driver
+                .shorten(&plan, || self.0.overlay_cables(), true, false)
+        };
+        for _ in 1..SHORT_LOOKS {
+            if look().map_err(driver)?.is_empty() {
+                return Ok(Vec::new());
+            }
+            std::thread::sleep(super::pull::LEFT_OVER);
+        }
+        look().map_err(driver)
     }
 }
 
