@@ -106,6 +106,9 @@ impl Engine {
                 .stop_all(u64::try_from(live.shutdown_timeout).ok())
                 .await;
         }
+        if let Err(error) = self.images.store().settle().await {
+            tracing::warn!("the next start may have to unpack layers again: {error}");
+        }
     }
 
     /// From now on these settings count.

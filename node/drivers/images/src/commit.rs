@@ -61,12 +61,8 @@ impl Images {
                         chain: chain.clone(),
                         parent: chains.last().cloned(),
                     };
-                    store.register(vec![store.unpack(
-                        &blob,
-                        Some(&place),
-                        &Warm::default(),
-                        |_| {},
-                    )?])?;
+                    let layer = store.unpack(&blob, Some(&place), &Warm::default(), |_| {})?;
+                    store.register(layer)?;
                 }
                 chains.push(chain);
                 blobs.push(blob);
@@ -86,6 +82,7 @@ impl Images {
                 id: id.clone(),
                 manifest,
                 layers: chains,
+                packed: Vec::new(),
                 parent: Digest::parse(&parent.id).ok(),
                 added: config::now(),
             };

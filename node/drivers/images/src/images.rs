@@ -58,6 +58,12 @@ impl Images {
         })
     }
 
+    /// All layers that are here are on the disk then, which they come to by themselves after a while. For who goes down: the
+    /// next start may be that of another kernel, and would unpack them again.
+    pub async fn settle(&self) -> Result<()> {
+        self.blocking(|store| store.settle()).await
+    }
+
     /// How registries are spoken to from the next call on. The number of downloads at a time stays.
     pub fn set_registries(&self, registries: RegistryConfig) {
         *self.registries.write() = (Arc::new(registries), Arc::default());

@@ -55,7 +55,7 @@ impl Images {
             let layer = store.unpack(&blob, None, &Warm::default(), |_| {})?;
             let (diff_id, chain) = (layer.record.diff_id.clone(), layer.record.chain.clone());
             lease.pin(&chain);
-            store.register(vec![layer])?;
+            store.register(layer)?;
             let created = config::now();
             let file = ConfigFile {
                 architecture: platform.architecture,
@@ -88,6 +88,7 @@ impl Images {
                 id: id.clone(),
                 manifest,
                 layers: vec![chain],
+                packed: Vec::new(),
                 parent: None,
                 added: config::now(),
             };

@@ -4,12 +4,10 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, MaybeDone, maybe_done};
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, ConfigFile};
@@ -27,8 +25,6 @@ const UNPACKS_MAX: usize = 3;
 /// Layers that come at a time where other nodes bring the same: as many as are unpacked while they come. One that came
 /// before its turn would be read from the disk again, by this node and by those who have it from here.
 const STEPS_MAX: usize = UNPACKS_MAX;
-/// How long finished layers may wait for others before they are made part of the store.
-const REGISTER_EVERY: Duration = Duration::from_secs(2);
 /// Bytes between two reports of progress.
 const REPORT_EVERY: u64 = 512 * 1024;
 
@@ -118,37 +114,18 @@ impl Images {
                 _turn: turn,
             }));
         }
-        let mut at = 0;
-        while at < jobs.len() {
-            let (mut ready, first) = (Vec::new(), at);
-            // Each sync of the file system makes those who unpack wait: as many as come soon share one.
-            let mut until = None;
-            while let Some(job) = jobs.get_mut(at) {
-                if let Some(job) = job {
-                    let done = match until {
-                        None => (&mut job.work).await,
-                        Some(until) => match timeout_at(until, &mut job.work).await {
-                            Ok(done) => done,
-                            Err(_) => break,
-                        },
-                    };
-                    ready.push(done.map_err(|e| Error::Unreachable(e.to_string()))??);
-                    until.get_or_insert_with(|| Instant::now() + REGISTER_EVERY);
-                }
-                at += 1;
-            }
-            let done: Vec<_> = (first..at).filter(|&n| jobs[n].is_some()).collect();
-            self.blocking(move |store| store.register(ready)).await?;
-            for n in done {
-                jobs[n] = None;
-                report.status(&image.layers[n], "Pull complete").await;
-            }
+        for (layer, job) in image.layers.iter().zip(jobs) {
+            let Some(job) = job else { continue };
+            let unpacked = job.work.await.map_err(|e| Error::Unreachable(e.to_string()))??;
+            self.blocking(move |store| store.register(unpacked)).await?;
+            report.status(layer, "Pull complete").await;
         }
         let record = ImageRecord {
             format: FORMAT,
             id: image.id,
             manifest: image.manifest,
             layers: chains,
+            packed: Vec::new(),
             parent: None,
             added: config::now(),
         };

@@ -3,14 +3,13 @@
 //!
 //! ```text
 //! registry ─┐                    ┌─ blobs (as they came), indexes among them
-//! registry ─┐                    ┌─ blobs (as they came)
 //! nodes ────┤                    │
 //! archive ──┼─> lease ─> store ──┼─ layers (unpacked, one per chain id) ──> snapshots (upper, work)
 //! tar ──────┘                    └─ records ── names
 //! ```
 //!
-//! What is listed is whole: content is on disk before its record, the record before its name; starting is
-//! recovering. It never mounts anything, never decides what to pull or when to remove, and never resolves a path
+//! What is listed is whole: blobs are on disk before an image's record, the record before its name; layers come there
+//! later, and are unpacked again from their blobs if the power goes before. Starting is recovering. It never mounts anything, never decides what to pull or when to remove, and never resolves a path
 //! inside a layer other than by descriptor. Blocking work runs off the async threads.
 //!
 //! Called by `node/engine`.

@@ -29,7 +29,12 @@ impl Images {
         self.blocking(move |store| {
             {
                 let mut state = store.state.lock();
-                if top.as_ref().is_some_and(|top| !state.layers.contains_key(top)) {
+                let gone = top.as_ref().is_some_and(|top| !state.layers.contains_key(top));
+                // While its layers are not on the disk the image must be there: they may have to be made again.
+                let going = !state.is_settled(top.as_ref())
+                    && !state.snapshots.contains_key(&key)
+                    && !Digest::parse(&id).is_ok_and(|id| state.images.contains_key(&id));
+                if gone || going {
                     return Err(Error::no_such_image(id));
                 }
                 // From here on the layers are kept.

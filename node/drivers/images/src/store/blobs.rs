@@ -11,13 +11,11 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
+use crate::store::ahead::{self, Ahead};
 use crate::store::atomic::{sync_directory, unique};
 use crate::store::block::{Block, Past};
-use crate::store::flush::Flush;
 use crate::store::growing::Growing;
 
-/// Bytes of blobs up to which each is synced by itself, not the whole file system.
-const SMALL: u64 = 1 << 20;
 /// A blob of at least so many bytes goes past the page cache: it is read again only by who wants to have it elsewhere.
 pub(super) const LARGE: u64 = 32 << 20;
 
@@ -60,26 +58,7 @@ impl Store {
     pub fn sync_blobs(&self) -> Result<()> {
         let _syncing = self.syncing.lock();
         let unsynced = self.unsynced();
-        let sizes = unsynced
-            .iter()
-            .map(|(_, aside)| fs::metadata(&aside.0).map(|of| of.len()));
-        let small = sizes.sum::<io::Result<u64>>().is_ok_and(|bytes| bytes <= SMALL);
-        let synced = match small {
-            _ if unsynced.is_empty() => return Ok(()),
-            true => unsynced.iter().try_for_each(|(_, aside)| {
-                let synced = File::open(&aside.0).and_then(|file| file.sync_all());
-                synced.map_err(|e| Error::storage("sync", &aside.0, e))
-            }),
-            false => self.flush.all(),
-        };
-        self.name_blobs(unsynced, synced)
-    }
-
-    /// The same, and everything else that was written before in the store's file system.
-    pub fn sync_all(&self) -> Result<()> {
-        let _syncing = self.syncing.lock();
-        let unsynced = self.unsynced();
-        let synced = self.flush.all();
+        let synced = sync(&unsynced);
         self.name_blobs(unsynced, synced)
     }
 
@@ -132,6 +111,19 @@ impl Store {
     }
 }
 
+/// One by one: what else was written to the file system, by containers perhaps, is not waited for.
+fn sync(blobs: &[(Digest, Arc<Aside>)]) -> Result<()> {
+    let failed = |aside: &Aside, e| Error::storage("sync", &aside.0, e);
+    let open = |aside: &Arc<Aside>| File::open(&aside.0).map_err(|e| failed(aside, e));
+    for (_, aside) in blobs {
+        ahead::wait(&open(aside)?);
+    }
+    for (_, aside) in blobs {
+        open(aside)?.sync_all().map_err(|e| failed(aside, e))?;
+    }
+    Ok(())
+}
+
 /// A blob being written aside; gone if dropped before it is stored.
 #[derive(Debug)]
 pub(crate) struct BlobWriter {
@@ -139,7 +131,7 @@ pub(crate) struct BlobWriter {
     place: Aside,
     hash: Sha256,
     size: u64,
-    flush: Arc<Flush>,
+    ahead: Ahead,
     /// Who reads it meanwhile.
     growing: Option<Growing>,
     /// Of one that goes past the page cache.
@@ -182,7 +174,7 @@ impl BlobWriter {
             place: Aside(path),
             hash: Sha256::new(),
             size: 0,
-            flush: store.flush.clone(),
+            ahead: Ahead::default(),
             growing: None,
             blocks: None,
         })
@@ -276,6 +268,7 @@ impl BlobWriter {
     pub fn finish(mut self) -> Result<Spooled> {
         let put = self.put();
         put.map_err(|e| Error::storage("write", &self.place.0, e))?;
+        self.ahead.begin(&self.file);
         Ok(Spooled {
             digest: self.digest(),
             size: self.size,
@@ -289,7 +282,7 @@ impl BlobWriter {
             return Ok(());
         };
         let usual = blocks.past.write(&self.file, &blocks.next)?;
-        self.flush.wrote(usual);
+        self.ahead.wrote(&self.file, usual);
         if let Some(growing) = &self.growing {
             growing.push(&blocks.next);
         }
@@ -377,7 +370,7 @@ impl Write for BlobWriter {
         let count = self.file.write(bytes)?;
         self.hash.update(&bytes[..count]);
         self.size += count as u64;
-        self.flush.wrote(count as u64);
+        self.ahead.wrote(&self.file, count as u64);
         if let Some(growing) = &self.growing {
             growing.grow(self.size);
         }

@@ -37,7 +37,7 @@ impl Store {
     /// Adds an image whose blobs and layers are in the store, pinned by the caller's lease, and gives it names, as
     /// [`Store::name`] does. Nobody sees it without them: what has no name may be cleared away at any moment. Where all of that
     /// is so already, nothing is written.
-    pub fn commit(&self, record: ImageRecord, raw: Vec<u8>, names: &Names) -> Result<Moved> {
+    pub fn commit(&self, mut record: ImageRecord, raw: Vec<u8>, names: &Names) -> Result<Moved> {
         let config = Arc::new(ConfigFile::parse(&raw)?);
         self.sync_blobs()?;
         if let Some(index) = &names.index {
@@ -58,6 +58,11 @@ impl Store {
         if known {
             return self.rename_locked(|references| self.name_in(references, &id, names));
         }
+        record.packed = {
+            let state = self.state.lock();
+            let layers = record.layers.iter().filter_map(|chain| state.layers.get(chain));
+            layers.map(|layer| layer.blob.clone()).collect()
+        };
         let path = self.paths.record(&id);
         let bytes = encode(&record, &path)?;
         self.step("before-record");
@@ -195,21 +200,30 @@ impl Store {
         self.forget_unless(id, |state| state.meanings().any(|meaning| meaning.id == id))
     }
 
-    fn forget_unless(&self, id: &Digest, needed: impl FnOnce(&State) -> bool) -> Result<bool> {
+    fn forget_unless(&self, id: &Digest, needed: impl Fn(&State) -> bool) -> Result<bool> {
         let _writing = self.writing.lock();
-        if needed(&self.state.lock()) {
-            return Ok(false);
-        }
         let path = self.paths.record(id);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::storage("remove", &path, error));
+        loop {
+            let mut state = self.state.lock();
+            if needed(&state) {
+                return Ok(false);
             }
-            _ => {}
+            // Containers live on without the image, whose record says from what their layers are made again.
+            if state.is_under_containers(id) {
+                drop(state);
+                self.settle()?;
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::storage("remove", &path, error));
+                }
+                _ => state.images.remove(id),
+            };
+            break;
         }
         self.step("record-removed");
         sync_directory(&self.paths.records)?;
-        self.state.lock().images.remove(id);
         Ok(true)
     }
 }

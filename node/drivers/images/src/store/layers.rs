@@ -1,18 +1,25 @@
-//! Unpacked layers: made aside, synced, and named by their chain id last.
+//! Unpacked layers: made aside, and named by their chain id last.
 
 use std::fs::{self, DirBuilder};
 use std::io::BufRead;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
-use crate::store::atomic::{sync_directory, unique};
+use crate::store::atomic::unique;
 use crate::store::commit::encode;
+use crate::store::mount::Mount;
 use crate::store::records::{FORMAT, LayerRecord};
 use crate::unpack::{self, Applied, Limits, Warm};
+
+/// In a layer's directory: its record, and all of it is on the disk.
+pub(super) const SETTLED: &str = "layer.json";
+/// The same before that.
+pub(super) const UNSETTLED: &str = "unsettled.json";
 
 impl Store {
     pub fn has_layer(&self, chain: &Digest) -> bool {
@@ -68,38 +75,47 @@ impl Store {
         let diff = aside.directory.join("diff");
         make(&diff, 0o755)?;
         let applied = unpack::layer(source, &diff, Limits::default(), warm, hashed, report)?;
-        self.flush.wrote(applied.cached);
         self.step("layer-unpacked");
-        Ok(Loose { aside, applied })
+        Ok(Loose {
+            aside,
+            applied,
+            mount: self.mount.clone(),
+        })
     }
 
-    /// Makes unpacked layers part of the store, lowest first. One sync of the file system covers them all with their
-    /// records and the blobs that they came from; only then do they get their names, by which alone they count.
-    pub fn register(&self, layers: Vec<Unpacked>) -> Result<()> {
-        if layers.is_empty() {
+    /// Makes an unpacked layer part of the store. It comes to the disk later: an image of it is not there before its blobs are,
+    /// from which it is made again if the power goes before that.
+    pub fn register(self: &Arc<Self>, layer: Unpacked) -> Result<()> {
+        self.take_in(layer)?;
+        self.settle_soon();
+        Ok(())
+    }
+
+    /// Gives an unpacked layer its name, by which alone it counts.
+    pub(super) fn take_in(&self, Unpacked { aside, record }: Unpacked) -> Result<()> {
+        write_record(&aside.directory, &record)?;
+        self.step("layer-recorded");
+        let _writing = self.writing.lock();
+        if self.has_layer(&record.chain) {
             return Ok(());
         }
-        for layer in &layers {
-            let path = layer.aside.directory.join("layer.json");
-            fs::write(&path, encode(&layer.record, &path)?).map_err(|e| Error::storage("write", &path, e))?;
-            self.step("layer-recorded");
-        }
-        self.sync_all()?;
-        self.step("layers-synced");
-        let _writing = self.writing.lock();
-        for Unpacked { aside, record } in layers {
-            if self.has_layer(&record.chain) {
-                continue;
-            }
-            let place = self.paths.layer(&record.chain);
-            // Something without a record may lie there.
-            self.trash.put(&place)?;
-            fs::rename(&aside.directory, &place).map_err(|e| Error::storage("store layer", &place, e))?;
-            self.state.lock().layers.insert(record.chain.clone(), record);
-            self.step("layer-stored");
-        }
-        sync_directory(&self.paths.layers)
+        let place = self.paths.layer(&record.chain);
+        // Something without a record may lie there.
+        self.trash.put(&place)?;
+        fs::rename(&aside.directory, &place).map_err(|e| Error::storage("store layer", &place, e))?;
+        let mut state = self.state.lock();
+        state.unsettled.insert(record.chain.clone(), Arc::default());
+        state.layers.insert(record.chain.clone(), record);
+        drop(state);
+        self.step("layer-stored");
+        Ok(())
     }
+}
+
+/// Of a layer that may not be on the disk yet.
+pub(super) fn write_record(directory: &Path, record: &LayerRecord) -> Result<()> {
+    let path = directory.join(UNSETTLED);
+    fs::write(&path, encode(record, &path)?).map_err(|e| Error::storage("write", &path, e))
 }
 
 /// Where a layer belongs.
@@ -115,12 +131,17 @@ pub(crate) struct Place {
 pub(crate) struct Loose {
     aside: Aside,
     applied: Applied,
+    mount: Option<Mount>,
 }
 
 impl Loose {
     /// It came from this blob, and must be the layer that belongs there; without a place it is a lowest one.
     pub fn placed(self, blob: &Descriptor, place: Option<&Place>) -> Result<Unpacked> {
-        let Loose { aside, applied } = self;
+        let Loose {
+            aside,
+            applied,
+            mount,
+        } = self;
         let diff_id = applied.diff_id.unwrap_or_else(|| blob.digest.clone());
         if let Some(place) = place
             && diff_id != place.diff_id
@@ -137,6 +158,7 @@ impl Loose {
             blob: blob.clone(),
             size: applied.size,
             diff_id,
+            made_in: mount,
         };
         Ok(Unpacked { aside, record })
     }
@@ -147,6 +169,13 @@ impl Loose {
 pub(crate) struct Unpacked {
     aside: Aside,
     pub record: LayerRecord,
+}
+
+impl Unpacked {
+    /// What was unpacked.
+    pub fn diff(&self) -> PathBuf {
+        self.aside.directory.join("diff")
+    }
 }
 
 /// A directory that goes to the trash when dropped, if it is still there.

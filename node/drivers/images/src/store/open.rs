@@ -14,11 +14,12 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::{CONFIG_MAX, Descriptor, Document, MANIFEST_MAX};
 use crate::store::arriving::Arriving;
-use crate::store::flush::Flush;
 use crate::store::known::Known;
-use crate::store::layers::make;
+use crate::store::layers::{SETTLED, UNSETTLED, make};
+use crate::store::mount::Mount;
 use crate::store::paths::Paths;
 use crate::store::records::{FORMAT, ImageRecord, LayerRecord, References, check};
+use crate::store::remake::Lost;
 use crate::store::state::{Entry, State};
 use crate::store::trash::Trash;
 use crate::store::{FaultHook, Store};
@@ -42,10 +43,14 @@ impl Store {
         ensure(&paths.layers, 0o710)?;
         ensure(&paths.snapshots, 0o710)?;
         ensure(&paths.nothing(), 0o755)?;
+        let filesystem = File::open(&paths.layers);
+        let filesystem = filesystem.map_err(|e| Error::storage("open", &paths.layers, e))?;
         let trash = Trash::new(paths.trash.clone());
         let known = Known::read(images.join("known.json"));
         let store = Store {
-            flush: Flush::new(paths.layers.clone()),
+            settling: Mutex::default(),
+            filesystem,
+            mount: Mount::of(&paths.layers),
             paths,
             state: Mutex::default(),
             writing: Mutex::default(),
@@ -63,14 +68,18 @@ impl Store {
             ..State::default()
         };
         store.read_blobs(&mut state)?;
-        store.read_layers(&mut state)?;
-        store.read_images(&mut state)?;
+        let lost = store.read_layers(&mut state)?;
         store.read_snapshots(&mut state)?;
         *store.state.lock() = state;
+        store.read_images(lost)?;
         store.learn_named();
         store.mend_names();
         store.collect()?;
-        Ok(Arc::new(store))
+        let store = Arc::new(store);
+        if !store.state.lock().unsettled.is_empty() {
+            store.settle_soon();
+        }
+        Ok(store)
     }
 
     /// Reads the indexes that names stand for.
@@ -158,59 +167,80 @@ impl Store {
         Ok(())
     }
 
-    fn read_layers(&self, state: &mut State) -> Result<()> {
+    /// Those that are whole. Of others, which this boot made and which containers may use, it says where they lie.
+    fn read_layers(&self, state: &mut State) -> Result<Lost> {
+        let mut lost = Lost::new();
         for name in names(&self.paths.layers)? {
             let directory = self.paths.layers.join(&name);
             if directory == self.paths.nothing() {
                 continue;
             }
-            let record = fs::read(directory.join("layer.json")).ok();
-            match record.and_then(|bytes| serde_json::from_slice::<LayerRecord>(&bytes).ok()) {
-                Some(record) if record.chain.hex() == name => {
-                    check(record.format, &directory.display().to_string())?;
-                    state.layers.insert(record.chain.clone(), record);
-                }
+            let read = |name: &str| {
+                let bytes = fs::read(directory.join(name)).ok()?;
+                serde_json::from_slice::<LayerRecord>(&bytes).ok()
+            };
+            let settled = read(SETTLED);
+            let Some(record) = settled.clone().or_else(|| read(UNSETTLED)) else {
                 // Without its record it was never whole.
-                _ => self.trash.put(&directory)?,
+                self.trash.put(&directory)?;
+                continue;
+            };
+            check(record.format, &directory.display().to_string())?;
+            let of = |made_in: &Mount| self.mount.as_ref().filter(|mount| mount.boot == made_in.boot);
+            let (chain, now) = (record.chain.clone(), record.made_in.as_ref().and_then(of));
+            if chain.hex() != name {
+                self.trash.put(&directory)?;
+            } else if settled.is_some() {
+                state.layers.insert(chain, record);
+            } else if now.is_some() && record.made_in.as_ref() == now {
+                state.unsettled.insert(chain.clone(), Arc::default());
+                state.layers.insert(chain, record);
+            } else if now.is_some() {
+                lost.insert(chain, directory);
+            } else {
+                self.trash.put(&directory)?;
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
-    fn read_images(&self, state: &mut State) -> Result<()> {
-        for name in names(&self.paths.records)? {
-            let path = self.paths.records.join(&name);
-            match self.read_image(&path, state) {
-                Ok(entry) => drop(state.images.insert(entry.record.id.clone(), Arc::new(entry))),
+    fn read_images(&self, lost: Lost) -> Result<()> {
+        let (mut records, mut entries) = (names(&self.paths.records)?, Vec::new());
+        let left_out = |name: &str, error: Error| {
+            tracing::warn!("image {name} is left out: {error}");
+            self.trash.put(&self.paths.records.join(name))
+        };
+        for name in records.drain(..) {
+            match self.read_image(&self.paths.records.join(&name)) {
+                Ok(entry) => entries.push((name, entry)),
                 Err(error @ Error::InvalidParameter(_)) => return Err(error),
-                Err(error) => {
-                    tracing::warn!("image {name} is left out: {error}");
-                    self.trash.put(&path)?;
-                }
+                Err(error) => left_out(&name, error)?,
+            }
+        }
+        self.remake(entries.iter().map(|(_, entry)| entry), lost)?;
+        for (name, entry) in entries {
+            let mut state = self.state.lock();
+            let mut layers = entry.record.layers.iter();
+            match layers.find(|chain| !state.layers.contains_key(chain)) {
+                Some(missing) => left_out(&name, Error::Corrupt(format!("layer {missing} is missing")))?,
+                None => drop(state.images.insert(entry.record.id.clone(), Arc::new(entry))),
             }
         }
         Ok(())
     }
 
-    fn read_image(&self, path: &Path, state: &State) -> Result<Entry> {
+    fn read_image(&self, path: &Path) -> Result<Entry> {
         let bytes = fs::read(path).map_err(|e| Error::storage("read", path, e))?;
         let record: ImageRecord = serde_json::from_slice(&bytes)
             .map_err(|e| Error::Corrupt(format!("{} cannot be read: {e}", path.display())))?;
         check(record.format, "the image's record").map_err(|e| Error::InvalidParameter(e.to_string()))?;
         let raw = self.read_blob(&record.id, CONFIG_MAX)?;
         let config = Arc::new(ConfigFile::parse(&raw)?);
-        match record
-            .layers
-            .iter()
-            .find(|chain| !state.layers.contains_key(chain))
-        {
-            Some(missing) => Err(Error::Corrupt(format!("layer {missing} is missing"))),
-            None => Ok(Entry {
-                record,
-                config,
-                raw: raw.into(),
-            }),
-        }
+        Ok(Entry {
+            record,
+            config,
+            raw: raw.into(),
+        })
     }
 
     fn read_snapshots(&self, state: &mut State) -> Result<()> {

@@ -16,7 +16,7 @@ pub(crate) struct Paths {
     pub tmp: PathBuf,
     /// `images/trash`: things without an owner, deleted in the background.
     pub trash: PathBuf,
-    /// `layers/<chain hex>/{diff,layer.json}`.
+    /// `layers/<chain hex>/{diff,layer.json}`; `unsettled.json` instead until it is on the disk.
     pub layers: PathBuf,
     /// `snapshots/<key>/{diff,work,base}`.
     pub snapshots: PathBuf,

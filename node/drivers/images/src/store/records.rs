@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
+use crate::store::mount::Mount;
 
 /// Raised when an older version could not read what this one writes.
 pub(crate) const FORMAT: u32 = 1;
@@ -20,6 +21,10 @@ pub(crate) struct ImageRecord {
     pub manifest: Descriptor,
     /// Chain ids, bottom first.
     pub layers: Vec<Digest>,
+    /// What each of them was unpacked from, and is again after a power cut that came before it was on the disk. Older
+    /// versions did not write it: theirs were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packed: Vec<Descriptor>,
     /// The image that it was committed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Digest>,
@@ -34,7 +39,8 @@ impl ImageRecord {
     }
 }
 
-/// One unpacked layer. It gets its name after all of it is on disk, so that one with a name and this is whole.
+/// One unpacked layer. As `layer.json` it says that all of it is on the disk; as `unsettled.json` before, that it is whole in
+/// memory, for as long as the file system stays mounted where it was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
     pub format: u32,
@@ -45,6 +51,8 @@ pub(crate) struct LayerRecord {
     pub blob: Descriptor,
     /// Bytes of its files.
     pub size: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_in: Option<Mount>,
 }
 
 /// All names.

@@ -24,6 +24,8 @@ pub(crate) struct State {
     /// Those of them whose content may not be on the disk yet: they lie aside, nameless, so that a blob with a name is
     /// whole whenever the power goes.
     pub unsynced: HashMap<Digest, Arc<Aside>>,
+    /// Those of the layers whose content may not be on the disk yet. Each time that one is unpacked anew it is another.
+    pub unsettled: HashMap<Digest, Arc<()>>,
     /// The top chain id under each snapshot; `None` for an image without layers.
     pub snapshots: HashMap<String, Option<Digest>>,
     /// What running operations rely on, by how many.
@@ -47,6 +49,26 @@ impl State {
             next = layer.parent.as_ref();
         }
         stack
+    }
+
+    /// Whether all of a stack is on the disk.
+    pub fn is_settled(&self, top: Option<&Digest>) -> bool {
+        let stack = self.stack(top);
+        !stack
+            .iter()
+            .any(|layer| self.unsettled.contains_key(&layer.chain))
+    }
+
+    /// Whether containers use layers of an image that may not be on the disk yet.
+    pub fn is_under_containers(&self, id: &Digest) -> bool {
+        let layers = self.images.get(id).map(|image| &image.record.layers[..]);
+        let unsettled = |chain: &&Digest| self.unsettled.contains_key(*chain);
+        let unsettled: HashSet<&Digest> = layers.unwrap_or_default().iter().filter(unsettled).collect();
+        let used = |top: &Option<Digest>| {
+            let stack = self.stack(top.as_ref());
+            stack.iter().any(|layer| unsettled.contains(&layer.chain))
+        };
+        !unsettled.is_empty() && self.snapshots.values().any(used)
     }
 
     /// All names, with what they mean and the index that they stand for, if it is one.

@@ -24,13 +24,8 @@ const AUFS: &[u8] = b".wh..wh.";
 /// Bytes of names kept to set directories' times at the end.
 const LATER_MAX: usize = 16 << 20;
 
-/// Unpacks everything; returns the bytes of its files, and how many of them are in the page cache.
-pub(super) fn archive(
-    source: impl BufRead,
-    target: &Path,
-    limits: Limits,
-    warm: &Warm,
-) -> io::Result<(u64, u64)> {
+/// Unpacks everything; returns the bytes of its files.
+pub(super) fn archive(source: impl BufRead, target: &Path, limits: Limits, warm: &Warm) -> io::Result<u64> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(target, flags, Mode::empty())?;
     let mut tar = Tar::new(source);
@@ -39,7 +34,6 @@ pub(super) fn archive(
         parent: None,
         later: Later::default(),
         size: 0,
-        cached: 0,
         warm,
         block: None,
     };
@@ -52,7 +46,7 @@ pub(super) fn archive(
         applier.apply(&mut tar, &member)?;
     }
     applier.set_directory_times();
-    Ok((applier.size, applier.cached))
+    Ok(applier.size)
 }
 
 struct Applier<'a> {
@@ -61,7 +55,6 @@ struct Applier<'a> {
     parent: Option<(Vec<u8>, OwnedFd)>,
     later: Later,
     size: u64,
-    cached: u64,
     warm: &'a Warm,
     /// For files that go past the page cache.
     block: Option<Block>,
@@ -180,11 +173,8 @@ impl Applier<'_> {
             other => other,
         };
         let file = File::from(file.map_err(&failed)?);
-        self.cached += match member.sparse.is_some() || self.warm.takes(member.size) {
-            true => {
-                fill(tar, member, &file)?;
-                member.size
-            }
+        match member.sparse.is_some() || self.warm.takes(member.size) {
+            true => fill(tar, member, &file)?,
             false => {
                 let block = match self.block.take() {
                     Some(block) => block,
@@ -292,19 +282,19 @@ fn fill<R: BufRead>(tar: &mut Tar<R>, member: &Member, mut file: &File) -> io::R
     Ok(())
 }
 
-/// Writes the entry's bytes past the page cache; says how many of them are in it all the same.
-fn past<R: BufRead>(tar: &mut Tar<R>, file: &File, block: &mut Block) -> io::Result<u64> {
-    let (mut past, mut cached) = (Past::new(file), 0);
+/// Writes the entry's bytes past the page cache.
+fn past<R: BufRead>(tar: &mut Tar<R>, file: &File, block: &mut Block) -> io::Result<()> {
+    let mut past = Past::new(file);
     block.begin(0);
     loop {
         let count = block.take(tar.data()?);
         tar.consume(count);
         if block.is_full() || count == 0 {
-            cached += past.write(file, block)?;
+            past.write(file, block)?;
             block.begin(block.end());
         }
         if count == 0 {
-            return Ok(cached);
+            return Ok(());
         }
     }
 }

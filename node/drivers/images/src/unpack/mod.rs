@@ -5,6 +5,7 @@ mod apply;
 mod at;
 mod compression;
 mod pipe;
+mod same;
 mod warm;
 mod xattrs;
 
@@ -15,6 +16,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 
 pub(crate) use compression::{Compression, buffered, decompress};
+pub(crate) use same::same;
 pub(crate) use shoal_node_core_host::tarball::{self, Kind, Tar};
 pub(crate) use warm::Warm;
 
@@ -43,8 +45,6 @@ pub(crate) struct Applied {
     pub diff_id: Option<Digest>,
     /// Bytes of its files.
     pub size: u64,
-    /// Those of them that are in the page cache.
-    pub cached: u64,
 }
 
 /// Unpacks `source`, plain, gzip or zstd, into the empty directory `target`. `report` hears how much of the
@@ -64,17 +64,13 @@ pub(crate) fn layer(
         report,
     };
     let done = pipe::run(source, limits.bytes, hashed, |mut plain| {
-        let sizes = apply::archive(&mut plain, target, limits, warm)?;
+        let size = apply::archive(&mut plain, target, limits, warm)?;
         // The DiffID covers what follows the archive's end mark too.
         tarball::drain(&mut plain)?;
-        Ok(sizes)
+        Ok(size)
     });
-    let ((size, cached), diff_id) = done.map_err(|e| refused(e, target))?;
-    Ok(Applied {
-        diff_id,
-        size,
-        cached,
-    })
+    let (size, diff_id) = done.map_err(|e| refused(e, target))?;
+    Ok(Applied { diff_id, size })
 }
 
 /// Tells a damaged archive from a disk that refuses.

@@ -16,19 +16,20 @@ use crate::{archive, file, import, open};
 const FIXTURE: &[u8] = include_bytes!("fixtures/docker-28.5-save.tar.gz");
 const NAME: &str = "images-fixture:1";
 /// Steps of a load, about in the order in which they come, and how often each does.
-const STEPS: [(&str, u32); 11] = [
+const STEPS: [(&str, u32); 10] = [
     ("blob-stored", 4),
     ("layer-unpacked", 2),
     ("layer-recorded", 2),
+    ("layer-stored", 2),
     ("blobs-synced", 1),
     ("blob-named", 4),
-    ("layers-synced", 1),
-    ("layer-stored", 2),
     ("before-record", 1),
     ("record-written", 1),
     ("before-references", 1),
     ("references-written", 1),
 ];
+/// Those of bringing the layers to the disk, afterwards.
+const SETTLING: [(&str, u32); 2] = [("layers-synced", 1), ("layer-settled", 2)];
 
 async fn load(images: &Images) -> Result<(), String> {
     images
@@ -97,6 +98,10 @@ async fn victim() {
         Images::open_with_faults(root.as_ref(), RegistryConfig::default(), Some(fault)).expect("open");
     match std::env::var("SHOAL_TEST_VERB").expect("verb").as_str() {
         "load" => load(&images).await.expect("load"),
+        "settle" => {
+            load(&images).await.expect("load");
+            images.settle().await.expect("settle");
+        }
         _ => drop(images.remove(NAME, false, false, &[]).await.expect("remove")),
     }
 }
@@ -122,9 +127,11 @@ fn killed(root: &Path, verb: &str, step: &str, at: u32) {
 async fn killed_while_loading() {
     let root = tempfile::tempdir().expect("dir");
     let kept = import(&open(root.path()), archive(&[file("kept", b"whole")]), "kept").await;
-    for (step, times) in STEPS {
+    let loading = STEPS.map(|step| ("load", step));
+    let settling = SETTLING.map(|step| ("settle", step));
+    for (verb, (step, times)) in loading.into_iter().chain(settling) {
         for at in 1..=times {
-            killed(root.path(), "load", step, at);
+            killed(root.path(), verb, step, at);
             let images = open(root.path());
             let found = check(&images);
             assert_eq!(
@@ -254,10 +261,7 @@ async fn power_cut_at_every_step() {
     let disk = Disk::new(directory.path());
     let root = disk.mount.join("root");
     let kept = import(&open(&root), archive(&[file("kept", b"whole")]), "kept").await;
-    let ends = STEPS
-        .iter()
-        .map(|&(step, times)| (step, times))
-        .chain([("acknowledged", 1)]);
+    let ends = STEPS.into_iter().chain([("acknowledged", 1)]).chain(SETTLING);
     for (step, at) in ends {
         let (seen, mount) = (AtomicU32::new(0), disk.mount.clone());
         let fault: FaultHook = Arc::new(move |name| {
@@ -267,8 +271,15 @@ async fn power_cut_at_every_step() {
         });
         let images = Images::open_with_faults(&root, RegistryConfig::default(), Some(fault)).expect("open");
         let done = load(&images).await;
-        if step == "acknowledged" {
+        let settling = SETTLING.iter().any(|(other, _)| *other == step);
+        let acknowledged = settling || step == "acknowledged";
+        if acknowledged {
             done.expect("load");
+        }
+        if settling {
+            // The cut is in it: whether it is told is the disk's affair.
+            let _ = images.settle().await;
+        } else if acknowledged {
             Disk::cut(&disk.mount);
         }
         drop(images);
@@ -281,7 +292,7 @@ async fn power_cut_at_every_step() {
             "{step}"
         );
         assert!(
-            step != "acknowledged" || images.get(NAME).is_ok(),
+            !acknowledged || images.get(NAME).is_ok(),
             "an acknowledged image is gone"
         );
         load(&images).await.expect("again");

@@ -12,6 +12,7 @@ mod power;
 mod pull;
 mod race;
 mod registry;
+mod settling;
 mod snapshots;
 mod uptodate;
 mod ways;
