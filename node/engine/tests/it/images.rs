@@ -60,3 +60,15 @@ fn an_image_in_use_stays_and_a_saved_one_comes_back() {
         before
     );
 }
+
+#[test]
+fn an_engine_that_goes_down_has_its_layers_on_the_disk() {
+    let lab = Lab::new();
+    let with = |name: &str| {
+        let layers = std::fs::read_dir(lab.config.data_root.join("layers")).expect("layers");
+        let layers = layers.map(|layer| layer.expect("entry").path());
+        layers.filter(|layer| layer.join(name).exists()).count()
+    };
+    lab.run(async |e| e.shutdown().await);
+    assert_eq!((with("layer.json"), with("unsettled.json")), (1, 0));
+}
