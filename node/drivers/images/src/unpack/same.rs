@@ -79,12 +79,8 @@ fn directories(one: OwnedFd, other: OwnedFd) -> io::Result<bool> {
                     return Ok(false);
                 }
             }
-            FileType::Symlink => {
-                if link(one, &name)? != link(other, &name)? {
-                    return Ok(false);
-                }
-            }
-            // A device is all in its attributes.
+            FileType::Symlink if link(one, &name)? != link(other, &name)? => return Ok(false),
+            // A device is all in its attributes, a link that is the same not to be followed.
             _ => {}
         }
     }
