@@ -5,6 +5,8 @@ use std::os::fd::AsRawFd;
 
 /// Bytes after which the disk is set to work.
 const AHEAD: u64 = 8 << 20;
+/// What is less is brought there by the sync as fast.
+const LEAST: u64 = 64 << 10;
 
 /// How much of a file the disk has not been told of.
 #[derive(Debug, Default)]
@@ -19,9 +21,9 @@ impl Ahead {
         }
     }
 
-    /// The disk begins with all there is.
+    /// The disk begins with all there is, if that is worth a call.
     pub fn begin(&mut self, file: &File) {
-        if std::mem::take(&mut self.0) > 0 {
+        if std::mem::take(&mut self.0) >= LEAST {
             write_out(file, libc::SYNC_FILE_RANGE_WRITE);
         }
     }
