@@ -10,7 +10,7 @@ use shoal_node_agent::{Attachments as Managers, CallError};
 use shoal_node_engine::{Attached, Cluster, ClusterNetworks, Engine, Found, OverlayNetworks, Placed, Wish};
 use shoal_raft_objects::track::EndpointTrack;
 use shoal_raft_objects::{Attached as Asked, Attachment};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -147,25 +147,28 @@ impl Attachments {
 
     /// Places that no container holds.
     async fn give_up(&self, managers: &Managers, laid: &BTreeMap<Key, EndpointTrack>, parts: &Parts) {
-        for key in laid.keys() {
+        let all = self.held(parts);
+        // Held by none of many is hardly one: for that one it is looked again, when nobody is given a place.
+        for key in laid.keys().filter(|key| !all.contains(*key)) {
             let _turn = self.inner.turn.lock().await;
-            let held = parts.overlays.attached();
-            let is_held = |key: &Key| {
-                held.iter()
-                    .any(|h| (&h.network, &h.wish.container) == (&key.0, &key.1))
-            };
-            let pending = {
-                let mut pending = self.inner.pending.lock();
-                pending.retain(|key, since| since.elapsed() < PENDING && !is_held(key));
-                pending.contains_key(key)
-            };
-            if is_held(key) || pending {
+            let held = self.held(parts);
+            let pending = self.inner.pending.lock().contains_key(key);
+            if held.contains(key) || pending {
                 continue;
             }
             if let Err(error) = managers.detach(&key.0, &key.1).await {
                 tracing::debug!(network = key.0, container = key.1, %error, "a place waits to be given up");
             }
         }
+    }
+
+    /// What containers hold, which is pending no more.
+    fn held(&self, parts: &Parts) -> HashSet<Key> {
+        let held = parts.overlays.attached().into_iter();
+        let held: HashSet<Key> = held.map(|held| (held.network, held.wish.container)).collect();
+        let mut pending = self.inner.pending.lock();
+        pending.retain(|key, since| since.elapsed() < PENDING && !held.contains(key));
+        held
     }
 
     /// Containers that managers do not know, or know otherwise: this node was given up while it was away, or a container has
