@@ -159,8 +159,9 @@ impl Overlays {
     }
 }
 
-/// One chain and one map for each network, so that nobody reaches another network by a hardware address. Nothing when there
-/// is no network with somebody on it here.
+/// One map for each network, so that nobody reaches another network by a hardware address, and one chain for each cable: the
+/// kernel takes 256 interfaces in one, and who comes and goes is no reason to write the others anew. Nothing when there is no
+/// network with somebody on it here.
 fn ruleset(plan: &Plan, links: &BTreeMap<String, BTreeMap<String, u32>>, ports: &[Port]) -> Option<Ruleset> {
     let mut rules = Ruleset {
         sets: BTreeMap::new(),
@@ -187,13 +188,12 @@ fn ruleset(plan: &Plan, links: &BTreeMap<String, BTreeMap<String, u32>>, ports: 
         rules
             .sets
             .insert(bridge.to_owned(), map(segment, vxlan.map(|v| v.1), &here));
-        let rule = Expressions::new().leave_by_target(bridge).finish();
-        let mut chain = Chain::new(bridge.to_owned(), "filter", (INGRESS, PRIORITY), vec![rule]);
-        chain.devices = cables
-            .chain(vxlan)
-            .map(|(name, index)| (name.to_owned(), index))
-            .collect();
-        rules.chains.push(chain);
+        rules.chains.extend(cables.chain(vxlan).map(|(name, index)| {
+            let rule = Expressions::new().leave_by_target(bridge).finish();
+            let mut chain = Chain::new(name.to_owned(), "filter", (INGRESS, PRIORITY), vec![rule]);
+            chain.devices = [(name.to_owned(), index)].into();
+            chain
+        }));
     }
     (!rules.chains.is_empty()).then_some(rules)
 }
@@ -316,15 +316,17 @@ mod tests {
         ];
         let rules = ruleset(&plan, &links, &ports).expect("somebody is there");
         let bridge = plan.segments["mesh"].bridge.as_str();
-        let names: Vec<&str> = rules.chains.iter().map(|chain| chain.name.as_ref()).collect();
-        assert_eq!(names, [bridge], "nobody of ours is on the other one");
-        let devices: Vec<(&str, u32)> = rules.chains[0]
-            .devices
-            .iter()
-            .map(|(name, index)| (name.as_str(), *index))
-            .collect();
         let vxlan = plan.segments["mesh"].vxlan.as_str();
-        assert_eq!(devices, [("a", 7), ("b", 8), (vxlan, 101)]);
+        let cables = [("a", 7), ("b", 8), (vxlan, 101)];
+        let names: Vec<&str> = rules.chains.iter().map(|chain| chain.name.as_ref()).collect();
+        assert_eq!(
+            names,
+            cables.map(|(name, _)| name),
+            "nobody of ours is on the other one"
+        );
+        for (chain, (name, index)) in rules.chains.iter().zip(cables) {
+            assert_eq!(chain.devices, [(name.to_owned(), index)].into());
+        }
         let wanted = [
             ([2, 0, 0, 0, 0, 1], 7),
             ([2, 0, 0, 0, 0, 2], 8),

@@ -264,3 +264,76 @@ fn who_comes_to_another_node_is_named_by_the_change_alone() {
         w.overlays.clear().expect("nothing stays");
     });
 }
+
+/// The kernel takes 256 interfaces in one chain, and removes a chain whose only interface goes, or does not.
+#[test]
+fn hundreds_on_one_network_have_it_and_who_comes_or_goes_is_written_alone() {
+    const MANY: usize = 300;
+    on_new_host(|| {
+        run("ip", &["address", "add", "192.0.2.1/24", "dev", "lo"]);
+        let mut w = World {
+            links: Links::open().expect("links"),
+            overlays: Overlays::open(SID).expect("netlink"),
+            layout: Layout::of(SID, &NodeId::from("n0"), tracks()),
+            ports: Vec::new(),
+        };
+        w.overlays.converge(w.plan(), true).1.expect("it is laid");
+        let bridge = w.plan().segments["mesh"].bridge.clone();
+        let mac = |n: usize| [2, 0, 0, 1, (n / 256) as u8, (n % 256) as u8];
+        let links = format!(
+            "for n in $(seq 0 {}); do echo link add svmany$n master {bridge} up type veth peer name svpeer$n; done | ip -batch -",
+            MANY - 1
+        );
+        run("sh", &["-c", &links]);
+        w.ports = (0..MANY)
+            .map(|n| Port {
+                bridge: bridge.clone(),
+                host_link: format!("svmany{n}"),
+                mac: mac(n),
+            })
+            .collect();
+        let last = w.ports.pop().expect("one");
+        let by_memory = |w: &World| {
+            let found = w.overlays.shorten(w.plan(), || w.ports.clone(), false, true);
+            found.expect("the short ways")
+        };
+        assert_ne!(w.shorten(true), [""; 0]);
+        assert_eq!(w.shorten(false), [""; 0]);
+        let names = || {
+            shown(&bridge)
+                .into_values()
+                .filter(|name| name.starts_with("svmany"))
+                .count()
+        };
+        assert_eq!(names(), MANY - 1);
+
+        // One comes: an entry and a chain.
+        w.ports.push(last);
+        let table = format!("shoal-{SID}-short");
+        let come = [
+            format!("{bridge} of nftables table {table}: 1 entries more, 0 less"),
+            format!("write svmany{} of nftables table {table}", MANY - 1),
+        ];
+        assert_eq!(by_memory(&w), come);
+        assert_eq!(w.shorten(false), [""; 0]);
+
+        // One goes, with its interface or before it.
+        run("ip", &["link", "delete", "svmany7"]);
+        w.ports
+            .retain(|port| !["svmany7", "svmany8"].contains(&port.host_link.as_str()));
+        let gone = [
+            format!("{bridge} of nftables table {table}: 0 entries more, 2 less"),
+            format!("remove svmany7 from nftables table {table}"),
+            format!("remove svmany8 from nftables table {table}"),
+        ];
+        assert_eq!(by_memory(&w), gone);
+        assert_eq!(w.shorten(false), [""; 0]);
+        assert_eq!(names(), MANY - 2);
+        let chains = run("nft", &["list", "table", "netdev", &table]);
+        assert!(
+            !chains.contains("chain svmany8 ") && chains.contains("chain svmany9 "),
+            "{chains}"
+        );
+        w.overlays.clear().expect("nothing stays");
+    });
+}

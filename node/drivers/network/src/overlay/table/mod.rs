@@ -4,7 +4,7 @@
 mod write;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::leads::{Counts, Part};
 use super::ruleset::{Chain, Ruleset};
@@ -47,6 +47,12 @@ impl Kind {
 type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
 /// By chain: the interfaces that it is for, and its rules.
 type Rules = BTreeMap<Cow<'static, str>, (BTreeMap<String, u32>, Vec<Vec<u8>>)>;
+
+/// Chains with other rules or interfaces than were written, or that were not, and those that are wanted no more.
+struct Rewrite<'c> {
+    changed: Vec<&'c Chain>,
+    gone: Vec<Cow<'static, str>>,
+}
 
 #[derive(Debug)]
 pub(super) struct Tables {
@@ -128,7 +134,9 @@ impl Tables {
         let mut batch = Batch::new(self.family, &name);
         let mut found = Vec::new();
         match self.written.as_ref().zip(self.changed(&wanted.chains)) {
-            Some((written, changed)) if written.keys().all(|set| wanted.sets.contains_key(set)) => {
+            Some((written, Rewrite { changed, gone }))
+                if written.keys().all(|set| wanted.sets.contains_key(set)) =>
+            {
                 for (set_name, set) in &wanted.sets {
                     let Some(there) = written.get(set_name) else {
                         found.push(format!("add {set_name} to nftables table {name}"));
@@ -147,16 +155,21 @@ impl Tables {
                 // In their order, which says in which a packet meets them.
                 for chain in changed {
                     found.push(format!("write {} of nftables table {name}", chain.name));
-                    batch.no_rules(&chain.name);
-                    let known = self.rules.get(&chain.name);
-                    match known.is_some_and(|(devices, _)| *devices == chain.devices) {
-                        true => chain.rules.iter().for_each(|rule| batch.rule(&chain.name, rule)),
-                        // Not every kernel can be told other interfaces.
-                        false => {
-                            batch.no_chain(&chain.name);
-                            batch.chain(chain);
-                        }
+                    let known = self.rules.get(&chain.name).map(|(devices, _)| devices);
+                    if known == Some(&chain.devices) {
+                        batch.no_rules(&chain.name);
+                        chain.rules.iter().for_each(|rule| batch.rule(&chain.name, rule));
+                        continue;
                     }
+                    // Not every kernel can be told other interfaces.
+                    if known.is_some() {
+                        batch.no_chain(&chain.name);
+                    }
+                    batch.chain(chain);
+                }
+                for chain in gone {
+                    found.push(format!("remove {chain} from nftables table {name}"));
+                    batch.no_chain(&chain);
                 }
             }
             _ => {
@@ -231,15 +244,26 @@ impl Tables {
         Ok(Some(found))
     }
 
-    /// Chains with other rules than were written; nothing when there are other chains.
-    fn changed<'c>(&self, chains: &'c [Chain]) -> Option<Vec<&'c Chain>> {
+    /// What of the chains is to be written; nothing when there are other chains in a family where their order counts.
+    fn changed<'c>(&self, chains: &'c [Chain]) -> Option<Rewrite<'c>> {
         let known = chains.iter().all(|chain| self.rules.contains_key(&chain.name));
+        let same = known && self.rules.len() == chains.len();
         let differs = |chain: &&Chain| {
             let written = self.rules.get(&chain.name);
             written.is_none_or(|(devices, rules)| *devices != chain.devices || *rules != chain.rules)
         };
-        let changed = chains.iter().filter(differs);
-        (known && self.rules.len() == chains.len()).then(|| changed.collect())
+        let wanted: BTreeSet<&str> = match same {
+            true => BTreeSet::new(),
+            false => chains.iter().map(|chain| &*chain.name).collect(),
+        };
+        let gone = self
+            .rules
+            .keys()
+            .filter(|name| !same && !wanted.contains(&***name));
+        (same || self.family == FAMILY_NETDEV).then(|| Rewrite {
+            changed: chains.iter().filter(differs).collect(),
+            gone: gone.cloned().collect(),
+        })
     }
 
     fn words(&self, set: &str, new: &Elements, gone: &Elements) -> String {

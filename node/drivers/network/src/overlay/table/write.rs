@@ -113,8 +113,12 @@ impl<'t> Batch<'t> {
         }
     }
 
-    /// Once it has no rules.
+    /// With its rules. The kernel may have removed it already, with the only interface that it was for.
     pub fn no_chain(&mut self, chain: &str) {
+        // Adding what is there is no error, and then it can be removed.
+        begin(&mut self.request, self.family, Kind::NewChain, CREATE);
+        self.request.put_text(1, self.table).put_text(3, chain);
+        self.no_rules(chain);
         begin(&mut self.request, self.family, Kind::DelChain, 0);
         self.request.put_text(1, self.table).put_text(3, chain);
     }
