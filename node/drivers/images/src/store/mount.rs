@@ -41,8 +41,14 @@ mod tests {
     #[test]
     fn a_mount_is_told_from_the_next_in_its_place() {
         let folder = tempfile::tempdir().expect("dir");
-        let here = || Mount::of(folder.path()).expect("this kernel tells");
-        let before = here();
+        let Some(before) = Mount::of(folder.path()) else {
+            let release = rustix::system::uname().release().to_string_lossy().into_owned();
+            let mut numbers = release.split('.').map_while(|part| part.parse::<u32>().ok());
+            let number = (numbers.next(), numbers.next());
+            assert!(number < (Some(6), Some(8)), "{release} tells");
+            return;
+        };
+        let here = || Mount::of(folder.path()).expect("it was told before");
         assert_eq!(here(), before);
         let mount = || {
             let done = std::process::Command::new("mount")
