@@ -81,6 +81,19 @@ struct World {
 }
 
 impl World {
+    /// Its networks, and nobody on them.
+    fn laid() -> World {
+        run("ip", &["address", "add", "192.0.2.1/24", "dev", "lo"]);
+        let w = World {
+            links: Links::open().expect("links"),
+            overlays: Overlays::open(SID).expect("netlink"),
+            layout: Layout::of(SID, &NodeId::from("n0"), tracks()),
+            ports: Vec::new(),
+        };
+        w.overlays.converge(w.plan(), true).1.expect("it is laid");
+        w
+    }
+
     fn plan(&self) -> &Plan {
         self.layout.plan()
     }
@@ -148,15 +161,8 @@ const LONG: Duration = Duration::from_secs(8);
 #[test]
 fn frames_of_an_overlay_go_past_the_hosts_rules_and_to_no_other_network() {
     on_new_host(|| {
-        run("ip", &["address", "add", "192.0.2.1/24", "dev", "lo"]);
         let bridged = std::fs::write(BRIDGED, "1").is_ok();
-        let mut w = World {
-            links: Links::open().expect("links"),
-            overlays: Overlays::open(SID).expect("netlink"),
-            layout: Layout::of(SID, &NodeId::from("n0"), tracks()),
-            ports: Vec::new(),
-        };
-        w.overlays.converge(w.plan(), true).1.expect("it is laid");
+        let mut w = World::laid();
         assert_eq!(w.shorten(true), [""; 0], "nobody is there");
         let (a, b) = (
             w.plug("mesh", "svshort1", [10, 1, 1, 20]),
@@ -233,14 +239,7 @@ fn shown(bridge: &str) -> BTreeMap<String, String> {
 #[test]
 fn who_comes_to_another_node_is_named_by_the_change_alone() {
     on_new_host(|| {
-        run("ip", &["address", "add", "192.0.2.1/24", "dev", "lo"]);
-        let mut w = World {
-            links: Links::open().expect("links"),
-            overlays: Overlays::open(SID).expect("netlink"),
-            layout: Layout::of(SID, &NodeId::from("n0"), tracks()),
-            ports: Vec::new(),
-        };
-        w.overlays.converge(w.plan(), true).1.expect("it is laid");
+        let mut w = World::laid();
         let _a = w.plug("mesh", "svshort1", [10, 1, 1, 20]);
         w.shorten(true);
         let (bridge, vxlan) = {
@@ -270,14 +269,7 @@ fn who_comes_to_another_node_is_named_by_the_change_alone() {
 fn hundreds_on_one_network_have_it_and_who_comes_or_goes_is_written_alone() {
     const MANY: usize = 300;
     on_new_host(|| {
-        run("ip", &["address", "add", "192.0.2.1/24", "dev", "lo"]);
-        let mut w = World {
-            links: Links::open().expect("links"),
-            overlays: Overlays::open(SID).expect("netlink"),
-            layout: Layout::of(SID, &NodeId::from("n0"), tracks()),
-            ports: Vec::new(),
-        };
-        w.overlays.converge(w.plan(), true).1.expect("it is laid");
+        let mut w = World::laid();
         let bridge = w.plan().segments["mesh"].bridge.clone();
         let mac = |n: usize| [2, 0, 0, 1, (n / 256) as u8, (n % 256) as u8];
         let links = format!(
