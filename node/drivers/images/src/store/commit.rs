@@ -60,8 +60,9 @@ impl Store {
         }
         record.packed = {
             let state = self.state.lock();
-            let layers = record.layers.iter().filter_map(|chain| state.layers.get(chain));
-            layers.map(|layer| layer.blob.clone()).collect()
+            let blob = |chain| state.layers.get(chain).map(|layer| layer.blob.clone());
+            let blobs: Option<_> = record.layers.iter().map(blob).collect();
+            blobs.ok_or_else(|| Error::no_such_image(&id))?
         };
         let path = self.paths.record(&id);
         let bytes = encode(&record, &path)?;
@@ -208,7 +209,8 @@ impl Store {
             if needed(&state) {
                 return Ok(false);
             }
-            // Containers live on without the image, whose record says from what their layers are made again.
+            // Containers live on without the image, whose record says from what their layers are made again. Refused by the
+            // disk they keep it.
             if state.is_under_containers(id) {
                 drop(state);
                 self.settle()?;

@@ -47,6 +47,7 @@ impl Store {
         for layer in &gone {
             self.trash.put(&self.paths.layer(&layer.chain))?;
             state.layers.remove(&layer.chain);
+            state.unsettled.remove(&layer.chain);
         }
         let unused: Vec<Digest> = state.blobs.difference(&blobs).cloned().collect();
         for blob in unused {

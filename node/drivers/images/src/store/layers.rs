@@ -12,7 +12,6 @@ use crate::manifest::Descriptor;
 use crate::store::Store;
 use crate::store::atomic::unique;
 use crate::store::commit::encode;
-use crate::store::mount::Mount;
 use crate::store::records::{FORMAT, LayerRecord};
 use crate::unpack::{self, Applied, Limits, Warm};
 
@@ -76,11 +75,7 @@ impl Store {
         make(&diff, 0o755)?;
         let applied = unpack::layer(source, &diff, Limits::default(), warm, hashed, report)?;
         self.step("layer-unpacked");
-        Ok(Loose {
-            aside,
-            applied,
-            mount: self.mount.clone(),
-        })
+        Ok(Loose { aside, applied })
     }
 
     /// Makes an unpacked layer part of the store. It comes to the disk later: an image of it is not there before its blobs are,
@@ -93,7 +88,7 @@ impl Store {
 
     /// Gives an unpacked layer its name, by which alone it counts.
     pub(super) fn take_in(&self, Unpacked { aside, record }: Unpacked) -> Result<()> {
-        write_record(&aside.directory, &record)?;
+        let record = self.write_record(&aside.directory, record)?;
         self.step("layer-recorded");
         let _writing = self.writing.lock();
         if self.has_layer(&record.chain) {
@@ -103,19 +98,19 @@ impl Store {
         // Something without a record may lie there.
         self.trash.put(&place)?;
         fs::rename(&aside.directory, &place).map_err(|e| Error::storage("store layer", &place, e))?;
-        let mut state = self.state.lock();
-        state.unsettled.insert(record.chain.clone(), Arc::default());
-        state.layers.insert(record.chain.clone(), record);
-        drop(state);
+        self.state.lock().add_unsettled(record);
         self.step("layer-stored");
         Ok(())
     }
-}
 
-/// Of a layer that may not be on the disk yet.
-pub(super) fn write_record(directory: &Path, record: &LayerRecord) -> Result<()> {
-    let path = directory.join(UNSETTLED);
-    fs::write(&path, encode(record, &path)?).map_err(|e| Error::storage("write", &path, e))
+    /// Of a layer that may not be on the disk yet.
+    pub(super) fn write_record(&self, directory: &Path, record: LayerRecord) -> Result<LayerRecord> {
+        let path = directory.join(UNSETTLED);
+        let made_in = self.mount.clone();
+        let record = LayerRecord { made_in, ..record };
+        fs::write(&path, encode(&record, &path)?).map_err(|e| Error::storage("write", &path, e))?;
+        Ok(record)
+    }
 }
 
 /// Where a layer belongs.
@@ -131,17 +126,12 @@ pub(crate) struct Place {
 pub(crate) struct Loose {
     aside: Aside,
     applied: Applied,
-    mount: Option<Mount>,
 }
 
 impl Loose {
     /// It came from this blob, and must be the layer that belongs there; without a place it is a lowest one.
     pub fn placed(self, blob: &Descriptor, place: Option<&Place>) -> Result<Unpacked> {
-        let Loose {
-            aside,
-            applied,
-            mount,
-        } = self;
+        let Loose { aside, applied } = self;
         let diff_id = applied.diff_id.unwrap_or_else(|| blob.digest.clone());
         if let Some(place) = place
             && diff_id != place.diff_id
@@ -158,7 +148,7 @@ impl Loose {
             blob: blob.clone(),
             size: applied.size,
             diff_id,
-            made_in: mount,
+            made_in: None,
         };
         Ok(Unpacked { aside, record })
     }

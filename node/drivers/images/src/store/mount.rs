@@ -14,7 +14,7 @@ const UNIQUE: StatxFlags = StatxFlags::from_bits_retain(0x4000);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Mount {
     /// `/proc/sys/kernel/random/boot_id`, random(4).
-    pub boot: String,
+    boot: String,
     id: u64,
 }
 

@@ -167,7 +167,7 @@ impl Store {
         Ok(())
     }
 
-    /// Those that are whole. Of others, which this boot made and which containers may use, it says where they lie.
+    /// Those that are whole. Of others, which may be as well and which containers may use, it says where they lie.
     fn read_layers(&self, state: &mut State) -> Result<Lost> {
         let mut lost = Lost::new();
         for name in names(&self.paths.layers)? {
@@ -179,26 +179,21 @@ impl Store {
                 let bytes = fs::read(directory.join(name)).ok()?;
                 serde_json::from_slice::<LayerRecord>(&bytes).ok()
             };
-            let settled = read(SETTLED);
-            let Some(record) = settled.clone().or_else(|| read(UNSETTLED)) else {
-                // Without its record it was never whole.
+            let Ok(chain) = Digest::parse(&format!("sha256:{name}")) else {
                 self.trash.put(&directory)?;
                 continue;
             };
-            check(record.format, &directory.display().to_string())?;
-            let of = |made_in: &Mount| self.mount.as_ref().filter(|mount| mount.boot == made_in.boot);
-            let (chain, now) = (record.chain.clone(), record.made_in.as_ref().and_then(of));
-            if chain.hex() != name {
-                self.trash.put(&directory)?;
-            } else if settled.is_some() {
-                state.layers.insert(chain, record);
-            } else if now.is_some() && record.made_in.as_ref() == now {
-                state.unsettled.insert(chain.clone(), Arc::default());
-                state.layers.insert(chain, record);
-            } else if now.is_some() {
-                lost.insert(chain, directory);
-            } else {
-                self.trash.put(&directory)?;
+            let (settled, unsettled) = (read(SETTLED), read(UNSETTLED));
+            for record in [&settled, &unsettled].into_iter().flatten() {
+                check(record.format, &directory.display().to_string())?;
+            }
+            let own = |record: &LayerRecord| record.chain == chain;
+            // Without a mount that is known nothing is the same.
+            let trusted = |record: &LayerRecord| self.mount.is_some() && record.made_in == self.mount;
+            match (settled.filter(own), unsettled.filter(own).filter(trusted)) {
+                (Some(record), _) => drop(state.layers.insert(chain, record)),
+                (None, Some(record)) => state.add_unsettled(record),
+                (None, None) => drop(lost.insert(chain, directory)),
             }
         }
         Ok(lost)

@@ -1,7 +1,7 @@
 //! Layers that a power cut took before they were on the disk, unpacked again from their blobs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -11,11 +11,11 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::Descriptor;
 use crate::store::Store;
-use crate::store::layers::{Place, Unpacked, write_record};
+use crate::store::layers::{Place, Unpacked};
 use crate::store::state::Entry;
 use crate::unpack::{self, Warm};
 
-/// Where layers lie that were made in this boot, but by way of another mount: by chain id.
+/// Where layers lie that are not known to be whole, by chain id.
 pub(super) type Lost = HashMap<Digest, PathBuf>;
 
 /// One that is wanted.
@@ -35,13 +35,16 @@ impl Store {
                 wanted.len()
             );
         }
+        let warm = Warm::default();
         let (next, lost_now, failed) = (AtomicUsize::new(0), Mutex::new(&mut lost), Mutex::new(None));
         let work = || {
             while let Some(Wanted { place, blob }) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let before = lost_now.lock().remove(&place.chain);
-                match self.remake_one(place, blob, before) {
+                match self.remake_one(place, blob, before.as_deref(), &warm) {
                     Err(error @ Error::Corrupt(_)) => {
-                        tracing::warn!("layer {} is lost: {error}", place.chain)
+                        tracing::warn!("layer {} is lost: {error}", place.chain);
+                        let before = before.map(|before| (place.chain.clone(), before));
+                        lost_now.lock().extend(before);
                     }
                     Err(error) => drop(failed.lock().get_or_insert(error)),
                     Ok(()) => {}
@@ -89,24 +92,18 @@ impl Store {
     }
 
     /// One that lies there whole stays: a container may be using it.
-    fn remake_one(&self, place: &Place, blob: &Descriptor, before: Option<PathBuf>) -> Result<()> {
-        let layer = self.unpack(blob, Some(place), &Warm::default(), |_| {})?;
+    fn remake_one(&self, place: &Place, blob: &Descriptor, before: Option<&Path>, warm: &Warm) -> Result<()> {
+        let layer = self.unpack(blob, Some(place), warm, |_| {})?;
         match before {
-            Some(before) if unpack::same(&before.join("diff"), &layer.diff()) => self.keep(&before, &layer),
+            Some(before) if unpack::same(&before.join("diff"), &layer.diff()) => self.keep(before, &layer),
             // What lies there gives way.
             _ => self.take_in(layer),
         }
     }
 
-    fn keep(&self, directory: &std::path::Path, layer: &Unpacked) -> Result<()> {
-        write_record(directory, &layer.record)?;
-        let mut state = self.state.lock();
-        state
-            .unsettled
-            .insert(layer.record.chain.clone(), Default::default());
-        state
-            .layers
-            .insert(layer.record.chain.clone(), layer.record.clone());
+    fn keep(&self, directory: &Path, layer: &Unpacked) -> Result<()> {
+        let record = self.write_record(directory, layer.record.clone())?;
+        self.state.lock().add_unsettled(record);
         Ok(())
     }
 }

@@ -24,12 +24,20 @@ pub(crate) struct State {
     /// Those of them whose content may not be on the disk yet: they lie aside, nameless, so that a blob with a name is
     /// whole whenever the power goes.
     pub unsynced: HashMap<Digest, Arc<Aside>>,
-    /// Those of the layers whose content may not be on the disk yet. Each time that one is unpacked anew it is another.
-    pub unsettled: HashMap<Digest, Arc<()>>,
+    /// Those of the layers whose content may not be on the disk yet.
+    pub unsettled: HashMap<Digest, Unsettled>,
     /// The top chain id under each snapshot; `None` for an image without layers.
     pub snapshots: HashMap<String, Option<Digest>>,
     /// What running operations rely on, by how many.
     pub pins: HashMap<Digest, u32>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Unsettled {
+    /// Each time that a layer is unpacked anew it is another.
+    Made(Arc<()>),
+    /// The disk refused it, and would tell nobody a second time. It is made again at the next start.
+    Refused,
 }
 
 #[derive(Debug)]
@@ -51,12 +59,16 @@ impl State {
         stack
     }
 
+    pub fn add_unsettled(&mut self, layer: LayerRecord) {
+        let made = Unsettled::Made(Arc::default());
+        self.unsettled.insert(layer.chain.clone(), made);
+        self.layers.insert(layer.chain.clone(), layer);
+    }
+
     /// Whether all of a stack is on the disk.
     pub fn is_settled(&self, top: Option<&Digest>) -> bool {
-        let stack = self.stack(top);
-        !stack
-            .iter()
-            .any(|layer| self.unsettled.contains_key(&layer.chain))
+        let settled = |layer: &&LayerRecord| !self.unsettled.contains_key(&layer.chain);
+        self.unsettled.is_empty() || self.stack(top).iter().all(settled)
     }
 
     /// Whether containers use layers of an image that may not be on the disk yet.
